@@ -1,0 +1,1 @@
+"""Agents, training, evaluation and the command line."""

@@ -1,0 +1,133 @@
+"""The configuration of an environment: immutable, validated, read from YAML, and strict about unknown keys."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from importlib import resources
+from typing import Any, TypeVar
+
+from art_gym.actions import ActionMap, get_action
+from art_gym.core import Core
+from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.noise_bank import SPLITS, get_bank
+from art_gym.observations import GROUPS, Observation
+from art_gym.problem import Problem
+from art_gym.rewards import Reward, get_reward
+from art_gym.solvers import Solver, get_solver
+from art_gym.tasks import resolve
+
+MAX_STEPS = 1000
+T = TypeVar("T")
+
+
+def make_config(kind: type[T], values: dict[str, Any]) -> T:
+    """A dataclass from a dictionary. Raises a ValueError that names an unknown key and the nearest known one."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            raise ValueError(f"unknown key {key!r} for {kind.__name__}: {hint}")
+    return kind(**values)
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """What an environment is made of. Parts are given by name or as objects.
+
+    Attributes:
+        task: a task's name (`art_gym.task_names()`) or a denoiser object.
+        solver: euler, heun, dpmpp_2m or rk4.
+        num_steps: K, or (lo, hi) to draw K for each episode, both ends included.
+        population: N, latents that one clock steers. 1 is per-sample scheduling.
+        action: name in `art_gym.actions.ACTIONS`, or an ActionMap.
+        reward: name in `art_gym.rewards.REWARDS`, or a Reward.
+        observation: groups of `art_gym.observations.GROUPS`, or an Observation.
+        split: "train" or "heldout": which noises episodes start from.
+        noises: how many noises a split has.
+
+    Raises:
+        ValueError: for values out of range; the message names value, expectation and remedy.
+    """
+
+    task: str | Denoiser = "digits"
+    solver: str | Solver = "dpmpp_2m"
+    num_steps: int | tuple[int, int] = 7
+    population: int = 64
+    action: str | ActionMap = "fraction"
+    reward: str | Reward = "log_ratio"
+    observation: tuple[str, ...] | Observation = GROUPS
+    split: str = "train"
+    noises: int = 4096
+
+    def __post_init__(self) -> None:
+        if isinstance(self.num_steps, list):  # from YAML or a JSON spec
+            object.__setattr__(self, "num_steps", tuple(self.num_steps))
+        if isinstance(self.observation, list | str):
+            groups = (self.observation,) if isinstance(self.observation, str) else tuple(self.observation)
+            object.__setattr__(self, "observation", groups)
+        low, high = self.budgets
+        if not (isinstance(low, int) and isinstance(high, int) and 1 <= low <= high <= MAX_STEPS):
+            raise ValueError(
+                f"num_steps must be a whole number from 1 to {MAX_STEPS}, or a range (lo, hi) of them, "
+                f"got {self.num_steps!r}"
+            )
+        for name in ("population", "noises"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.split not in SPLITS:
+            raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
+        get_solver(self.solver)
+        get_action(self.action)
+        get_reward(self.reward)
+        self.make_observation()
+
+    @property
+    def budgets(self) -> tuple[int, int]:
+        """Lowest and highest K."""
+        return self.num_steps if isinstance(self.num_steps, tuple) else (self.num_steps, self.num_steps)
+
+    def make_observation(self) -> Observation:
+        """The Observation object."""
+        return Observation(self.observation) if isinstance(self.observation, tuple) else self.observation
+
+    def make_core(self) -> Core:
+        """Resolve the names and put the parts together."""
+        denoiser = resolve(self.task)
+        solver = get_solver(self.solver)
+        problem = Problem(denoiser, solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
+        return Core(
+            problem=problem,
+            action_map=get_action(self.action),
+            reward=get_reward(self.reward),
+            observation=self.make_observation(),
+            population=self.population,
+            max_steps=self.budgets[1],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Names and numbers, for YAML and provenance; objects by their repr."""
+        plain = (str, int, float, tuple)
+        return {key: value if isinstance(value, plain) else repr(value) for key, value in asdict(self).items()}
+
+
+@lru_cache(maxsize=None)
+def _read_yaml(name: str) -> dict[str, Any]:
+    import yaml  # a quarter of `import art_gym`, and needed only when an environment is made
+
+    file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
+    if not file.is_file():
+        raise ValueError(f"no configuration {name!r} in envs_configs")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def load_config(name: str = "digits", **overrides: Any) -> EnvConfig:
+    """The shipped configuration of that name, with single keys overridden.
+
+    Raises:
+        ValueError: for an unknown name or key, or a value out of range.
+    """
+    return make_config(EnvConfig, {**_read_yaml(name), **overrides})

@@ -1,0 +1,176 @@
+"""The batched dynamics: E environments of N latents each, one denoiser call for all of them. No Gymnasium in here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.actions import ActionMap, bounded
+from art_gym.observations import Observation
+from art_gym.problem import Problem
+from art_gym.rewards import Reward
+from art_gym.solvers import Previous, land
+from art_gym.state import Landing, State, Transition
+
+
+class Outcome(NamedTuple):
+    """What a step gave: (E,) rewards, (E,) landed, and named (E,) infos, NaN where an info has no value."""
+
+    reward: np.ndarray
+    landed: np.ndarray
+    info: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Core:
+    """The dynamics of DESIGN §3 as functions of a `State`; the faces keep the state.
+
+    A step is `advance` (the solver moves the latents; no denoiser call for single-call solvers, since D(x, σ) of the
+    state is known) followed by `denoise` (D at the new state: one call for all environments that need it).
+
+    Attributes:
+        problem: denoiser, solver, noises.
+        action_map, reward, observation: the three maps that make an environment.
+        population: N.
+        max_steps: largest budget K.
+    """
+
+    problem: Problem
+    action_map: ActionMap
+    reward: Reward
+    observation: Observation
+    population: int
+    max_steps: int
+
+    def start(self, noise: np.ndarray, num_steps: np.ndarray) -> State:
+        """The state at σ_max, D not yet computed, for (E, N) rows of the bank and (E,) budgets."""
+        bank = self.problem.bank
+        bank.ensure(int(noise.max()) + 1)
+        count = len(noise)
+        x = bank.start[noise]  # (E, N, *shape)
+        sigma = np.full(count, self.problem.denoiser.sigma_max)
+        grid = np.full((count, self.max_steps), np.nan)
+        grid[:, 0] = sigma
+        return State(
+            x=x,
+            denoised=x,
+            previous_denoised=np.zeros_like(x),
+            sigma=sigma,
+            previous_sigma=np.full(count, np.inf),
+            step=np.zeros(count, np.int64),
+            num_steps=np.asarray(num_steps, np.int64),
+            grid=grid,
+            noise=noise,
+        )
+
+    def advance(self, state: State, action: np.ndarray) -> tuple[State, Outcome]:
+        """Take one solver step in every environment, with actions (E,) in [−1, 1].
+
+        Returns:
+            The new state, D not yet computed, and the outcome.
+        """
+        landed = state.step + 1 == state.num_steps
+        proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
+        steps_after = state.num_steps - state.step - 2  # positive levels still to come after this one
+        sigma_next = np.where(landed, 0.0, bounded(proposed, state.sigma, steps_after, self.problem.denoiser))
+        after = State(
+            x=self._move(state, sigma_next, landed),
+            denoised=state.denoised,
+            previous_denoised=state.denoised,
+            sigma=sigma_next,
+            previous_sigma=state.sigma,
+            step=state.step + 1,
+            num_steps=state.num_steps,
+            grid=_extend(state.grid, state.step + 1, sigma_next),
+            noise=state.noise,
+        )
+        transition = Transition(state, after, landed, self._landing(after, landed))
+        reward, components = self.reward(transition, self.problem)
+        return after, Outcome(reward, landed, {**_info(transition), **components})
+
+    def denoise(self, state: State) -> State:
+        """Fill in D(x, σ), with one call for all environments whose σ is positive.
+
+        Raises:
+            ValueError: if the denoiser gives a value that is not finite; the message names σ.
+        """
+        running = state.sigma > 0
+        if running.all():
+            return replace(state, denoised=self._denoised(state))
+        if not running.any():
+            return replace(state, denoised=state.x)
+        denoised = state.x.copy()
+        denoised[running] = self._denoised(state.take(running))
+        return replace(state, denoised=denoised)
+
+    def observe(self, state: State) -> np.ndarray:
+        """(E, features) float32 observations."""
+        return self.observation(state, self.problem.denoiser, self.max_steps)
+
+    def _denoised(self, state: State) -> np.ndarray:
+        x, sigma = self._flat(state.x), self._per_latent(state.sigma)
+        denoised = self.problem.denoise(x, sigma)
+        if not math.isfinite(float(denoised.sum())):
+            bad = sigma[~np.isfinite(denoised).reshape(len(sigma), -1).all(axis=1)]
+            raise ValueError(
+                f"the denoiser {type(self.problem.denoiser).__name__} gave values that are not finite at "
+                f"sigma = {', '.join(f'{level:.6g}' for level in np.unique(bad)[:3])}: check its noise range"
+            )
+        return denoised.reshape(state.x.shape)
+
+    def _move(self, state: State, sigma_next: np.ndarray, landed: np.ndarray) -> np.ndarray:
+        """(E, N, *shape): x after the step; a landing is the same for every solver."""
+        if landed.all():
+            return land(state.denoised)
+        if landed.any():
+            x = land(state.denoised).copy()
+            moving = ~landed
+            x[moving] = self._solve(state.take(moving), sigma_next[moving])
+            return x
+        return self._solve(state, sigma_next)
+
+    def _solve(self, state: State, sigma_next: np.ndarray) -> np.ndarray:
+        previous = Previous(self._flat(state.previous_denoised), self._per_latent(state.previous_sigma))
+        moved = self.problem.solver.step(
+            self.problem.denoise,
+            self._flat(state.x),
+            self._flat(state.denoised),
+            self._per_latent(state.sigma),
+            self._per_latent(sigma_next),
+            previous,
+        )
+        return moved.reshape(state.x.shape)
+
+    def _flat(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, *array.shape[2:])  # (E·N, *shape)
+
+    def _per_latent(self, sigma: np.ndarray) -> np.ndarray:
+        return np.repeat(sigma.astype(np.float32), self.population)  # (E·N,)
+
+    def _landing(self, after: State, landed: np.ndarray) -> Landing | None:
+        if not landed.any():
+            return None
+        ended = after if landed.all() else after.take(landed)
+        return Landing(ended, self.problem.endpoint_errors(ended), self.problem.reference_errors(ended))
+
+
+def _info(transition: Transition) -> dict[str, np.ndarray]:
+    before, after = transition.before.sigma, transition.after.sigma
+    with np.errstate(divide="ignore"):
+        change = np.where(transition.landed, np.nan, np.log(after) - np.log(before))
+    info = {"sigma": before, "sigma_next": after, "delta_log_sigma": change}
+    if transition.landing is not None:
+        info["error"] = transition.on_landed(lambda landing: landing.errors.mean(axis=1), np.nan)
+        info["error_reference"] = transition.on_landed(lambda landing: landing.reference_errors.mean(axis=1), np.nan)
+    return info
+
+
+def _extend(grid: np.ndarray, step: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """The (E, K_max) grid with one more positive level written at (E,) positions."""
+    extended = grid.copy()
+    (lanes,) = np.nonzero(sigma > 0)
+    extended[lanes, step[lanes]] = sigma[lanes]
+    return extended

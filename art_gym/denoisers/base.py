@@ -1,0 +1,106 @@
+"""What a denoiser is, how its calls are counted, and how a plain function becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+Array = Any  # a numpy array or a torch tensor: the array-API functions below work on either
+
+SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1); a task without its own uses it
+SIGMA_MAX = 80.0
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """D(x, σ) = E[x₀ | x₀ + σε = x], for a batch with one noise level per sample.
+
+    Attributes:
+        shape: shape of one latent, without the batch.
+        sigma_min: lowest positive noise level at which D may be called.
+        sigma_max: level at which sampling starts, from x = σ_max ε.
+        data_std: standard deviation of the data, one number for all elements.
+
+    ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
+    returns the denoised estimate in the same kind and shape.
+
+    Two further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
+    ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk.
+    """
+
+    shape: tuple[int, ...]
+    sigma_min: float
+    sigma_max: float
+    data_std: float
+
+    def __call__(self, x: Array, sigma: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class FunctionDenoiser:
+    """A plain function ``function(x, sigma)`` as a denoiser.
+
+    Args:
+        function: maps x (B, *shape) and sigma (B,) to the denoised estimate (B, *shape).
+        shape: shape of one latent.
+        sigma_min, sigma_max: the noise range that the function is good for.
+        data_std: standard deviation of the data.
+        fingerprint: names the function's weights; without it nothing is cached on disk.
+
+    Raises:
+        ValueError: for a noise range that is not 0 < sigma_min < sigma_max, or an empty or non-positive shape.
+    """
+
+    function: Callable[[Array, Array], Array]
+    shape: tuple[int, ...]
+    sigma_min: float = SIGMA_MIN
+    sigma_max: float = SIGMA_MAX
+    data_std: float = 0.5
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        check_denoiser(self)
+
+    def __call__(self, x: Array, sigma: Array) -> Array:
+        return self.function(x, sigma)
+
+
+class Counted:
+    """A denoiser that counts its calls: the one place where function evaluations (NFE) are counted.
+
+    ``calls`` counts calls of the network, ``evaluations`` the samples in them.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+        self.calls = 0
+        self.evaluations = 0
+
+    def __call__(self, x: Array, sigma: Array) -> Array:
+        self.calls += 1
+        self.evaluations += x.shape[0]
+        return self.denoiser(x, sigma)
+
+
+def check_denoiser(denoiser: Denoiser) -> Denoiser:
+    """Return the denoiser, or raise a ValueError that names the attribute that does not fit."""
+    if not callable(denoiser):
+        raise ValueError(f"a denoiser must be callable as denoiser(x, sigma), got {denoiser!r}")
+    for name in ("shape", "sigma_min", "sigma_max", "data_std"):
+        if not hasattr(denoiser, name):
+            raise ValueError(
+                f"{type(denoiser).__name__} has no attribute {name!r}; give it one, or wrap the function: "
+                f"FunctionDenoiser(function, shape, sigma_min, sigma_max, data_std)"
+            )
+    if not denoiser.shape or any(size < 1 for size in denoiser.shape):
+        raise ValueError(f"shape must be a non-empty tuple of positive sizes, got {denoiser.shape!r}")
+    if not 0 < denoiser.sigma_min < denoiser.sigma_max < np.inf:
+        raise ValueError(
+            f"the noise range must be 0 < sigma_min < sigma_max, got {denoiser.sigma_min!r} to {denoiser.sigma_max!r}"
+        )
+    if not denoiser.data_std > 0:
+        raise ValueError(f"data_std must be positive, got {denoiser.data_std!r}")
+    return denoiser

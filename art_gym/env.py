@@ -1,0 +1,153 @@
+"""The environment for one agent: a thin face of the core at E = 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+
+from art_gym.config import load_config
+from art_gym.core import Core
+from art_gym.episodes import Episodes, pinned
+from art_gym.state import State
+
+ACTION_SPACE_BOUND = 1.0
+
+
+def spaces(core: Core) -> tuple[gym.spaces.Box, gym.spaces.Box]:
+    """Observation and action space of one environment."""
+    low, high = core.observation.bounds(core.max_steps)
+    return (
+        gym.spaces.Box(low, high, dtype=np.float32),
+        gym.spaces.Box(-ACTION_SPACE_BOUND, ACTION_SPACE_BOUND, (1,), np.float32),
+    )
+
+
+def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Actions as float64, clipped to [−1, 1]. Raises a ValueError for a wrong shape or a NaN."""
+    array = np.asarray(actions, np.float64)
+    if array.shape != shape:
+        raise ValueError(f"expected an action of shape {shape}, got {array.shape}: {actions!r}")
+    if np.isnan(array).any():
+        raise ValueError(f"the action is NaN: {actions!r}; check the agent's network and learning rate")
+    return np.clip(array, -ACTION_SPACE_BOUND, ACTION_SPACE_BOUND)
+
+
+class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
+    """Choose the noise levels of a diffusion sampler, one step at a time.
+
+    ## Description
+    A diffusion sampler integrates dx/dσ = (x − D(x, σ))/σ from σ_max down to 0 in K steps, each of which costs a call
+    of the denoiser D. The agent chooses where each step goes. One environment steers a population of N latents with one
+    clock; at N = 1 the schedule can follow the sample.
+
+    ## Action Space
+    `Box(-1, 1, (1,), float32)`: the size of the step. With the default map, the share of the remaining log-noise range
+    that the step covers, sigmoid(logit(1/m) + 3a) with m steps left, so that 0 throughout is the geometric grid.
+    Actions out of range are clipped; NaN is an error. The last step always lands on 0, whatever the action.
+
+    ## Observation Space
+    A flat `Box` of float32 with finite bounds, in the groups `time` (share of steps taken, steps left, log σ), `grid`
+    (log σ of all levels so far, −1 where there is none yet) and `latents` (statistics of x and D(x, σ) over the
+    population). `observation_names` names each element; `art_gym.observations.Observation` says how it is scaled.
+
+    ## Rewards
+    0 until the last step, then log(mean err_ref / mean err): err is the root-mean-square distance of a latent to the
+    precise endpoint of the same noise, err_ref that of EDM's grid (ρ = 7) with the same K and the same noise. 0 is as
+    good as EDM's grid, +0.69 halves the error. It is blind to everything but those endpoints: a sample that is as
+    probable but elsewhere counts as wrong, an error of the denoiser itself does not count, and the mean over the
+    population hides which latents pay. Other rewards: `art_gym.rewards.REWARDS`.
+
+    ## Starting State
+    x = σ_max ε with ε from the bank of training noises, drawn anew for each episode from the seed; K drawn from its
+    range where there is one. `reset(options={"noise": rows, "num_steps": K})` pins either.
+
+    ## Episode End
+    `terminated` after K steps. Never truncated.
+
+    ## Arguments
+    `config`: name of a YAML in `envs_configs`. Any key of `art_gym.config.EnvConfig` overrides it, for instance
+    `gym.make("ARTDiffusion-v0", task="ring_2d", solver="dpmpp_2m", num_steps=7)`. A discount of 1 belongs to this
+    task: a terminal reward and a fixed budget.
+
+    ## Version History
+    * v0: first version.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 4}  # noqa: RUF012 Gymnasium's own type
+
+    def __init__(self, config: str = "digits", render_mode: str | None = None, **overrides: Any) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"unknown render_mode {render_mode!r}: choose one of {self.metadata['render_modes']}")
+        self.config = load_config(config, **overrides)
+        self.core = self.config.make_core()
+        self.render_mode = render_mode
+        self.observation_space, self.action_space = spaces(self.core)
+        bank = self.core.problem.bank
+        self._episodes = Episodes.unseeded(bank, self.config.population, self.config.budgets, count=1)
+        self._seeded = False
+        self._state: State | None = None
+        self._viewer: Any = None
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """One name for each element of the observation."""
+        return self.core.observation.names(self.core.max_steps)
+
+    @property
+    def state(self) -> State:
+        """The present state (E = 1). Raises ResetNeeded before the first reset."""
+        if self._state is None:
+            raise ResetNeeded("call reset() before step() or render()")
+        return self._state
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode; see the class for the options."""
+        super().reset(seed=seed)
+        if seed is not None or not self._seeded:
+            self._episodes.seed(0, self.np_random)
+            self._seeded = True
+        noise, budget = self._episodes.begin(np.zeros(1, np.int64))
+        noise, budget = pinned(options, noise, budget, self.core.problem.bank.size, self.config.budgets)
+        self._state = self.core.denoise(self.core.start(noise, budget))
+        if self.render_mode == "human":
+            self.render()
+        return self.core.observe(self._state)[0], {"num_steps": int(budget[0]), "sigma": float(self._state.sigma[0])}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Take one denoising step.
+
+        Raises:
+            ValueError: for a NaN or an action of the wrong shape.
+            ResetNeeded: after the end of an episode.
+        """
+        state = self.state
+        if state.step[0] >= state.num_steps[0]:
+            raise ResetNeeded("the episode has ended: call reset() before the next step()")
+        moved, outcome = self.core.advance(state, checked_actions(action, (1,)))
+        self._state = self.core.denoise(moved)
+        info = {key: float(value[0]) for key, value in outcome.info.items() if value[0] == value[0]}  # without NaN
+        if self.render_mode == "human":
+            self.render()
+        return self.core.observe(self._state)[0], float(outcome.reward[0]), bool(outcome.landed[0]), False, info
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """A picture of the samples and of the grid so far against EDM's; (H, W, 3) uint8 for "rgb_array"."""
+        if self.render_mode is None:
+            return None
+        if self._viewer is None:
+            from art_gym.rendering import Viewer  # matplotlib takes longer to import than all the rest
+
+            self._viewer = Viewer(self.core, show=self.render_mode == "human")
+        frame = self._viewer.draw(self.state)
+        return frame if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None

@@ -1,0 +1,167 @@
+"""Noises and the precise endpoints that the ODE takes them to, made lazily and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from art_gym.denoisers.base import Denoiser
+from art_gym.quality import endpoint_error
+from art_gym.sampling import integrate, path
+from art_gym.schedules.grids import edm_grid, log_normal
+from art_gym.solvers import Solver
+
+SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the two never share a noise
+REFERENCE_STEPS = 64  # RK4 steps of the precise solution; tests/test_noise_bank.py measures what is left
+CHUNK_ELEMENTS = 16384  # a chunk has about this many elements of x, so that the first is ready within seconds
+
+
+def reference_grid(denoiser: Denoiser, num_steps: int = REFERENCE_STEPS) -> np.ndarray:
+    """The fine (K+1,) grid of the precise solution: half of its steps in log σ, half where the data's scale lies."""
+    # Interleaving the two keeps steps short both where D bends (σ near the data's scale) and at the ends.
+    log_uniform = np.geomspace(denoiser.sigma_max, denoiser.sigma_min, num_steps - num_steps // 2)
+    centred = log_normal(num_steps // 2 + 1, denoiser.sigma_max, np.log(denoiser.data_std) - 0.7, 1.3)[1:-1]
+    levels = np.unique(np.concatenate([log_uniform, centred]))[::-1]
+    levels = levels[(levels <= denoiser.sigma_max) & (levels >= denoiser.sigma_min)]
+    return np.append(levels, 0.0)
+
+
+def default_cache_folder() -> Path:
+    """The user's cache folder; the environment variable ART_GYM_CACHE names another one."""
+    return Path(os.environ.get("ART_GYM_CACHE") or platformdirs.user_cache_dir("art_gym"))
+
+
+class NoiseBank:
+    """Noises x = σ_max ε of one split, with precise endpoints, grown chunk by chunk as higher indices are asked for.
+
+    Index i is the same noise for ever: it depends on the split, the chunk and the shape alone.
+
+    Args:
+        denoiser: makes the endpoints.
+        split: "train" or "heldout".
+        size: how many noises there are; rounded up to whole chunks.
+    """
+
+    def __init__(self, denoiser: Denoiser, split: str, size: int) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+        if size < 1:
+            raise ValueError(f"a noise bank needs at least one noise, got size={size}")
+        self.denoiser, self.split = denoiser, split
+        elements = int(np.prod(denoiser.shape))
+        self.chunk = max(256, CHUNK_ELEMENTS // elements)
+        self.size = -(-size // self.chunk) * self.chunk
+        self.start = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at σ_max
+        self.endpoints = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at 0
+        self._paths: np.ndarray | None = None
+        self._reference_errors: dict[tuple[str, int], np.ndarray] = {}
+
+    def ensure(self, rows: int) -> None:
+        """Have at least this many rows at hand.
+
+        Raises:
+            IndexError: if the bank is smaller.
+            ValueError: if the denoiser gives values that are not finite; the message names σ.
+        """
+        if rows > self.size:
+            raise IndexError(f"noise {rows - 1} asked for, but the {self.split} bank has {self.size}")
+        while len(self.start) < rows:
+            start, endpoints = self._make_chunk(len(self.start) // self.chunk)
+            self.start = np.concatenate([self.start, start])
+            self.endpoints = np.concatenate([self.endpoints, endpoints])
+
+    def reference_errors(self, solver: Solver, num_steps: int, rows: int) -> np.ndarray:
+        """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises."""
+        key = (solver.name, num_steps)
+        known = self._reference_errors.get(key, np.empty(0, np.float32))
+        if len(known) < rows:
+            self.ensure(rows)
+            todo = slice(len(known), len(self.start))
+            samples = integrate(self.denoiser, edm_grid(num_steps, self.denoiser), self.start[todo], solver)
+            known = np.concatenate([known, endpoint_error(samples, self.endpoints[todo])])
+            self._reference_errors[key] = known
+        return known
+
+    def paths(self, rows: int) -> np.ndarray:
+        """(≥ rows, M+1, *shape): the precise solution at the M+1 levels of `reference_grid`."""
+        done = 0 if self._paths is None else len(self._paths)
+        if self._paths is None or done < rows:
+            self.ensure(rows)
+            start = self.start[done:]
+            grid = reference_grid(self.denoiser)
+            new = np.stack([start, *path(self.denoiser, grid, start, "rk4")], axis=1)
+            self._paths = new if self._paths is None else np.concatenate([self._paths, new])
+        return self._paths
+
+    def _make_chunk(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+        # The first two numbers keep this stream apart from those of environments and estimators.
+        rng = np.random.default_rng([2607, 2137, SPLITS[self.split], chunk])
+        noise = rng.standard_normal((self.chunk, *self.denoiser.shape), dtype=np.float32)
+        start = np.float32(self.denoiser.sigma_max) * noise
+        file = self._file(chunk)
+        endpoints = _load(file, start.shape) if file else None
+        if endpoints is None:
+            endpoints = integrate(self.denoiser, reference_grid(self.denoiser), start, "rk4")
+            if not np.isfinite(endpoints).all():
+                raise ValueError(self._not_finite(start))
+            if file:
+                _save(file, endpoints)
+        return start, endpoints
+
+    def _file(self, chunk: int) -> Path | None:
+        fingerprint = getattr(self.denoiser, "fingerprint", None)
+        if fingerprint is None:
+            return None
+        key = repr((1, fingerprint, self.denoiser.shape, REFERENCE_STEPS, self.split, chunk, self.chunk))
+        return default_cache_folder() / "endpoints" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+
+    def _not_finite(self, start: np.ndarray) -> str:
+        x = start
+        grid = reference_grid(self.denoiser)
+        for sigma, after in zip(grid, path(self.denoiser, grid, start, "rk4"), strict=False):
+            if not np.isfinite(after).all():
+                break
+            x = after
+        level = np.full(len(x), sigma, np.float32)
+        where = "D itself" if not np.isfinite(self.denoiser(x, level)).all() else "a step of the solver"
+        return (
+            f"the denoiser {type(self.denoiser).__name__} gives values that are not finite at sigma = {sigma:.6g} "
+            f"({where}): check its noise range, {self.denoiser.sigma_min:g} to {self.denoiser.sigma_max:g}"
+        )
+
+
+def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The cached array, or None where there is none or it is damaged (it is made again then)."""
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    usable = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == np.float32
+    return array if usable and np.isfinite(array).all() else None
+
+
+def _save(file: Path, array: np.ndarray) -> None:
+    """Write to a temporary name and rename; a cache that cannot be written is done without."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as handle:
+            np.save(handle, array)
+        os.replace(handle.name, file)
+    except OSError:
+        return
+
+
+@lru_cache(maxsize=16)
+def _cached_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
+    return NoiseBank(denoiser, split, size)
+
+
+def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
+    """The bank of this denoiser object, one in a process however many environments use it."""
+    return _cached_bank(denoiser, split, size)

@@ -1,0 +1,58 @@
+"""Measures of a set of samples: endpoint error on the same noise, and distances between distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from art_gym.denoisers.base import Array
+
+
+def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:
+    """err_i of DESIGN §3: root-mean-square distance, over a latent's elements, to the precise endpoint of its noise.
+
+    Args:
+        samples, endpoints: (…batch, *shape).
+        batch_axes: how many leading axes are batch.
+
+    Returns:
+        (…batch): one error a latent, in the units of the data.
+    """
+    difference = (samples - endpoints).reshape(*samples.shape[:batch_axes], -1)
+    return np.sqrt(np.einsum("...i,...i->...", difference, difference) / difference.shape[-1])
+
+
+def random_directions(dimension: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(d, P) unit directions, uniform on the sphere."""
+    directions = rng.standard_normal((dimension, count))
+    return (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+
+
+def sliced_wasserstein(first: Array, second: Array, directions: np.ndarray) -> np.ndarray:
+    """Sliced 2-Wasserstein distance of equally many samples (Bonneel et al. 2015).
+
+    Args:
+        first, second: (…, N, d) samples.
+        directions: (d, P) unit directions; one direction does in one dimension.
+
+    Returns:
+        (…): root of the mean, over directions and ranks, of the squared difference of sorted projections.
+    """
+    a = np.sort(first @ directions, axis=-2)  # (…, N, P)
+    b = np.sort(second @ directions, axis=-2)
+    return np.sqrt(((a - b) ** 2).mean(axis=(-2, -1)))
+
+
+def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Squared energy distance 2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖ (Székely & Rizzo), unbiased in the two last terms.
+
+    Args:
+        first, second: (N, d) and (M, d) samples.
+    """
+
+    def mean_distance(a: np.ndarray, b: np.ndarray, pairs: int) -> float:
+        square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+        return float(np.sqrt(np.maximum(square, 0)).sum() / pairs)
+
+    n, m = len(first), len(second)
+    a, b = first.astype(np.float64), second.astype(np.float64)  # float32 would lose the zeros on the diagonals
+    return 2 * mean_distance(a, b, n * m) - mean_distance(a, a, n * (n - 1)) - mean_distance(b, b, m * (m - 1))

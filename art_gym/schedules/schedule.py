@@ -1,0 +1,134 @@
+"""The schedule file: noise levels, where they come from, and the forms in which samplers take them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import art_gym
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["format", "sigmas", "method"],
+    "additionalProperties": False,
+    "properties": {
+        "format": {"const": "art_gym.schedule/1"},
+        "sigmas": {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2},
+        "method": {"type": "string"},
+        "task": {"type": ["string", "null"]},
+        "solver": {"type": ["string", "null"]},
+        "seed": {"type": ["integer", "null"]},
+        "heldout_error": {"type": ["number", "null"]},
+        "version": {"type": "string"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """K+1 noise levels from σ_max to a trailing 0, with their provenance.
+
+    Attributes:
+        sigmas: the levels, strictly decreasing, the last one 0.
+        method: how they were found, such as "edm" or "ppo".
+        task, solver: what they were found for.
+        seed: seed of the method.
+        heldout_error: mean endpoint error on held-out noise, in the units of the data.
+        version: of art_gym.
+
+    Raises:
+        ValueError: for levels that are not finite, do not decrease, or do not end in 0.
+    """
+
+    sigmas: tuple[float, ...]
+    method: str
+    task: str | None = None
+    solver: str | None = None
+    seed: int | None = None
+    heldout_error: float | None = None
+    version: str = art_gym.__version__
+
+    def __post_init__(self) -> None:
+        levels = tuple(float(sigma) for sigma in self.sigmas)
+        object.__setattr__(self, "sigmas", levels)
+        if len(levels) < 2 or levels[-1] != 0:
+            raise ValueError(f"a schedule needs at least two levels and a trailing 0, got {levels}")
+        if not all(np.isfinite(levels)) or any(a <= b for a, b in zip(levels, levels[1:], strict=False)):
+            raise ValueError(f"the levels of a schedule must be finite and decrease, got {levels}")
+
+    @property
+    def num_steps(self) -> int:
+        """K."""
+        return len(self.sigmas) - 1
+
+    def resample(self, num_steps: int) -> Schedule:
+        """The same density of steps with another K: log σ linear in the step number between the positive levels.
+
+        Raises:
+            ValueError: for K < 1, or a schedule of one step, which has no density.
+        """
+        if num_steps < 1 or self.num_steps < 2:
+            raise ValueError(f"cannot resample {self.num_steps} steps to {num_steps}: both need K ≥ 1, the first K ≥ 2")
+        if num_steps == 1:
+            return replace(self, sigmas=(self.sigmas[0], 0.0), heldout_error=None)
+        levels = np.log(self.sigmas[:-1])
+        inner = np.interp(np.linspace(0, 1, num_steps), np.linspace(0, 1, len(levels)), levels)
+        return replace(self, sigmas=(*np.exp(inner), 0.0), heldout_error=None)
+
+    def to_sigmas(self) -> list[float]:
+        """The levels with the trailing 0: what k-diffusion's samplers take, as ``torch.tensor(...)``."""
+        return list(self.sigmas)
+
+    def to_diffusers(self) -> list[float]:
+        """The levels for ``EulerDiscreteScheduler.set_timesteps(sigmas=…)``, which expects the trailing 0."""
+        return list(self.sigmas)
+
+    def to_comfyui(self) -> str:
+        """One line for ComfyUI's nodes that take sigmas by hand."""
+        return ", ".join(f"{sigma:.6g}" for sigma in self.sigmas)
+
+    def save(self, file: str | Path) -> None:
+        """Write JSON, to a temporary name first."""
+        write_text(Path(file), json.dumps({"format": SCHEMA["properties"]["format"]["const"], **asdict(self)}, indent=2))
+
+    @classmethod
+    def load(cls, file: str | Path) -> Schedule:
+        """Read a schedule file.
+
+        Raises:
+            ValueError: if the file is missing, is not JSON, or is not a schedule; the message says which and why.
+        """
+        import jsonschema  # slow to import, and only files need it
+
+        try:
+            content = json.loads(Path(file).read_text(encoding="utf-8"))
+            jsonschema.validate(content, SCHEMA)
+        except OSError as error:
+            raise ValueError(f"cannot read the schedule file {file}: {error.strerror}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{file} is not a schedule file: not JSON ({error})") from None
+        except jsonschema.ValidationError as error:
+            raise ValueError(f"{file} is not a schedule file: {error.json_path}: {error.message}") from None
+        content.pop("format")
+        return cls(**content)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write to a temporary name beside the file and rename: a reader never sees half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".tmp", delete=False, encoding="utf-8") as handle:
+        handle.write(text)
+    os.replace(handle.name, file)
+
+
+def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:
+    """The (K+1,) levels of a schedule or of plain numbers, checked as a `Schedule` is."""
+    schedule = sigmas if isinstance(sigmas, Schedule) else Schedule(tuple(sigmas), method="given")
+    return np.array(schedule.sigmas)

@@ -1,0 +1,89 @@
+"""The state of E environments with N latents each, and what one step did to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that the next step depends on. Arrays are never written to: a step makes new ones.
+
+    Attributes:
+        x: (E, N, *shape) float32, the latents at σ.
+        denoised: (E, N, *shape) D(x, σ); x itself once σ = 0.
+        previous_denoised: (E, N, *shape) D before the last step.
+        sigma: (E,) float64.
+        previous_sigma: (E,) σ before the last step; ∞ at the start of an episode.
+        step: (E,) int64, steps taken.
+        num_steps: (E,) int64, the budget K.
+        grid: (E, K_max) levels so far, σ_0 first; NaN where none has been reached. The final 0 is not among them.
+        noise: (E, N) int64, rows of the noise bank.
+    """
+
+    x: np.ndarray
+    denoised: np.ndarray
+    previous_denoised: np.ndarray
+    sigma: np.ndarray
+    previous_sigma: np.ndarray
+    step: np.ndarray
+    num_steps: np.ndarray
+    grid: np.ndarray
+    noise: np.ndarray
+
+    def take(self, lanes: np.ndarray) -> State:
+        """The state of some environments alone; ``lanes`` is an index array or a mask."""
+        return State(**{field.name: getattr(self, field.name)[lanes] for field in fields(self)})
+
+    def put(self, lanes: np.ndarray, other: State) -> State:
+        """A copy in which ``other`` stands for some environments."""
+        merged = {field.name: getattr(self, field.name).copy() for field in fields(self)}
+        for name, array in merged.items():
+            array[lanes] = getattr(other, name)
+        return State(**merged)
+
+    def with_denoised(self, denoised: np.ndarray) -> State:
+        """The same with D(x, σ) filled in."""
+        return replace(self, denoised=denoised)
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The L environments that landed on 0 in a step.
+
+    Attributes:
+        state: their state.
+        errors: (L, N) distances to the precise endpoints.
+        reference_errors: (L, N) those of EDM's grid with the same budget on the same noises.
+    """
+
+    state: State
+    errors: np.ndarray
+    reference_errors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step of E environments.
+
+    Attributes:
+        before: state in which the agent acted.
+        after: state that it led to, D not yet computed.
+        landed: (E,) whether this was the step to 0.
+        landing: the environments that landed; None if none did.
+    """
+
+    before: State
+    after: State
+    landed: np.ndarray
+    landing: Landing | None
+
+    def on_landed(self, value: Callable[[Landing], np.ndarray], elsewhere: float) -> np.ndarray:
+        """(E,): ``value(landing)`` in the environments that landed, ``elsewhere`` in the others."""
+        result = np.full(len(self.landed), elsewhere)
+        if self.landing is not None:
+            result[self.landed] = value(self.landing)
+        return result

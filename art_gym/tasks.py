@@ -1,0 +1,105 @@
+"""The tasks: named denoisers, built in or registered by a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser, check_denoiser
+from art_gym.denoisers.dataset import ExactDataset
+from art_gym.denoisers.mixture import GaussianMixture
+
+
+def gaussian_1d() -> Denoiser:
+    """N(0, 1): the flow, the optimal grid and every distance are known in closed form."""
+    return GaussianMixture(np.zeros((1, 1)), 1.0)
+
+
+def mixture_1d() -> Denoiser:
+    """Four unequal modes on the line."""
+    return GaussianMixture(
+        means=np.array([[-2.0], [-0.5], [0.8], [2.2]]),
+        stds=np.array([0.3, 0.1, 0.2, 0.4]),
+        weights=np.array([0.2, 0.35, 0.3, 0.15]),
+    )
+
+
+def ring_2d() -> Denoiser:
+    """Eight Gaussians of deviation 0.15 on a circle of radius 2."""
+    angle = np.arange(8) * np.pi / 4
+    return GaussianMixture(2 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.15)
+
+
+def checkerboard_2d() -> Denoiser:
+    """The dark squares of a 4 × 4 board of side 4, each filled by 4 × 4 narrow Gaussians."""
+    corner = np.stack(np.meshgrid(np.arange(4), np.arange(4), indexing="ij"), axis=-1).reshape(-1, 2)
+    dark = corner[corner.sum(axis=1) % 2 == 0]  # (8, 2)
+    inside = (np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) + 0.5) / 4  # (16, 2)
+    return GaussianMixture((dark[:, None] + inside).reshape(-1, 2) - 2, 0.1)
+
+
+def digit_images() -> tuple[np.ndarray, np.ndarray]:
+    """The 1797 digit images that scikit-learn ships, (1797, 1, 8, 8), mean 0 and standard deviation 0.5; and labels."""
+    with resources.files("art_gym").joinpath("data/digits.npz").open("rb") as file:
+        stored = np.load(file, allow_pickle=False)
+        images, labels = stored["images"].astype(np.float32), stored["labels"]
+    images = (images - images.mean()) / images.std() * 0.5
+    return images[:, None], labels
+
+
+def digits() -> Denoiser:
+    """A narrow Gaussian, s₀ = 0.1, around each of 1797 real 8×8 images: an exact denoiser in 64 dimensions."""
+    return ExactDataset(digit_images()[0], width=0.1)
+
+
+_FACTORIES: dict[str, Callable[[], Denoiser]] = {
+    factory.__name__: factory for factory in (gaussian_1d, mixture_1d, ring_2d, checkerboard_2d, digits)
+}
+BUILT_IN = tuple(_FACTORIES)
+
+
+def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> None:
+    """Make a denoiser known as a task: ``gym.make("ARTDiffusion-v0", task=name)`` finds it.
+
+    Args:
+        name: a Python identifier. A built-in name cannot be taken; a name of one's own is replaced.
+        denoiser: a denoiser object, or a function without arguments that makes one at first use.
+
+    Raises:
+        ValueError: for a built-in name, one that is no identifier, or an object that is no denoiser.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"a task's name must be an identifier such as 'my_task', got {name!r}")
+    if name in BUILT_IN:
+        raise ValueError(f"{name!r} is a built-in task: choose another name")
+    if hasattr(denoiser, "shape"):
+        known = check_denoiser(denoiser)  # type: ignore[arg-type]
+        _FACTORIES[name] = lambda: known
+    elif callable(denoiser):
+        _FACTORIES[name] = denoiser
+    else:
+        check_denoiser(denoiser)
+    get_task.cache_clear()
+
+
+def task_names() -> tuple[str, ...]:
+    """All names that `get_task` knows, built-in ones first."""
+    return tuple(_FACTORIES)
+
+
+@lru_cache(maxsize=None)
+def get_task(name: str) -> Denoiser:
+    """The denoiser of that name, made once. Raises a ValueError that lists the names."""
+    if name not in _FACTORIES:
+        raise ValueError(
+            f"unknown task {name!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first"
+        )
+    return check_denoiser(_FACTORIES[name]())
+
+
+def resolve(task: str | Denoiser) -> Denoiser:
+    """A task's denoiser by name; a denoiser object is checked and handed back."""
+    return get_task(task) if isinstance(task, str) else check_denoiser(task)

@@ -1,0 +1,220 @@
+"""The native vector environment: the same core at E = n, one denoiser call for all environments of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from art_gym.config import load_config
+from art_gym.core import Outcome
+from art_gym.env import ARTDiffusionEnv, checked_actions, spaces
+from art_gym.episodes import Episodes, pinned
+from art_gym.state import State
+
+Info = dict[str, Any]
+
+
+class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """`ARTDiffusionEnv`, n at once; ``gym.make_vec("ARTDiffusion-v0", num_envs=n)`` makes it.
+
+    Lane i seeded with s + i gives the same episodes as a single environment seeded with s + i.
+
+    Args:
+        num_envs: n.
+        config, overrides: as for `ARTDiffusionEnv`.
+        autoreset_mode: NEXT_STEP (default), SAME_STEP or DISABLED, as in Gymnasium. With DISABLED, lanes that have
+            ended are reset by ``reset(options={"reset_mask": mask})``.
+        render_mode: "rgb_array" gives one picture a lane.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        config: str = "digits",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **overrides: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"a vector environment renders with render_mode='rgb_array' or not, got {render_mode!r}")
+        self.num_envs = num_envs
+        self.config = load_config(config, **overrides)
+        self.core = self.config.make_core()
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**ARTDiffusionEnv.metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = render_mode
+        self.single_observation_space, self.single_action_space = spaces(self.core)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        bank = self.core.problem.bank
+        self._episodes = Episodes.unseeded(bank, self.config.population, self.config.budgets, num_envs)
+        self._seeded = False
+        self._state: State | None = None
+        self._ended = np.zeros(num_envs, bool)
+        self._viewer: Any = None
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """One name for each element of a lane's observation."""
+        return self.core.observation.names(self.core.max_steps)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, Info]:
+        """Begin episodes in all lanes, or in those of ``options["reset_mask"]``.
+
+        The options "noise" and "num_steps" of `ARTDiffusionEnv.reset` take an array over the lanes that are reset.
+        """
+        options = dict(options or {})
+        mask = self._checked_mask(options.pop("reset_mask", None))
+        (lanes,) = np.nonzero(mask)
+        self._seed(seed, lanes)
+        noise, budget = self._episodes.begin(lanes)
+        noise, budget = pinned(options, noise, budget, self.core.problem.bank.size, self.config.budgets)
+        fresh = self.core.denoise(self.core.start(noise, budget))
+        self._state = fresh if mask.all() or self._state is None else self._state.put(lanes, fresh)
+        self._ended &= ~mask
+        started = {"num_steps": self._state.num_steps, "sigma": self._state.sigma}
+        return self.core.observe(self._state), _masked(started, mask)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:  # type: ignore[override]
+        """One denoising step in every lane; lanes that ended are reset as the autoreset mode says.
+
+        Raises:
+            ValueError: for a NaN or actions of the wrong shape.
+            ResetNeeded: before the first reset, or for ended lanes when autoreset is disabled.
+        """
+        state = self._checked_state()
+        action = checked_actions(actions, (self.num_envs, 1))[:, 0]
+        restart = self._ended  # with NEXT_STEP, lanes that ended in the last step spend this one on their reset
+        moved, outcome = self._advance(state, action, ~restart)
+        info = _masked(outcome.info, ~restart)
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and outcome.landed.any():
+            info = self._final(moved, outcome)
+            restart = outcome.landed
+        if restart.any():
+            (lanes,) = np.nonzero(restart)
+            fresh = self.core.start(*self._episodes.begin(lanes))
+            moved = fresh if restart.all() else moved.put(lanes, fresh)
+            info = _merged(info, _masked({"num_steps": moved.num_steps, "sigma": moved.sigma}, restart))
+        self._state = self.core.denoise(moved)
+        self._ended = np.zeros_like(self._ended) if restart is outcome.landed else outcome.landed
+        truncated = np.zeros(self.num_envs, bool)
+        return self.core.observe(self._state), outcome.reward, outcome.landed.copy(), truncated, info
+
+    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
+        """One (H, W, 3) uint8 picture a lane."""
+        if self.render_mode is None:
+            return None
+        if self._viewer is None:
+            from art_gym.rendering import Viewer  # matplotlib takes longer to import than all the rest
+
+            self._viewer = Viewer(self.core, show=False)
+        state = self._checked_state(allow_ended=True)
+        return tuple(self._viewer.draw(state.take(np.array([lane]))) for lane in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the figure."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None
+
+    def _advance(self, state: State, action: np.ndarray, acting: np.ndarray) -> tuple[State, Outcome]:
+        if acting.all():
+            return self.core.advance(state, action)
+        if not acting.any():
+            return state, Outcome(np.zeros(self.num_envs), np.zeros(self.num_envs, bool), {})
+        moved, part = self.core.advance(state.take(acting), action[acting])
+        return state.put(acting, moved), Outcome(
+            reward=_spread(part.reward, acting, 0.0),
+            landed=_spread(part.landed, acting, False),
+            info={key: _spread(value, acting, np.nan) for key, value in part.info.items()},
+        )
+
+    def _final(self, moved: State, outcome: Outcome) -> Info:
+        """Gymnasium's ``final_obs`` and ``final_info`` of lanes that landed; infos of the others as usual."""
+        landed = outcome.landed
+        ended = moved.take(landed)
+        final = self.core.observe(ended.with_denoised(ended.x))
+        observations = np.full(self.num_envs, None, object)
+        observations[landed] = list(final)
+        return {
+            **_masked(outcome.info, ~landed),
+            "final_obs": observations,
+            "_final_obs": landed.copy(),
+            "final_info": _masked(outcome.info, landed),
+            "_final_info": landed.copy(),
+        }
+
+    def _seed(self, seed: int | Sequence[int | None] | None, lanes: np.ndarray) -> None:
+        if seed is None and not self._seeded:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if isinstance(seed, int | np.integer):
+            seeds: Sequence[int | None] = [int(seed) + lane for lane in range(self.num_envs)]
+        elif seed is None:
+            return
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.num_envs} lanes need as many seeds, got {len(seeds)}")
+        for lane in lanes if self._seeded else range(self.num_envs):
+            if seeds[lane] is not None or not self._seeded:
+                self._episodes.seed(lane, np.random.default_rng(seeds[lane]))
+        self._seeded = True
+
+    def _checked_mask(self, mask: np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return np.ones(self.num_envs, bool)
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask must be a boolean array of shape ({self.num_envs},), got {mask!r}")
+        if not mask.any():
+            raise ValueError("reset_mask must name at least one lane to reset, all are False")
+        if self._state is None and not mask.all():
+            raise ResetNeeded("reset() all lanes once before resetting some by a mask")
+        return mask
+
+    def _checked_state(self, allow_ended: bool = False) -> State:
+        if self._state is None:
+            raise ResetNeeded("call reset() before step() or render()")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any() and not allow_ended:
+            raise ResetNeeded(
+                f"lanes {np.nonzero(self._ended)[0].tolist()} have ended and autoreset is disabled: "
+                f"call reset(options={{'reset_mask': mask}}) first"
+            )
+        return self._state
+
+
+def _spread(part: np.ndarray, lanes: np.ndarray, elsewhere: Any) -> np.ndarray:
+    """(E,) with ``part`` in some lanes and one value elsewhere."""
+    whole = np.full(len(lanes), elsewhere, part.dtype)
+    whole[lanes] = part
+    return whole
+
+
+def _masked(info: dict[str, np.ndarray], lanes: np.ndarray) -> Info:
+    """Gymnasium's vector info: 0 and a False in ``_key`` where a lane has no value (NaN)."""
+    result: Info = {}
+    for key, value in info.items():
+        present = lanes & (value == value)
+        if present.any():
+            result[key] = np.where(present, value, 0)
+            result[f"_{key}"] = present
+    return result
+
+
+def _merged(first: Info, second: Info) -> Info:
+    """Two vector infos about different lanes as one."""
+    merged = dict(first)
+    for key, value in second.items():
+        if key in merged:
+            merged[key] = merged[key] | value if key.startswith("_") else merged[key] + value  # disjoint lanes
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,1 @@
+"""Shipped configurations: one YAML a task, and the agents' hyperparameters."""
