@@ -31,7 +31,7 @@ _PUBLIC = {
     "task_names": "art_gym.tasks",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 for _id, _config in _IDS.items():
     register(

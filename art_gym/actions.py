@@ -80,7 +80,7 @@ class SpeedMap:
 
 @dataclass(frozen=True)
 class DeviationMap:
-    """A deviation from a base grid: log σ_next = log base_{k+1} + width · a. Errors of one step do not pass to the next.
+    """A deviation from a base grid, log σ_next = log base_{k+1} + width · a: no step shifts those after it.
 
     Attributes:
         base: name of a hand-made grid, with its published parameters.

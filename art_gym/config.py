@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -68,15 +68,16 @@ class EnvConfig:
         if isinstance(self.observation, list | str):
             groups = (self.observation,) if isinstance(self.observation, str) else tuple(self.observation)
             object.__setattr__(self, "observation", groups)
-        low, high = self.budgets
-        if not (isinstance(low, int) and isinstance(high, int) and 1 <= low <= high <= MAX_STEPS):
+        budgets: tuple[Any, ...] = self.budgets
+        whole = len(budgets) == 2 and all(type(budget) is int for budget in budgets)  # True is an int, but no number
+        if not (whole and 1 <= budgets[0] <= budgets[1] <= MAX_STEPS):
             raise ValueError(
                 f"num_steps must be a whole number from 1 to {MAX_STEPS}, or a range (lo, hi) of them, "
                 f"got {self.num_steps!r}"
             )
         for name in ("population", "noises"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if self.split not in SPLITS:
             raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
@@ -114,7 +115,7 @@ class EnvConfig:
         return {key: value if isinstance(value, plain) else repr(value) for key, value in asdict(self).items()}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read_yaml(name: str) -> dict[str, Any]:
     import yaml  # a quarter of `import art_gym`, and needed only when an environment is made
 

@@ -135,7 +135,7 @@ class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
             self.render()
         return self.core.observe(self._state)[0], float(outcome.reward[0]), bool(outcome.landed[0]), False, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """A picture of the samples and of the grid so far against EDM's; (H, W, 3) uint8 for "rgb_array"."""
         if self.render_mode is None:
             return None

@@ -14,22 +14,12 @@ import platformdirs
 from art_gym.denoisers.base import Denoiser
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate, path
-from art_gym.schedules.grids import edm_grid, log_normal
+from art_gym.schedules.fine import REFERENCE_STEPS, reference_grid
+from art_gym.schedules.grids import edm_grid
 from art_gym.solvers import Solver
 
 SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the two never share a noise
-REFERENCE_STEPS = 64  # RK4 steps of the precise solution; tests/test_noise_bank.py measures what is left
 CHUNK_ELEMENTS = 16384  # a chunk has about this many elements of x, so that the first is ready within seconds
-
-
-def reference_grid(denoiser: Denoiser, num_steps: int = REFERENCE_STEPS) -> np.ndarray:
-    """The fine (K+1,) grid of the precise solution: half of its steps in log σ, half where the data's scale lies."""
-    # Interleaving the two keeps steps short both where D bends (σ near the data's scale) and at the ends.
-    log_uniform = np.geomspace(denoiser.sigma_max, denoiser.sigma_min, num_steps - num_steps // 2)
-    centred = log_normal(num_steps // 2 + 1, denoiser.sigma_max, np.log(denoiser.data_std) - 0.7, 1.3)[1:-1]
-    levels = np.unique(np.concatenate([log_uniform, centred]))[::-1]
-    levels = levels[(levels <= denoiser.sigma_max) & (levels >= denoiser.sigma_min)]
-    return np.append(levels, 0.0)
 
 
 def default_cache_folder() -> Path:
@@ -124,7 +114,8 @@ class NoiseBank:
     def _not_finite(self, start: np.ndarray) -> str:
         x = start
         grid = reference_grid(self.denoiser)
-        for sigma, after in zip(grid, path(self.denoiser, grid, start, "rk4"), strict=False):
+
+        for sigma, after in zip(grid, path(self.denoiser, grid, start, "rk4"), strict=False):  # noqa: B007
             if not np.isfinite(after).all():
                 break
             x = after
@@ -164,4 +155,4 @@ def _cached_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
 
 def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
     """The bank of this denoiser object, one in a process however many environments use it."""
-    return _cached_bank(denoiser, split, size)
+    return _cached_bank(denoiser, split, size)  # type: ignore[arg-type]  # by identity, as objects hash

@@ -1,4 +1,4 @@
-"""What an agent sees: time, the grid so far, and statistics of the latents, each with finite bounds and of order one."""
+"""What an agent sees: time, the grid so far, and statistics of the latents, with finite bounds and of order one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATENTS = (
     "log_denoised_change",
     "velocity_norm",
 )
-LIMIT = 10.0  # latent statistics are clipped here; random play stays below 5
+LIMIT = 10.0  # latent statistics are clipped here; random play stays below 8
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Observation:
 
 
 def _scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
-    """log σ scaled to [0, 1]; −1 where σ is NaN (a level not reached yet), 0 where it is 0."""
+    """Log σ scaled to [0, 1]; −1 where σ is NaN (a level not reached yet), 0 where it is 0."""
     low, high = np.log(denoiser.sigma_min), np.log(denoiser.sigma_max)
     scaled = (np.log(np.maximum(sigma, denoiser.sigma_min)) - low) / (high - low)
     return np.where(np.isnan(sigma), -1.0, np.clip(scaled, 0.0, 1.0))

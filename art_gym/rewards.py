@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from art_gym.noise_bank import reference_grid
 from art_gym.problem import Problem
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
+from art_gym.schedules.fine import reference_grid
 from art_gym.state import Landing, State, Transition
 
 Components = dict[str, np.ndarray]
@@ -49,7 +49,7 @@ class LogRatio:
 
 @dataclass(frozen=True)
 class Linear:
-    """1 − mean err / (mean err_ref over the bank) at the end: at population 1 its mean is that of the score's errors."""
+    """1 − mean err / (mean err_ref over the bank) at the end; at population 1 its mean is that of the score's error."""
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def value(landing: Landing) -> np.ndarray:
@@ -131,6 +131,8 @@ class DataDistance:
                 f"this reward compares with data, but {type(problem.denoiser).__name__} has no sample_data(n, rng): "
                 f"add it, or choose reward='log_ratio'"
             )
+        if self.measure == "energy" and transition.before.noise.shape[1] < 2:
+            raise ValueError("the energy distance needs a population of at least 2: choose one, or 'sliced_data'")
 
         def value(landing: Landing) -> np.ndarray:
             samples = _flat(landing.state.x)  # (L, N, d)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 from art_gym.denoisers.base import Array
 from art_gym.solvers import Denoise, Previous, Solver, get_solver, land
@@ -22,19 +23,19 @@ def integrate(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solve
     Returns:
         (B, *shape): the samples at level 0.
     """
-    for x in path(denoise, sigmas, x, solver):  # noqa: B020 the last of the states
-        pass
-    return x
+    *_, last = path(denoise, sigmas, x, solver)
+    return last
 
 
 def path(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solver: str | Solver) -> Iterator[Array]:
     """As `integrate`, but yields the latents after every step: K of them, the last at level 0."""
     solver = get_solver(solver)
     xp = array_namespace(x)
-    grid = xp.asarray(sigmas, dtype=x.dtype)  # (K+1,)
+    # torch.asarray warns about tensors that require gradients
+    grid = sigmas.to(x) if is_torch_array(sigmas) else xp.asarray(sigmas, dtype=x.dtype)  # (K+1,)
     levels = [xp.broadcast_to(grid[k], (x.shape[0],)) for k in range(grid.shape[0] - 1)]  # K of (B,)
     previous = Previous(xp.zeros_like(x), xp.full_like(levels[0], xp.inf))
-    for sigma, sigma_next in zip(levels, levels[1:], strict=False):
+    for sigma, sigma_next in pairwise(levels):
         denoised = denoise(x, sigma)
         x = solver.step(denoise, x, denoised, sigma, sigma_next, previous)
         previous = Previous(denoised, sigma)

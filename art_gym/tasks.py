@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from importlib import resources
 
 import numpy as np
@@ -59,6 +58,7 @@ _FACTORIES: dict[str, Callable[[], Denoiser]] = {
     factory.__name__: factory for factory in (gaussian_1d, mixture_1d, ring_2d, checkerboard_2d, digits)
 }
 BUILT_IN = tuple(_FACTORIES)
+_made: dict[str, Denoiser] = {}
 
 
 def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> None:
@@ -82,7 +82,7 @@ def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> Non
         _FACTORIES[name] = denoiser
     else:
         check_denoiser(denoiser)
-    get_task.cache_clear()
+    _made.pop(name, None)
 
 
 def task_names() -> tuple[str, ...]:
@@ -90,14 +90,15 @@ def task_names() -> tuple[str, ...]:
     return tuple(_FACTORIES)
 
 
-@lru_cache(maxsize=None)
 def get_task(name: str) -> Denoiser:
     """The denoiser of that name, made once. Raises a ValueError that lists the names."""
     if name not in _FACTORIES:
         raise ValueError(
             f"unknown task {name!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first"
         )
-    return check_denoiser(_FACTORIES[name]())
+    if name not in _made:
+        _made[name] = check_denoiser(_FACTORIES[name]())
+    return _made[name]
 
 
 def resolve(task: str | Denoiser) -> Denoiser:

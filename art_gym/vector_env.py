@@ -84,7 +84,7 @@ class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         started = {"num_steps": self._state.num_steps, "sigma": self._state.sigma}
         return self.core.observe(self._state), _masked(started, mask)
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:  # type: ignore[override]
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         """One denoising step in every lane; lanes that ended are reset as the autoreset mode says.
 
         Raises:
@@ -109,7 +109,7 @@ class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         truncated = np.zeros(self.num_envs, bool)
         return self.core.observe(self._state), outcome.reward, outcome.landed.copy(), truncated, info
 
-    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[np.ndarray, ...] | None:
         """One (H, W, 3) uint8 picture a lane."""
         if self.render_mode is None:
             return None
@@ -144,7 +144,8 @@ class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         ended = moved.take(landed)
         final = self.core.observe(ended.with_denoised(ended.x))
         observations = np.full(self.num_envs, None, object)
-        observations[landed] = list(final)
+        for lane, observation in zip(np.nonzero(landed)[0], final, strict=True):
+            observations[lane] = observation
         return {
             **_masked(outcome.info, ~landed),
             "final_obs": observations,

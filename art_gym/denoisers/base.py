@@ -31,12 +31,16 @@ class Denoiser(Protocol):
     ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk.
     """
 
-    shape: tuple[int, ...]
-    sigma_min: float
-    sigma_max: float
-    data_std: float
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def sigma_min(self) -> float: ...
+    @property
+    def sigma_max(self) -> float: ...
+    @property
+    def data_std(self) -> float: ...
 
-    def __call__(self, x: Array, sigma: Array) -> Array: ...
+    def __call__(self, x: Array, sigma: Array, /) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Counted:
 
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
+        self.shape, self.data_std = denoiser.shape, denoiser.data_std
+        self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
         self.calls = 0
         self.evaluations = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -10,8 +11,8 @@ from array_api_compat import array_namespace
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
 from art_gym.denoisers.constants import Constants
 
-# 256 rows of 1797 float32 weights stay in the second-level cache: measured 1.6 times faster than 1024 rows at once.
-ROWS = 256
+# 64 rows of 1797 float32 weights stay in the second-level cache: 6 µs a sample on one core, 16 µs with 256 rows.
+ROWS = 64
 
 
 class ExactDataset:
@@ -39,7 +40,9 @@ class ExactDataset:
         self.width, self.sigma_min, self.sigma_max = width, sigma_min, sigma_max
         flat = self.points.reshape(len(self.points), -1).astype(np.float64)  # (M, d)
         self.data_std = float(np.sqrt(flat.var() + width**2))
-        self._constants = Constants(points=flat, transposed=flat.T, half_square=(flat**2).sum(axis=1) / 2)
+        # (d+1, M): −‖c‖²/2 rides along as one more row, which saves two passes over (B, M) logits
+        augmented = np.concatenate([flat.T, -(flat**2).sum(axis=1)[None] / 2])
+        self._constants = Constants(points=flat, augmented=augmented)
         check_denoiser(self)
 
     @property
@@ -54,13 +57,13 @@ class ExactDataset:
         parts = [self._rows(xp, flat[i : i + ROWS], sigma[i : i + ROWS]) for i in range(0, flat.shape[0], ROWS)]
         return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts), x.shape)
 
-    def _rows(self, xp: object, x: Array, sigma: Array) -> Array:
+    def _rows(self, xp: Any, x: Array, sigma: Array) -> Array:
         const = self._constants.like(x, xp)
         noise = (sigma**2)[:, None]  # (B, 1)
         precision = 1 / (self.width**2 + noise)
-        logits = (x @ const.transposed - const.half_square) * precision  # (B, M)
-        weight = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))  # type: ignore[attr-defined]
-        mean = (weight @ const.points) / xp.sum(weight, axis=1, keepdims=True)  # type: ignore[attr-defined]  # (B, d)
+        logits = xp.concat([precision * x, precision], axis=1) @ const.augmented  # (B, M)
+        weight = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+        mean = (weight @ const.points) / xp.sum(weight, axis=1, keepdims=True)  # (B, d)
         return precision * (self.width**2 * x + noise * mean)
 
     def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:

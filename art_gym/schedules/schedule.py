@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Schedule:
         object.__setattr__(self, "sigmas", levels)
         if len(levels) < 2 or levels[-1] != 0:
             raise ValueError(f"a schedule needs at least two levels and a trailing 0, got {levels}")
-        if not all(np.isfinite(levels)) or any(a <= b for a, b in zip(levels, levels[1:], strict=False)):
+        if not all(np.isfinite(levels)) or any(a <= b for a, b in pairwise(levels)):
             raise ValueError(f"the levels of a schedule must be finite and decrease, got {levels}")
 
     @property
@@ -94,9 +95,13 @@ class Schedule:
         """One line for ComfyUI's nodes that take sigmas by hand."""
         return ", ".join(f"{sigma:.6g}" for sigma in self.sigmas)
 
+    def to_json(self) -> str:
+        """The content of a schedule file."""
+        return json.dumps({"format": SCHEMA["properties"]["format"]["const"], **asdict(self)}, indent=2)
+
     def save(self, file: str | Path) -> None:
-        """Write JSON, to a temporary name first."""
-        write_text(Path(file), json.dumps({"format": SCHEMA["properties"]["format"]["const"], **asdict(self)}, indent=2))
+        """Write a schedule file, to a temporary name first."""
+        write_text(Path(file), self.to_json() + "\n")
 
     @classmethod
     def load(cls, file: str | Path) -> Schedule:
@@ -117,7 +122,10 @@ class Schedule:
         except jsonschema.ValidationError as error:
             raise ValueError(f"{file} is not a schedule file: {error.json_path}: {error.message}") from None
         content.pop("format")
-        return cls(**content)
+        try:
+            return cls(**content)
+        except ValueError as error:
+            raise ValueError(f"{file} is not a schedule file: {error}") from None
 
 
 def write_text(file: Path, text: str) -> None:

@@ -1,0 +1,114 @@
+"""Speed, as ratios against the bare sampling loop with the same denoiser and batch, measured in turns in one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import gymnasium as gym
+import numpy as np
+
+import art_gym  # noqa: F401 registers the ids
+from art_gym.sampling import integrate
+from art_gym.tasks import resolve
+
+
+def bench(seconds: float) -> str:
+    """The table that ``art-gym bench`` prints.
+
+    Args:
+        seconds: time for each measurement; each alternates the two sides and takes the median of the ratios.
+    """
+    lines = ["| measurement | value | target |", "|:---|---:|---:|"]
+    for task, lanes, population, target in (("digits", 16, 64, 0.8), ("mixture_1d", 256, 64, 0.5)):
+        ratio = _against_bare_loop(task, lanes, population, seconds)
+        lines.append(
+            f"| {task}, {lanes * population} latents: bare loop time / vector env time | {ratio:.2f} | {target} |"
+        )
+    ratio = _against_bare_loop("mixture_1d", 16384, 1, seconds)
+    lines.append(f"| mixture_1d, 16384 environments of population 1: the same | {ratio:.2f} | – |")
+    lines.append(
+        f"| mixture_1d, 1 environment: time over the bare denoiser call, µs a step | {_single(seconds):.0f} | 150 |"
+    )
+    rate = _steps_a_second(seconds)
+    lines.append(
+        f"| mixture_1d, 1024 environments of population 1: environment steps a second | {rate:,.0f} | 1,000,000 |"
+    )
+    return "\n".join(lines)
+
+
+def _paired(first: Callable[[], None], second: Callable[[], None], seconds: float) -> tuple[float, float]:
+    """Median times of two functions run in turns for about that many seconds."""
+    first()
+    second()
+    times: tuple[list[float], list[float]] = ([], [])
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds or len(times[0]) < 3:
+        for function, spent in ((first, times[0]), (second, times[1])):
+            start = time.perf_counter()
+            function()
+            spent.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _against_bare_loop(task: str, lanes: int, population: int, seconds: float) -> float:
+    """Bare loop's time over the vector environment's for the same episode: 1 means that the environment is free."""
+    env = gym.make_vec("ARTDiffusion-v0", num_envs=lanes, task=task, population=population, noises=lanes * population)
+    env.reset(seed=0)
+    core = env.unwrapped.core  # type: ignore[attr-defined]
+    denoiser, solver, num_steps = core.problem.denoiser, core.problem.solver, core.max_steps
+    actions = np.zeros((lanes, 1), np.float32)
+    levels = np.append(np.geomspace(denoiser.sigma_max, 2 * denoiser.sigma_min, num_steps), 0.0)
+    bank = core.problem.bank
+    bank.reference_errors(solver, num_steps, bank.size)  # so that the bank does not grow while it is timed
+    start = bank.start[: lanes * population]
+
+    def episode() -> None:
+        for _ in range(num_steps + 1):  # the last one resets (NEXT_STEP), with the first denoiser call of the next
+            env.step(actions)
+
+    def bare() -> None:
+        integrate(denoiser, levels, start, solver)
+
+    with_env, without = _paired(episode, bare, seconds)
+    env.close()
+    return without / with_env
+
+
+def _single(seconds: float) -> float:
+    """Microseconds of one environment's step over the bare denoiser call."""
+    env = gym.make("ARTDiffusion-v0", task="mixture_1d", population=1, num_steps=100)
+    env.reset(seed=0)
+    denoiser = resolve("mixture_1d")
+    x, sigma, action = np.ones((1, 1), np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)
+    count = 95
+
+    def steps() -> None:
+        env.reset()
+        for _ in range(count):
+            env.step(action)
+
+    def calls() -> None:
+        for _ in range(count + 1):
+            denoiser(x, sigma)
+
+    with_env, without = _paired(steps, calls, seconds)
+    env.close()
+    return (with_env - without) / count * 1e6
+
+
+def _steps_a_second(seconds: float) -> float:
+    lanes, num_steps = 1024, 7
+    env = gym.make_vec("ARTDiffusion-v0", num_envs=lanes, task="mixture_1d", population=1, num_steps=num_steps)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (num_steps + 1, lanes, 1)).astype(np.float32)
+
+    def episode() -> None:
+        for action in actions:
+            env.step(action)
+
+    spent, _ = _paired(episode, lambda: None, seconds)
+    env.close()
+    return lanes * num_steps / spent

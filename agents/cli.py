@@ -1,0 +1,272 @@
+"""The command ``art-gym``: each subcommand is a frozen dataclass whose fields are its flags."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import tyro
+
+
+class Command(Protocol):
+    """A parsed subcommand."""
+
+    def run(self) -> None:
+        """Do it."""
+
+
+@dataclass(frozen=True)
+class List:
+    """List environments, tasks, solvers, grids, rewards, action maps and algorithms."""
+
+    def run(self) -> None:
+        """Print them."""
+        import gymnasium as gym
+
+        from art_gym.actions import ACTIONS
+        from art_gym.observations import GROUPS
+        from art_gym.rewards import REWARDS
+        from art_gym.schedules.grids import GRIDS
+        from art_gym.solvers import SOLVERS
+        from art_gym.tasks import task_names
+
+        entries = {
+            "environments": [key for key in gym.registry if key.startswith("ARTDiffusion")],
+            "tasks": task_names(),
+            "solvers": SOLVERS,
+            "grids": GRIDS,
+            "rewards": REWARDS,
+            "action maps": ACTIONS,
+            "observations": GROUPS,
+            "algorithms": ["ppo", "sac", "cma", "gradient", "any class of stable-baselines3 or sb3-contrib"],
+        }
+        for title, names in entries.items():
+            print(f"{title + ':':14} {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an agent (or run a rival) and write its schedule, report and pictures.
+
+    Attributes:
+        env: registered id.
+        algo: ppo, sac, any SB3 or sb3-contrib class by name; cma or gradient for a fixed grid without RL.
+        seed: of everything random.
+        task: another task than the id's.
+        solver: another solver than the id's.
+        num_steps: K, or two numbers lo hi to train for a range of budgets.
+        population: latents that one clock steers.
+        reward: a name that `art-gym list` shows.
+        action: a name that `art-gym list` shows.
+        observation: groups that the agent sees.
+        timesteps: environment steps, instead of the number in the YAML of hyperparameters.
+        out: folder of the run; by default under runs/.
+        resume: go on with an interrupted run in that folder.
+        progress: show a progress bar.
+    """
+
+    env: str = "ARTDiffusion-v0"
+    algo: str = "ppo"
+    seed: int = 0
+    task: str | None = None
+    solver: str | None = None
+    num_steps: int | tuple[int, int] | None = None
+    population: int | None = None
+    reward: str | None = None
+    action: str | None = None
+    observation: tuple[str, ...] | None = None
+    timesteps: int | None = None
+    out: Path | None = None
+    resume: bool = False
+    progress: bool = True
+
+    def run(self) -> None:
+        """Train and report."""
+        from .pipeline import train_and_report
+        from .runs import Run, TrainConfig
+
+        keys = ("task", "solver", "num_steps", "population", "reward", "action", "observation")
+        overrides = {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+        config = TrainConfig(self.env, self.algo.lower(), self.seed, overrides, n_timesteps=self.timesteps)
+        folder = self.out or Path("runs") / f"{self.env}_{self.algo}_s{self.seed}"
+        print(train_and_report(config, Run(folder), self.resume, self.progress))
+        print(f"\nwritten to {folder}: report.md, the schedule files, TensorBoard logs")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate schedule files, a run's folder, or named grids on held-out noise, beside EDM's grid.
+
+    Attributes:
+        what: schedule files, run folders, or grids by name as in edm:10 (name:K).
+        task: for schedules that do not name one, or to evaluate them elsewhere.
+        solver: likewise.
+        noises: how many held-out noises.
+    """
+
+    what: Annotated[tuple[str, ...], tyro.conf.Positional]
+    task: str | None = None
+    solver: str | None = None
+    noises: int = 2048
+
+    def run(self) -> None:
+        """Print the table."""
+        from .pipeline import evaluate_things
+
+        print(evaluate_things(self.what, self.task, self.solver, self.noises))
+
+
+@dataclass(frozen=True)
+class Export:
+    """Print a schedule as a sampler takes it.
+
+    Attributes:
+        schedule: a schedule file.
+        format: sigmas (JSON list for k-diffusion), diffusers (JSON list for EulerDiscreteScheduler), comfyui (one
+            line), csv, json (the schedule file itself).
+        num_steps: resample to this K first.
+        out: write to this file instead.
+    """
+
+    schedule: Annotated[Path, tyro.conf.Positional]
+    format: Literal["sigmas", "diffusers", "comfyui", "csv", "json"] = "sigmas"
+    num_steps: int | None = None
+    out: Path | None = None
+
+    def run(self) -> None:
+        """Print or write it."""
+        import json
+
+        from art_gym.schedules.schedule import Schedule, write_text
+
+        schedule = Schedule.load(self.schedule)
+        if self.num_steps is not None:
+            schedule = schedule.resample(self.num_steps)
+        text = {
+            "sigmas": lambda: json.dumps(schedule.to_sigmas()),
+            "diffusers": lambda: json.dumps(schedule.to_diffusers()),
+            "comfyui": schedule.to_comfyui,
+            "csv": lambda: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
+            "json": schedule.to_json,
+        }[self.format]()
+        if self.out is None:
+            print(text)
+        else:
+            write_text(self.out, text + "\n")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw schedules beside EDM's grid, and the training curve of a run's folder.
+
+    Attributes:
+        what: schedule files and run folders.
+        out: folder for the pictures.
+    """
+
+    what: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    out: Path = Path("runs/plots")
+
+    def run(self) -> None:
+        """Draw them and print the file names."""
+        from .pipeline import plot_things
+
+        for file in plot_things(self.what, self.out):
+            print(file)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure the environments against the bare sampling loop, as ratios in one run.
+
+    Attributes:
+        seconds: per measurement.
+    """
+
+    seconds: float = 2.0
+
+    def run(self) -> None:
+        """Print the ratios."""
+        from .bench import bench
+
+        print(bench(self.seconds))
+
+
+@dataclass(frozen=True)
+class References:
+    """Compute the best fixed grids that scores are read against (slow; what exists is kept).
+
+    Attributes:
+        tasks: which tasks; the built-in ones by default.
+        solvers: which solvers.
+        steps: which K.
+        file: where to; the package's own data by default.
+    """
+
+    tasks: tuple[str, ...] = ()
+    solvers: tuple[str, ...] = ("dpmpp_2m", "euler", "heun")
+    steps: tuple[int, ...] = (5, 7, 10, 18)
+    file: Path | None = None
+
+    def run(self) -> None:
+        """Compute and store them."""
+        from art_gym.references import REFERENCES_FILE, compute_all
+        from art_gym.tasks import BUILT_IN
+
+        compute_all(self.tasks or BUILT_IN, self.solvers, self.steps, self.file or REFERENCES_FILE)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train on the default environment, compare with everything else, and write runs/demo: under four minutes.
+
+    Attributes:
+        out: folder of the run; an earlier demo there is replaced.
+        seed: of everything random.
+        quick: a twentieth of the training, to see that all is in place.
+    """
+
+    out: Path = Path("runs/demo")
+    seed: int = 0
+    quick: bool = False
+
+    def run(self) -> None:
+        """Train, compare, draw."""
+        from .demo import demo
+
+        print(demo(self.out, self.seed, self.quick))
+
+
+COMMANDS: dict[str, Any] = {
+    "list": List,
+    "train": Train,
+    "evaluate": Evaluate,
+    "export": Export,
+    "plot": Plot,
+    "bench": Bench,
+    "references": References,
+    "demo": Demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run; a mistake of the user's is one line on stderr and exit code 2."""
+    import art_gym  # noqa: F401 registers the ids
+
+    command: Command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="art-gym",
+        description="Learn how a diffusion model should spend its sampling steps.",
+        args=arguments,
+    )
+    try:
+        command.run()
+    except ValueError as error:
+        print(f"art-gym: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("art-gym: interrupted; what was saved is kept, and train --resume goes on from it", file=sys.stderr)
+        return 130
+    return 0

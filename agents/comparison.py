@@ -1,0 +1,122 @@
+"""The comparison on held-out noise: hand-made grids, closed forms, and what was learned, with every measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser
+from art_gym.evaluation import Evaluation, evaluate_levels
+from art_gym.noise_bank import get_bank
+from art_gym.references import Reference, find_reference, score
+from art_gym.schedules.closed_forms import art
+from art_gym.schedules.grids import make_grid
+from art_gym.schedules.tuned import tuned
+from art_gym.solvers import get_solver
+from art_gym.tasks import resolve
+
+from .edm_curve import EdmCurve
+
+TUNING_NOISES = 512  # training noises that the tuned grids and the closed form are fitted on
+HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
+TUNED = ("edm", "log_normal")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one K.
+
+    Attributes:
+        method: label.
+        num_steps: K.
+        evaluation: on held-out noise.
+        score: 0 for EDM's grid, 1 for the best fixed grid known; None without a reference.
+    """
+
+    method: str
+    num_steps: int
+    evaluation: Evaluation
+    score: float | None
+
+
+def baselines(
+    task: str, solver: str, budgets: Iterable[int], tick: Callable[[str], None] = lambda _: None
+) -> list[Row]:
+    """Rows of the hand-made grids as published, of two tuned ones, of ART's closed form, and of the stored oracle.
+
+    ``tick`` is called with a label before each row, to show progress.
+    """
+    denoiser = resolve(task)
+    bank = get_bank(denoiser, "train", 4096)
+    bank.ensure(TUNING_NOISES)
+    start, endpoints = bank.start[:TUNING_NOISES], bank.endpoints[:TUNING_NOISES]
+    rows = []
+    for num_steps in budgets:
+        reference = find_reference(task, solver, num_steps)
+        grids: dict[str, Callable[[], np.ndarray]] = {
+            label(name): _published(name, num_steps, denoiser) for name in HAND_MADE
+        }
+        for name in TUNED:
+            grids[f"{label(name)}, tuned"] = _tuned(name, num_steps, denoiser, solver, start, endpoints)
+        grids["ART closed form"] = _closed_form(num_steps, denoiser, start)
+        for method, make in grids.items():
+            tick(f"{method}, K = {num_steps}")
+            rows.append(row(method, task, solver, make(), reference))
+        if reference is not None:
+            rows.append(row("oracle (best fixed grid)", task, solver, np.array(reference.oracle_sigmas), reference))
+    return rows
+
+
+def row(method: str, task: str, solver: str, levels: np.ndarray, reference: Reference | None) -> Row:
+    """Evaluate a grid."""
+    evaluation = evaluate_levels(task, solver, levels)
+    return Row(method, len(levels) - 1, evaluation, score(evaluation.error, reference))
+
+
+def label(name: str) -> str:
+    """A grid's name as people write it."""
+    return {"edm": "EDM ρ=7", "log_snr": "log-SNR", "log_normal": "log-normal"}.get(name, name)
+
+
+def _published(name: str, num_steps: int, denoiser: Denoiser) -> Callable[[], np.ndarray]:
+    return lambda: make_grid(name, num_steps, denoiser)
+
+
+def _closed_form(num_steps: int, denoiser: Denoiser, start: np.ndarray) -> Callable[[], np.ndarray]:
+    return lambda: art(denoiser, num_steps, start)
+
+
+def _tuned(
+    name: str, num_steps: int, denoiser: Denoiser, solver: str, start: np.ndarray, endpoints: np.ndarray
+) -> Callable[[], np.ndarray]:
+    return lambda: tuned(name, num_steps, denoiser, get_solver(solver), start, endpoints)[0]
+
+
+def table(rows: list[Row], first: str | None = None) -> str:
+    """Rows as a Markdown table, by K, then by error; ``first`` names a method to set in bold."""
+    lines = [
+        "| K | schedule | error ± 95 % | SW to data | score | NFE | seconds |",
+        "|---:|:---|---:|---:|---:|---:|---:|",
+    ]
+    for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
+        found = entry.evaluation
+        name = f"**{entry.method}**" if entry.method == first else entry.method
+        sliced = "–" if found.sliced is None else f"{found.sliced:.4f}"
+        scored = "–" if entry.score is None else f"{entry.score:.3f}"
+        lines.append(
+            f"| {entry.num_steps} | {name} | {found.error:.4f} ± {found.error_interval:.4f} | {sliced} | {scored} "
+            f"| {found.nfe:g} | {found.seconds:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:
+    """The sentence that people ask for: how many steps EDM needs for the same error."""
+    needed = curve.steps_for(error)
+    if not np.isfinite(needed):
+        return f"EDM does not reach in 100 steps what the learned schedule does in {num_steps}."
+    saved = 100 * (1 - num_steps / needed)
+    comparison = f"{saved:.0f} % fewer" if saved >= 0 else f"{-saved:.0f} % more"
+    return f"EDM needs {needed:.1f} steps for what the learned schedule does in {num_steps}: {comparison}."

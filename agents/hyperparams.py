@@ -1,0 +1,70 @@
+"""Hyperparameters: YAML keyed by environment id, as in rl-baselines3-zoo, and the SB3 class that they are for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import yaml
+
+Values = dict[str, Any]
+
+
+def load_hyperparams(algo: str, env_id: str, num_steps: int) -> Values:
+    """The shipped values for an algorithm and an environment, with "4K" resolved for K = num_steps.
+
+    An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1 and 16 environments.
+    """
+    file = resources.files("art_gym.envs_configs").joinpath(f"hyperparams/{algo}.yaml")
+    if not file.is_file():
+        return {"num_envs": 16, "n_timesteps": 2000 * num_steps, "policy": "MlpPolicy", "gamma": 1.0}
+    by_id = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return resolve_numbers(by_id.get(env_id, by_id["default"]), num_steps)
+
+
+def resolve_numbers(values: Values, num_steps: int) -> Values:
+    """Turn "4K" into 4 · num_steps, "1e-3" (a string to YAML) into a number and "lin_1e-3" into a falling schedule."""
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: resolved(entry) for key, entry in value.items()}
+        if not isinstance(value, str):
+            return value
+        if match := re.fullmatch(r"(\d+)K", value):
+            return int(match[1]) * num_steps
+        if match := re.fullmatch(r"lin_([\d.e+-]+)", value):
+            return linear(float(match[1]))
+        try:
+            return float(value)
+        except ValueError:
+            return value
+
+    return resolved(values)
+
+
+def linear(initial: float) -> Callable[[float], float]:
+    """A learning rate that falls linearly from ``initial`` to 0, as a function of the progress that remains."""
+
+    def rate(progress_remaining: float) -> float:
+        return progress_remaining * initial
+
+    return rate
+
+
+def algorithm_class(name: str) -> type:
+    """The SB3 or sb3-contrib class of that name, in any case. Raises a ValueError that lists the names."""
+    import sb3_contrib
+    import stable_baselines3
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    classes = {
+        key.lower(): value
+        for module in (sb3_contrib, stable_baselines3)
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, BaseAlgorithm)
+    }
+    if name.lower() not in classes:
+        raise ValueError(f"unknown algorithm {name!r}: choose one of cma, gradient, {', '.join(sorted(classes))}")
+    return classes[name.lower()]

@@ -1,0 +1,352 @@
+"""Pictures of a run, from plain arrays: schedules, errors, samples, training. All are PNG files 1000 pixels wide."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from art_gym.rendering import BLUE, GREY, ORANGE, is_image, limits, log_sigma_axis, pixels, samples_panel
+
+# Mostly the rest of Okabe & Ito's colours; orange is kept for what is highlighted. Dashes tell the rounds apart.
+PALETTE = (BLUE, "#009E73", "#CC79A7", "#56B4E9", "#B8860B", "#5B3A8C", "#6E6E6E")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
+THIS_RUN = "this run"
+ERROR_LABEL = "mean endpoint error (data units)"
+DPI = 100
+FONT_SIZE = 11
+
+
+def schedules(file: str | Path, levels: Mapping[str, np.ndarray], highlight: str | None = None) -> Path:
+    """Draw where schedules spend their steps: a row of dots each, and the density of steps below.
+
+    Args:
+        file: to write.
+        levels: (K+1,) decreasing noise levels with a trailing 0, by name.
+        highlight: the name to emphasise.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: without schedules, or for a highlight that is none of them.
+    """
+    styles = _styles(levels, highlight)
+    positive = {name: np.asarray(values, np.float64)[:-1] for name, values in levels.items()}
+    rows = 0.26 * len(levels) + 0.3  # inches
+    figure = _figure(rows + 3.6)
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=[rows, 2.5])
+    for row, (name, values) in enumerate(positive.items()):
+        colour, emphasised = styles[name]["color"], name == highlight
+        top.axhline(row, **{**styles[name], "linewidth": 1.2, "alpha": 0.45, "zorder": 0})  # a legend for the density
+        top.plot(values, np.full(len(values), row), "o", color=colour, markersize=8 if emphasised else 5.5, mew=0)
+        if len(values) > 1:
+            below.plot(*_density(values), **styles[name])
+    top.set_yticks(range(len(levels)), list(levels))
+    for label, name in zip(top.get_yticklabels(), levels, strict=True):
+        label.set(color=styles[name]["color"], fontweight="bold" if name == highlight else "normal")
+    top.set_ylim(len(levels) - 0.4, -0.6)
+    top.tick_params(labelbottom=True, left=False)
+    top.set_title("noise levels (every schedule ends with a step to 0)", loc="left")
+    below.set(xscale="log", yscale="log", xlabel="noise level σ", ylabel="steps per unit of ln σ")
+    below.set_title("density of the steps between them", loc="left")
+    below.grid(alpha=0.25)
+    low, high = min(map(min, positive.values())), max(map(max, positive.values()))
+    below.set_xlim(high * 1.4, low / 1.4)  # sampling runs from left to right
+    _plain_ticks(below.xaxis)
+    _plain_ticks(below.yaxis)
+    return _write(figure, file)
+
+
+def error_curves(
+    file: str | Path,
+    errors: Mapping[str, Mapping[int, float]],
+    highlight: str | None = None,
+    oracle: Mapping[int, float] | None = None,
+) -> Path:
+    """Draw error against the number of steps, with the names at the right-hand ends.
+
+    Args:
+        file: to write.
+        errors: mean endpoint errors (data units) by name and K; values that are not positive and finite are left out.
+        highlight: the name to emphasise.
+        oracle: errors of the best fixed grids by K, drawn in black.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: without errors, or for a highlight that is none of the names.
+    """
+    styles = _styles(errors, highlight)
+    curves = {name: _usable(curve.items()) for name, curve in errors.items()}
+    if oracle:
+        curves["oracle"] = _usable(oracle.items())
+        styles["oracle"] = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
+    curves = {name: curve for name, curve in curves.items() if len(curve[0])}
+    if not curves:
+        raise ValueError(f"no error is positive and finite: {dict(errors)}")
+    figure = _figure(5.5)
+    axes = figure.subplots()
+    for name, (steps, values) in curves.items():
+        alone = {"marker": "D", "markersize": 8, "zorder": 6}  # a single point would be lost under the curves
+        marker = alone if len(steps) == 1 else {"marker": "o", "markersize": 7 if name == highlight else 5}
+        axes.plot(steps, values, mew=0, **{**styles[name], **marker})
+    first = min(steps[0] for steps, _ in curves.values())
+    last = max(steps[-1] for steps, _ in curves.values())
+    axes.set(xscale="log", yscale="log", xlabel="steps K", ylabel=ERROR_LABEL)
+    axes.set_xlim(first / 1.07, last * 1.07)
+    axes.set_ylim(*_padded([error for _, values in curves.values() for error in values]))
+    ticks = _apart(sorted({int(step) for steps, _ in curves.values() for step in steps}))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    _plain_ticks(axes.yaxis)
+    axes.grid(alpha=0.25)
+    # A curve that stops early says where, and has no line to its name: it would cross the others.
+    ends = {name if x[-1] == last else f"{name} (K = {x[-1]})": (x[-1], y[-1]) for name, (x, y) in curves.items()}
+    label_styles = {label: styles[name] for label, name in zip(ends, curves, strict=True)}
+    _label_ends(axes, ends, label_styles, joined=[label for label, (step, _) in ends.items() if step == last])
+    return _write(figure, file)
+
+
+def samples(file: str | Path, panels: Mapping[str, np.ndarray], data: np.ndarray | None = None) -> Path:
+    """Draw samples of the same noises by several methods, in columns.
+
+    Args:
+        file: to write.
+        panels: (N, *shape) samples by title; the same row of each comes from the same noise. Of images, the first 16
+            are shown, in the same places.
+        data: (M, *shape) draws of the data to stand behind the samples.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: without panels.
+    """
+    if not panels:
+        raise ValueError("need at least one panel of samples")
+    shape = next(iter(panels.values())).shape[1:]
+    bounds = _shared_bounds(panels, data, is_image(shape))
+    width = 10 / len(panels)
+    figure = _figure(min(width + (0.15 if is_image(shape) else 0.9), 6.5))
+    columns = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, points) in zip(columns, panels.items(), strict=True):
+        samples_panel(axes, shape, bounds, data, "samples")(points)
+        axes.set_title(title)
+        axes.label_outer()
+    tops = [patch.get_data().values.max() for axes in columns for patch in axes.patches]  # of histograms
+    if tops:
+        for axes in columns:
+            axes.set_ylim(0, 1.1 * max(tops))
+    if data is not None and not is_image(shape):
+        figure.legend(*columns[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return _write(figure, file)
+
+
+def training_curve(
+    file: str | Path,
+    steps: Sequence[float] | np.ndarray,
+    errors: Sequence[float] | np.ndarray,
+    references: Mapping[str, float],
+    x_label: str = "environment steps",
+) -> Path:
+    """Draw the held-out error during training, with horizontal lines for what it is read against.
+
+    Args:
+        file: to write.
+        steps: (n,) when the errors were measured, rising from 0 or more, in the unit that ``x_label`` names.
+        errors: (n,) mean endpoint errors on held-out noise, in data units; those not positive and finite are left out,
+            here and among the references.
+        references: errors of other schedules by name.
+        x_label: of the horizontal axis.
+
+    Returns:
+        The file.
+    """
+    figure = _figure(5)
+    axes = figure.subplots()
+    steps, errors = _usable(zip(steps, errors, strict=True))
+    references = {name: value for name, value in references.items() if np.isfinite(value) and value > 0}
+    right = 1.02 * (max(steps, default=0) or 1)
+    styles = _styles([*references, THIS_RUN], THIS_RUN)
+    for name, value in references.items():
+        axes.axhline(value, **styles[name])
+    axes.plot(steps, errors, marker="o", markersize=4 if len(steps) > 1 else 8, **styles[THIS_RUN])
+    axes.set(yscale="log", xlabel=x_label, ylabel=f"held-out {ERROR_LABEL}", xlim=(0, right))
+    if right > 1000:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    if references or len(errors):
+        axes.set_ylim(*_padded([*references.values(), *errors]))
+    _plain_ticks(axes.yaxis)
+    axes.grid(alpha=0.25)
+    ends = {name: (right, value) for name, value in references.items()}
+    if len(errors):
+        ends[THIS_RUN] = (steps[-1], errors[-1])
+    _label_ends(axes, ends, styles, joined=list(ends))
+    return _write(figure, file)
+
+
+def schedule_image(levels: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """A small picture of a schedule for TensorBoard: σ on a log axis against the step.
+
+    Args:
+        levels: (K+1,) decreasing levels with a trailing 0.
+        reference: (K+1,) levels to draw faintly behind.
+
+    Returns:
+        (300, 400, 3) uint8; ``SummaryWriter.add_image`` takes it with ``dataformats="HWC"``.
+    """
+    figure = Figure(figsize=(4, 3), dpi=DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    drawn = [levels] if reference is None else [levels, reference]
+    bottom = log_sigma_axis(axes, min(grid[-2] for grid in drawn), max(grid[0] for grid in drawn))
+    for grid, colour in zip(reversed(drawn), [GREY, ORANGE][-len(drawn) :], strict=True):
+        axes.plot(np.maximum(grid, bottom), "o-", color=colour, markersize=5)
+    axes.set(xlabel="step", ylabel="noise level σ")
+    axes.grid(alpha=0.25)
+    return pixels(canvas)
+
+
+def _density(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middle (in log σ) of each interval between K positive levels, and steps per unit of ln σ there: (K−1,) each."""
+    return np.sqrt(levels[1:] * levels[:-1]), 1 / np.log(levels[:-1] / levels[1:])
+
+
+def _usable(points: Iterable[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and errors in order, without errors that a log axis cannot show."""
+    kept = sorted((step, error) for step, error in points if np.isfinite(error) and error > 0)
+    return np.array([step for step, _ in kept]), np.array([error for _, error in kept])
+
+
+def _styles(names: Iterable[str], highlight: str | None) -> dict[str, dict]:
+    """Line style of each name: thick orange for the highlighted one, the palette in turn for the others."""
+    names = list(names)
+    if not names:
+        raise ValueError("nothing to draw")
+    if highlight is not None and highlight not in names:
+        raise ValueError(f"cannot highlight {highlight!r}: it is none of {', '.join(names)}")
+    others = [name for name in names if name != highlight]
+    styles: dict[str, dict] = {
+        name: {
+            "color": PALETTE[i % len(PALETTE)],
+            "linestyle": DASHES[i // len(PALETTE) % len(DASHES)],
+            "linewidth": 1.4,
+        }
+        for i, name in enumerate(others)
+    }
+    if highlight is not None:
+        styles[highlight] = {"color": ORANGE, "linewidth": 3, "zorder": 5}
+    return styles
+
+
+def _label_ends(
+    axes: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, dict], joined: Sequence[str]
+) -> None:
+    """Write names right of the axes, each as near as may be to where its curve ends; thin lines join some to it."""
+    names = sorted(ends, key=lambda name: ends[name][1])
+    to_axes = axes.transScale + axes.transLimits
+    points = {name: to_axes.transform(ends[name]) for name in names}
+    _, height = axes.figure.get_size_inches()  # type: ignore[union-attr]
+    gap = 1.35 * FONT_SIZE / 72 / (0.82 * height)  # a line of text as a share of the axes' height
+    heights = _spread(np.array([points[name][1] for name in names]), gap)
+    for name, y in zip(names, heights, strict=True):
+        colour = styles[name]["color"]
+        thin = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "alpha": 0.7, "relpos": (0, 0.5)}
+        axes.annotate(
+            name,
+            xy=tuple(points[name]),
+            xycoords="axes fraction",
+            xytext=(1.05, y),
+            textcoords="axes fraction",
+            color=colour,
+            fontweight="bold" if colour == ORANGE else "normal",
+            va="center",
+            arrowprops={**thin, "shrinkA": 1, "shrinkB": 0} if name in joined else None,
+            annotation_clip=False,
+        )
+
+
+def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
+    """Rising heights moved as little as may be until neighbours are at least a gap apart, within 0 … 1 if they fit."""
+    if len(heights) == 0:
+        return heights
+    offsets = gap * np.arange(len(heights))
+    # Least squares under y_{i+1} − y_i ≥ gap: pool neighbours that collide (isotonic regression of heights − offsets).
+    blocks: list[tuple[float, int]] = []
+    for value in heights - offsets:
+        total, count = float(value), 1
+        while blocks and blocks[-1][0] / blocks[-1][1] >= total / count:
+            earlier, size = blocks.pop()
+            total, count = total + earlier, count + size
+        blocks.append((total, count))
+    pooled = np.concatenate([np.full(count, total / count) for total, count in blocks])
+    return np.clip(pooled, 0, max(1 - offsets[-1], 0)) + offsets
+
+
+def _shared_bounds(panels: Mapping[str, np.ndarray], data: np.ndarray | None, images: bool) -> tuple[float, float]:
+    """Values to show in all panels: the data's (or the last panel's), and for points as much again as samples need."""
+    *_, last = panels.values()
+    low, high = limits(last if data is None else data, 1.0)
+    if images:
+        return low, high
+    ranges = [limits(points, 1.0) for points in panels.values()]
+    room = (high - low) / 2
+    return max(min(low, *(r[0] for r in ranges)), low - room), min(max(high, *(r[1] for r in ranges)), high + room)
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of a log axis around values."""
+    return min(values) / 1.3, max(values) * 1.3
+
+
+def _apart(ticks: Sequence[int]) -> list[int]:
+    """Those of rising ticks whose labels have room beside each other on a log axis."""
+    kept = list(ticks[:1])
+    for tick in ticks[1:]:
+        if np.log(tick / kept[-1]) > 0.035 * np.log(ticks[-1] / ticks[0]):
+            kept.append(tick)
+    return kept
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Ticks in plain numbers on a log axis: powers of ten, 1-2-5, or equal steps, as the range in view asks for."""
+    low, high = sorted(axis.get_view_interval())
+    if high / low < 10:
+        candidates = np.asarray(MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high))
+    else:
+        decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        candidates = np.outer(decades, [1] if high / low > 1000 else [1, 2, 5]).ravel()
+    ticks = [tick for tick in candidates if low <= tick <= high]
+    axis.set_ticks(ticks, labels=[f"{tick:.4g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def _figure(height: float) -> Figure:
+    """A figure 1000 pixels wide and so many inches high, with room made for its labels."""
+    figure = Figure(figsize=(10, height), dpi=DPI)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _write(figure: Figure, file: str | Path) -> Path:
+    """Write a PNG file, to a temporary name first: a reader never sees half of it."""
+    target = Path(file)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(buffer.getvalue())
+    os.replace(temporary, target)
+    return target

@@ -1,0 +1,127 @@
+"""The report of a run: the table, the sentence about steps saved, and the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.evaluation import HELDOUT
+from art_gym.noise_bank import get_bank
+from art_gym.references import find_reference, score
+from art_gym.sampling import integrate
+from art_gym.schedules.grids import edm_grid
+from art_gym.schedules.schedule import write_text
+from art_gym.tasks import resolve
+
+from . import pictures
+from .comparison import Row, steps_saved_line, table
+from .edm_curve import EdmCurve
+from .outcome import Outcome
+from .runs import Point
+
+SAMPLES = 36  # latents in the picture of samples, the first of the held-out bank
+ORACLE = "oracle (best fixed grid)"
+
+
+def learned_rows(outcome: Outcome) -> list[Row]:
+    """The outcome's grids, and its policy where that depends on the latents, as rows of the comparison."""
+    rows = []
+    for num_steps, evaluation in outcome.as_grid.items():
+        reference = find_reference(outcome.task, outcome.solver, num_steps)
+        rows.append(Row(outcome.method, num_steps, evaluation, score(evaluation.error, reference)))
+        policy = outcome.as_policy and outcome.as_policy[num_steps]
+        if policy and policy.spread > 1e-6:
+            name = f"{outcome.method}, policy (spread {policy.spread:.3f} in log σ)"
+            rows.append(Row(name, num_steps, policy, score(policy.error, reference)))
+    return rows
+
+
+def write_report(
+    folder: Path, outcome: Outcome, rivals: list[Outcome], baselines: list[Row], history: list[Point]
+) -> str:
+    """Write ``report.md`` and the pictures into a run's folder.
+
+    Args:
+        folder: where to.
+        outcome: what the run learned; the pictures and the bold rows are about it.
+        rivals: other methods' outcomes for the same task, solver and budgets.
+        baselines: rows of grids that were not learned.
+        history: progress of the run on validation noise.
+
+    Returns:
+        The text of the report.
+    """
+    rows = [*baselines, *learned_rows(outcome), *(entry for rival in rivals for entry in learned_rows(rival))]
+    curve = EdmCurve(outcome.task, outcome.solver)
+    saved = [steps_saved_line(curve, k, evaluation.error) for k, evaluation in outcome.as_grid.items()]
+    costs = [f"| {each.method} | {each.seconds:.0f} | {each.evaluations / 1e6:.1f} |" for each in (outcome, *rivals)]
+    text = "\n".join(
+        [
+            f"# {outcome.method} on {outcome.task}, {outcome.solver}",
+            "",
+            f"Mean endpoint error on {HELDOUT} held-out noises, in units of the data; SW is the sliced-Wasserstein",
+            "distance to data; the score is 0 for EDM's grid and 1 for the best fixed grid known.",
+            "",
+            table(rows, first=outcome.method),
+            "",
+            *(f"- {line}" for line in saved),
+            "",
+            "Cost of learning, for all K together:",
+            "",
+            "| method | seconds | denoiser evaluations (millions) |",
+            "|:---|---:|---:|",
+            *costs,
+            "",
+            *(f"![{name}]({name}.png)" for name in _draw(folder, outcome, rows, history)),
+            "",
+        ]
+    )
+    write_text(folder / "report.md", text)
+    return text
+
+
+def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:
+    """Write the pictures; returns their names."""
+    smallest = min(outcome.schedules)
+    shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K whose dots can still be told apart
+    grids = {entry.method: entry.evaluation.levels for entry in rows if entry.num_steps == shown}
+    pictures.schedules(folder / "schedules.png", grids, highlight=outcome.method)
+    errors: dict[str, dict[int, float]] = {}
+    for entry in rows:
+        errors.setdefault(entry.method, {})[entry.num_steps] = entry.evaluation.error
+    oracle = errors.pop(ORACLE, None)
+    names = ["schedules"]
+    if len(outcome.schedules) > 1:
+        pictures.error_curves(folder / "errors.png", errors, highlight=outcome.method, oracle=oracle)
+        names.append("errors")
+    _draw_samples(folder / "samples.png", outcome, smallest)
+    names.append("samples")
+    if history:
+        k = max(history[-1].errors)
+        lines = {
+            entry.method: entry.evaluation.error
+            for entry in rows
+            if entry.num_steps == k and entry.method in ("EDM ρ=7", "ART closed form", ORACLE)
+        }
+        points = [point for point in history if k in point.errors]
+        steps, values = [point.steps for point in points], [point.errors[k] for point in points]
+        pictures.training_curve(folder / "training.png", steps, values, lines, x_label=f"environment steps (K = {k})")
+        names.append("training")
+    return names
+
+
+def _draw_samples(file: Path, outcome: Outcome, num_steps: int) -> None:
+    denoiser = resolve(outcome.task)
+    count = SAMPLES if len(denoiser.shape) == 3 else HELDOUT
+    bank = get_bank(denoiser, "heldout", 4096)
+    start = bank.start[:count]
+    learned = np.array(outcome.schedules[num_steps].sigmas)
+    panels = {
+        f"EDM ρ=7, K = {num_steps}": integrate(denoiser, edm_grid(num_steps, denoiser), start, outcome.solver),
+        f"{outcome.method}, K = {num_steps}": integrate(denoiser, learned, start, outcome.solver),
+        "exact": bank.endpoints[:count],
+    }
+    sample_data = getattr(denoiser, "sample_data", None)
+    data = None if sample_data is None else sample_data(HELDOUT, np.random.default_rng(17))
+    pictures.samples(file, panels, data)

@@ -1,0 +1,119 @@
+"""The rivals of an RL agent: black-box search (CMA-ES) and gradients through the solver, for one fixed grid per K.
+
+Both see the training noises only, in batches drawn from the seed, and count every denoiser evaluation, so that their
+cost stands beside an agent's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from art_gym.config import EnvConfig
+from art_gym.denoisers.base import Counted
+from art_gym.evaluation import VALIDATION, evaluate_levels
+from art_gym.noise_bank import NoiseBank, get_bank
+from art_gym.quality import endpoint_error
+from art_gym.sampling import integrate
+from art_gym.schedules.adam import gradient_descent
+from art_gym.schedules.fractions import levels_from_logits
+from art_gym.schedules.schedule import Schedule
+from art_gym.solvers import get_solver
+from art_gym.tasks import resolve
+
+from .outcome import Outcome
+from .runs import Point, Run, TrainConfig
+from .training import TABLE_BUDGETS, VALIDATION_NOISES, name_of
+
+RIVALS = ("cma", "gradient")
+CANDIDATES = 12  # of a generation
+BATCH = 64  # latents that a generation is judged on
+GENERATIONS = 40  # and ten more for each step
+UPDATES = 400  # of Adam
+
+
+def train_rival(config: TrainConfig, run: Run, progress: bool = True) -> Outcome:
+    """Find a fixed grid for each budget of the environment by ``cma`` or ``gradient``.
+
+    Raises:
+        ValueError: for a configuration that does not fit, or a folder in use.
+    """
+    env_config = config.env_config()
+    run.prepare(config, {"env": env_config.to_dict()}, resume=False)
+    denoiser, solver = Counted(resolve(env_config.task)), get_solver(env_config.solver)
+    bank = get_bank(denoiser.denoiser, "train", env_config.noises)
+    bank.ensure(bank.size)
+    low, high = env_config.budgets
+    budgets = [low] if low == high else [k for k in TABLE_BUDGETS if low <= k <= high] or [low, high]
+    began, paused = time.perf_counter(), 0.0
+    points: list[Point] = []
+    schedules, as_grid = {}, {}
+    for num_steps in budgets:
+        search = _cma if config.algo == "cma" else _gradient
+        total = config.n_timesteps and config.n_timesteps // num_steps
+        found = search(denoiser, env_config, num_steps, bank, config.seed, total)
+        levels = np.array([denoiser.denoiser.sigma_max, 0.0])
+        for steps, levels in tqdm(found, desc=f"{config.algo} K={num_steps}", disable=not progress):
+            pause = time.perf_counter()
+            error = evaluate_levels(
+                denoiser.denoiser, solver, levels, VALIDATION_NOISES, VALIDATION, distances=False
+            ).error
+            points.append(Point(steps, denoiser.evaluations, pause - began - paused, {num_steps: error}))
+            paused += time.perf_counter() - pause
+        pause = time.perf_counter()
+        as_grid[num_steps] = evaluate_levels(denoiser.denoiser, solver, levels)
+        schedules[num_steps] = Schedule(
+            sigmas=tuple(levels),
+            method=config.algo,
+            task=name_of(env_config.task),
+            solver=solver.name,
+            seed=config.seed,
+            heldout_error=as_grid[num_steps].error,
+        )
+        paused += time.perf_counter() - pause
+    run.write_history(points)
+    seconds = time.perf_counter() - began - paused
+    task = name_of(env_config.task)
+    return Outcome(config.algo, task, solver.name, schedules, as_grid, None, denoiser.evaluations, seconds)
+
+
+def _cma(
+    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """CMA-ES (Hansen 2016) on the logits of `levels_from_logits`; yields (episodes, levels of the mean)."""
+    import cma
+
+    if num_steps == 1:
+        return
+    solver, rng = get_solver(config.solver), np.random.default_rng([seed, num_steps])
+    generations = GENERATIONS + 10 * num_steps if total is None else max(total // CANDIDATES, 1)
+    # CMA-ES refuses one dimension: the second free level of K = 2 is a dummy.
+    start = np.zeros(max(num_steps - 1, 2))
+    options = {"popsize": CANDIDATES, "seed": seed + 1, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
+    strategy = cma.CMAEvolutionStrategy(start, 0.7, options)
+    for generation in range(generations):
+        candidates = strategy.ask()
+        rows = rng.integers(bank.size, size=BATCH)  # common to all candidates of a generation
+        losses = []
+        for candidate in candidates:
+            levels = levels_from_logits(np.clip(candidate, -8, 8)[: num_steps - 1], denoiser.denoiser)
+            samples = integrate(denoiser, levels, bank.start[rows], solver)
+            losses.append(float(np.log(endpoint_error(samples, bank.endpoints[rows]).mean())))
+        strategy.tell(candidates, losses)
+        if generation % 5 == 4 or generation == generations - 1:
+            mean = np.clip(strategy.mean, -8, 8)[: num_steps - 1]
+            yield (generation + 1) * CANDIDATES, levels_from_logits(mean, denoiser.denoiser)
+
+
+def _gradient(
+    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Adam through the solver, from the geometric grid; yields (episodes, levels)."""
+    updates = UPDATES if total is None else max(total, 1)
+    found = gradient_descent(denoiser, num_steps, config.solver, bank.start, bank.endpoints, updates, BATCH, seed=seed)
+    for update, levels in enumerate(found, start=1):
+        if update % 20 == 0 or update == updates:
+            yield update, levels

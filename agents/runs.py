@@ -1,0 +1,146 @@
+"""A run's folder: its configuration, its history of evaluations, its checkpoint, and what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from art_gym.config import EnvConfig, load_config, make_config
+from art_gym.schedules.schedule import write_text
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training run is: enough to repeat it.
+
+    Attributes:
+        env_id: a registered id, or the name of a configuration in envs_configs.
+        algo: ppo, sac, or any class of stable-baselines3 or sb3-contrib by name; cma or gradient for a fixed grid.
+        seed: of the algorithm, the environments and the networks.
+        env: keys of `EnvConfig` that override the configuration and the hyperparameters' own "env".
+        hyperparams: single values that override the YAML.
+        n_timesteps: environment steps; from the YAML by default.
+    """
+
+    env_id: str = "ARTDiffusion-v0"
+    algo: str = "ppo"
+    seed: int = 0
+    env: dict[str, Any] = field(default_factory=dict)
+    hyperparams: dict[str, Any] = field(default_factory=dict)
+    n_timesteps: int | None = None
+
+    def env_config(self, overrides: dict[str, Any] | None = None) -> EnvConfig:
+        """The environment's configuration: the id's YAML, then the algorithm's overrides, then the user's."""
+        return load_config(config_name(self.env_id), **{**(overrides or {}), **self.env})
+
+
+def config_name(env_id: str) -> str:
+    """The configuration behind a registered id. Raises a ValueError that lists the ids."""
+    import gymnasium as gym
+
+    import art_gym  # noqa: F401 registers the ids
+
+    known = {key: spec.kwargs["config"] for key, spec in gym.registry.items() if key.startswith("ARTDiffusion")}
+    if env_id in known:
+        return known[env_id]
+    if env_id in known.values():
+        return env_id
+    raise ValueError(f"unknown environment {env_id!r}: choose one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation on validation noise during training.
+
+    Attributes:
+        steps: environment steps (denoising steps of a population) so far.
+        evaluations: denoiser evaluations of training so far, a sample each.
+        seconds: of training so far, evaluations on validation noise left out.
+        errors: mean endpoint error for each budget K.
+    """
+
+    steps: int
+    evaluations: int
+    seconds: float
+    errors: dict[int, float]
+
+
+class Run:
+    """A run's folder on disk. Every file is written to a temporary name and renamed."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @property
+    def tensorboard(self) -> Path:
+        """Where TensorBoard's files go."""
+        return self.folder / "tensorboard"
+
+    def prepare(self, config: TrainConfig, resolved: dict[str, Any], resume: bool) -> None:
+        """Make the folder and write the resolved configuration.
+
+        Raises:
+            ValueError: if there is a run already and it is not to be resumed, or it has another configuration.
+        """
+        file = self.folder / "config.yaml"
+        if file.exists():
+            if not resume:
+                raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
+            before = self.config()
+            if before != config:
+                changed = [f.name for f in fields(config) if getattr(before, f.name) != getattr(config, f.name)]
+                raise ValueError(f"cannot resume {self.folder}: {', '.join(changed)} differ from its config.yaml")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {"train": plain(asdict(config)), "resolved": plain(resolved)}
+        write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def config(self) -> TrainConfig:
+        """The configuration of the run in this folder. Raises a ValueError where there is none."""
+        file = self.folder / "config.yaml"
+        if not file.is_file():
+            raise ValueError(f"{self.folder} holds no run: there is no config.yaml in it")
+        return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
+
+    def history(self) -> list[Point]:
+        """The evaluations so far, oldest first."""
+        file = self.folder / "history.json"
+        if not file.exists():
+            return []
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return [Point(**{**point, "errors": {int(k): v for k, v in point["errors"].items()}}) for point in stored]
+
+    def write_history(self, points: list[Point]) -> None:
+        """Replace the history."""
+        write_text(self.folder / "history.json", json.dumps([asdict(point) for point in points]))
+
+    def replace(self, name: str, make: Any) -> None:
+        """Have ``make(path)`` write a file or folder under a temporary name, then rename it to ``name``."""
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".tmp_") as temporary:
+            path = Path(temporary) / name
+            make(path)
+            target = self.folder / name
+            if target.is_dir():
+                # A folder cannot be replaced in one step: the old one is kept beside until the new one stands.
+                old = self.folder / f"{name}.old"
+                shutil.rmtree(old, ignore_errors=True)
+                os.replace(target, old)
+                os.replace(path, target)
+                shutil.rmtree(old)
+            else:
+                os.replace(path, target)
+
+
+def plain(value: Any) -> Any:
+    """Only what YAML knows: tuples become lists, objects their repr."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,0 +1,249 @@
+"""Training with stable-baselines3: from a configuration to a run's folder with a schedule in it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import HParam, Image
+from stable_baselines3.common.vec_env import VecMonitor
+
+from art_gym.config import EnvConfig
+from art_gym.evaluation import VALIDATION, Evaluation, Policy, evaluate_levels, evaluate_policy
+from art_gym.references import find_reference, score
+from art_gym.sb3 import ARTDiffusionVecEnv
+from art_gym.schedules.schedule import Schedule
+from art_gym.tasks import resolve
+
+from .checkpoint import load_model, save_model
+from .edm_curve import EdmCurve
+from .hyperparams import algorithm_class, load_hyperparams, resolve_numbers
+from .outcome import Outcome
+from .pictures import schedule_image
+from .runs import Point, Run, TrainConfig, config_name, plain
+
+EVALUATIONS = 40  # of progress, evenly over a run
+VALIDATION_NOISES = 512
+TABLE_BUDGETS = (5, 7, 10, 18)  # at which a policy for a range of budgets is evaluated, where it knows them
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run's configuration with everything resolved."""
+
+    config: TrainConfig
+    env_config: EnvConfig
+    env_overrides: dict[str, Any]
+    num_envs: int
+    n_timesteps: int
+    hyperparams: dict[str, Any]
+
+    @classmethod
+    def resolve(cls, config: TrainConfig) -> Setup:
+        """Merge the YAMLs and the overrides. Raises a ValueError for unknown names, keys and values."""
+        algorithm_class(config.algo)
+        largest = config.env_config().budgets[1]
+        values = load_hyperparams(config.algo, config.env_id, largest)
+        values |= resolve_numbers(config.hyperparams, largest)
+        overrides = {**values.pop("env", {}), **config.env}
+        return cls(
+            config=config,
+            env_config=config.env_config(overrides),
+            env_overrides=overrides,
+            num_envs=values.pop("num_envs"),
+            n_timesteps=config.n_timesteps or values.pop("n_timesteps"),
+            hyperparams={key: value for key, value in values.items() if key != "n_timesteps"},
+        )
+
+    @property
+    def budgets(self) -> list[int]:
+        """The K at which progress is evaluated and schedules are written."""
+        low, high = self.env_config.budgets
+        return [low] if low == high else [k for k in TABLE_BUDGETS if low <= k <= high] or [low, high]
+
+    def make_model(self, tensorboard: Path | None = None) -> BaseAlgorithm:
+        """A fresh model on a fresh vector environment."""
+        env = ARTDiffusionVecEnv(self.num_envs, config_name(self.config.env_id), **self.env_overrides)
+        return algorithm_class(self.config.algo)(
+            env=VecMonitor(env),
+            seed=self.config.seed,
+            device="cpu",  # the networks are tiny
+            tensorboard_log=None if tensorboard is None else str(tensorboard),
+            **self.hyperparams,
+        )
+
+
+def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
+    """Train an SB3 agent; the run's folder then holds its schedule files, the best model and the history.
+
+    Args:
+        config: what to train.
+        run: where to.
+        resume: go on from the last checkpoint, if there is one.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for a configuration that does not fit, or a folder in use.
+        KeyboardInterrupt: after the state has been saved.
+    """
+    setup = Setup.resolve(config)
+    run.prepare(config, {"env": setup.env_config.to_dict(), **setup.hyperparams}, resume)
+    model = setup.make_model(run.tensorboard)
+    checkpoint = run.folder / "checkpoint.pt"
+    if resume and checkpoint.exists():
+        load_model(model, checkpoint)
+        # The random streams of the first part are not replayed: go on with fresh ones, as repeatably.
+        model.set_random_seed(config.seed + model.num_timesteps)
+    callback = Progress(setup, run)
+    remaining = setup.n_timesteps - model.num_timesteps
+    if remaining > 0:
+        try:
+            model.learn(remaining, callback, progress_bar=progress, reset_num_timesteps=False, tb_log_name="run")
+        except KeyboardInterrupt:
+            callback.save()
+            raise
+    load_model(model, run.folder / "best.pt")
+    history = run.history()
+    return make_outcome(setup, policy_of(model), history[-1])
+
+
+def policy_of(model: BaseAlgorithm) -> Policy:
+    """The model's deterministic policy."""
+
+    def policy(observation: np.ndarray) -> np.ndarray:
+        action, _ = model.predict(observation, deterministic=True)
+        return action
+
+    return policy
+
+
+def load_policy(run: Run) -> tuple[Setup, Policy]:
+    """The best policy of a finished or interrupted run. Raises a ValueError where there is none."""
+    setup = Setup.resolve(run.config())
+    model = setup.make_model()
+    load_model(model, run.folder / "best.pt")
+    return setup, policy_of(model)
+
+
+def make_outcome(setup: Setup, policy: Policy, last: Point) -> Outcome:
+    """Evaluate a policy on held-out noise both ways: as it is, and distilled to its mean grid."""
+    config = setup.env_config
+    task, solver = name_of(config.task), name_of(config.solver)
+    schedules, as_grid, as_policy = {}, {}, {}
+    for num_steps in setup.budgets:
+        as_policy[num_steps] = evaluate_policy(policy, config, num_steps)
+        levels = as_policy[num_steps].levels
+        as_grid[num_steps] = evaluate_levels(resolve(config.task), config.solver, levels)
+        schedules[num_steps] = Schedule(
+            sigmas=tuple(levels),
+            method=setup.config.algo,
+            task=task,
+            solver=solver,
+            seed=setup.config.seed,
+            heldout_error=as_grid[num_steps].error,
+        )
+    return Outcome(
+        setup.config.algo,
+        task,
+        solver,
+        schedules,
+        as_grid,
+        as_policy,
+        evaluations=last.evaluations,
+        seconds=last.seconds,
+    )
+
+
+def name_of(part: Any) -> str:
+    """A task's or solver's name; the type of an object that has none."""
+    return part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
+
+
+class Progress(BaseCallback):
+    """Evaluates on validation noise, keeps the best model, logs, and checkpoints, some forty times a run.
+
+    Validation noise is held out from training, and apart from the noise on which results are reported: choosing the
+    best model on the latter would flatter it.
+    """
+
+    def __init__(self, setup: Setup, run: Run) -> None:
+        super().__init__()
+        self.setup, self.run = setup, run
+        self.points = run.history()
+        self.interval = max(setup.n_timesteps // EVALUATIONS, 1)
+        self.due = self.interval * (1 + (self.points[-1].steps // self.interval if self.points else 0))
+        self.references = {
+            k: find_reference(name_of(setup.env_config.task), name_of(setup.env_config.solver), k)
+            for k in setup.budgets
+        }
+        self.edm = EdmCurve(setup.env_config.task, setup.env_config.solver, VALIDATION_NOISES, VALIDATION)
+        self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
+        self.paused = 0.0
+
+    def _on_training_start(self) -> None:
+        # A crash may have come between a checkpoint and its history: keep what the checkpoint knows.
+        self.points = [point for point in self.points if point.steps <= self.num_timesteps]
+        self.began = time.perf_counter()
+        hyperparams = {k: v for k, v in plain(self.setup.hyperparams).items() if isinstance(v, str | float | int)}
+        metrics = {f"art/heldout_error/K{k}": 0.0 for k in self.setup.budgets}
+        self.logger.record(
+            "hparams", HParam({"algo": self.setup.config.algo, **hyperparams}, metrics), exclude="stdout"
+        )
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.due:
+            self.due += self.interval
+            self._evaluate()
+        return True
+
+    def _on_training_end(self) -> None:
+        if not self.points or self.points[-1].steps < self.num_timesteps:
+            self._evaluate()
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint and the history."""
+        self.run.replace("checkpoint.pt", lambda file: save_model(self.model, file, with_buffer=True))
+        self.run.write_history(self.points)
+
+    def _evaluate(self) -> None:
+        pause = time.perf_counter()
+        policy = policy_of(self.model)
+        found = {
+            k: evaluate_policy(policy, self.setup.env_config, k, VALIDATION_NOISES, VALIDATION, distances=False)
+            for k in self.setup.budgets
+        }
+        denoise = self.training_env.get_attr("core")[0].problem.denoise
+        point = Point(
+            steps=self.num_timesteps,
+            evaluations=self.spent_before[1] + denoise.evaluations,
+            seconds=self.spent_before[0] + pause - self.began - self.paused,
+            errors={k: evaluation.error for k, evaluation in found.items()},
+        )
+        if not self.points or _loss(point) < min(_loss(other) for other in self.points):
+            self.run.replace("best.pt", lambda file: save_model(self.model, file, with_buffer=False))
+        self.points.append(point)
+        self._log(found)
+        self.save()
+        self.paused += time.perf_counter() - pause
+
+    def _log(self, found: dict[int, Evaluation]) -> None:
+        for k, evaluation in found.items():
+            self.logger.record(f"art/heldout_error/K{k}", evaluation.error)
+            if self.references[k] is not None:
+                self.logger.record(f"art/score/K{k}", score(evaluation.error, self.references[k]))
+            self.logger.record(f"art/steps_saved/K{k}", 1 - k / self.edm.steps_for(evaluation.error))
+            self.logger.record(f"art/spread/K{k}", evaluation.spread)
+            image = Image(schedule_image(evaluation.levels), dataformats="HWC")
+            self.logger.record(f"art/schedule/K{k}", image, exclude=("stdout", "log", "json", "csv"))
+        self.logger.dump(self.num_timesteps)
+
+
+def _loss(point: Point) -> float:
+    """What the best model is best at: the mean of log errors over the budgets."""
+    return float(np.mean(np.log(list(point.errors.values()))))

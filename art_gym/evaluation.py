@@ -1,0 +1,149 @@
+"""Evaluation on held-out noise: every measure of a schedule or of a policy, on the same fixed noises for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from art_gym.config import EnvConfig
+from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.noise_bank import get_bank
+from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
+from art_gym.sampling import integrate
+from art_gym.schedules.schedule import Schedule, as_levels
+from art_gym.solvers import Solver
+from art_gym.tasks import resolve
+
+HELDOUT_BANK = 4096  # noises that nothing is trained on
+HELDOUT = 2048  # its first rows, on which results are reported
+VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
+Policy = Callable[[np.ndarray], np.ndarray]  # (E, features) observations to (E, 1) actions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures over the held-out noises, whatever the reward of training was.
+
+    Attributes:
+        error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises.
+        rms, median: root mean square and median of the same errors.
+        sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
+        energy: energy distance to the same draws; None without data.
+        nfe: denoiser calls for one sample.
+        seconds: wall time of the sampling.
+        levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
+        spread: standard deviation of log σ over populations, the largest of all steps; 0 for a fixed grid.
+    """
+
+    error: float
+    error_interval: float
+    rms: float
+    median: float
+    sliced: float | None
+    energy: float | None
+    nfe: float
+    seconds: float
+    levels: np.ndarray
+    spread: float = 0.0
+
+
+def evaluate_levels(
+    task: str | Denoiser,
+    solver: str | Solver,
+    levels: np.ndarray | Schedule,
+    count: int = HELDOUT,
+    first: int = 0,
+    distances: bool = True,
+) -> Evaluation:
+    """Evaluate a fixed grid.
+
+    Args:
+        task: name or denoiser.
+        solver: name or object.
+        levels: (K+1,) decreasing levels with a trailing 0, or a Schedule.
+        count: how many held-out noises.
+        first: row of the held-out bank to begin with.
+        distances: compute the distances to data too.
+
+    Raises:
+        ValueError: for levels that are no schedule, or an unknown name.
+    """
+    denoiser, sigmas = resolve(task), as_levels(levels)
+    bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
+    bank.ensure(rows.stop)
+    counted = Counted(denoiser)
+    # A schedule that starts elsewhere than at σ_max starts from noise of its own first level.
+    start = bank.start[rows] * np.float32(sigmas[0] / denoiser.sigma_max)
+    began = time.perf_counter()
+    samples = integrate(counted, sigmas, start, solver)
+    seconds = time.perf_counter() - began
+    return _measured(denoiser, samples, bank.endpoints[rows], counted.evaluations / count, seconds, sigmas, distances)
+
+
+def evaluate_policy(
+    policy: Policy,
+    config: EnvConfig,
+    num_steps: int,
+    count: int = HELDOUT,
+    first: int = 0,
+    distances: bool = True,
+) -> Evaluation:
+    """Run a policy on held-out noises in populations of the configured size.
+
+    Args:
+        policy: deterministic map from (E, features) observations to (E, 1) actions.
+        config: the environment that the policy was trained on; its split is replaced.
+        num_steps: K, within the configured range.
+        count: how many held-out noises, rounded up to whole populations.
+        first: row of the held-out bank to begin with.
+        distances: compute the distances to data too.
+    """
+    core = replace(config, split="heldout", noises=HELDOUT_BANK).make_core()
+    lanes = -(-count // config.population)
+    noise = first + np.arange(lanes * config.population).reshape(lanes, -1)  # (E, N)
+    began = time.perf_counter()
+    state = core.denoise(core.start(noise, np.full(lanes, num_steps)))
+    for _ in range(num_steps):
+        action = np.clip(np.asarray(policy(core.observe(state)), np.float64)[:, 0], -1, 1)
+        state, _ = core.advance(state, action)
+        state = core.denoise(state)
+    seconds = time.perf_counter() - began
+    logs = np.log(state.grid[:, :num_steps])  # (E, K)
+    levels = np.append(np.exp(logs.mean(axis=0)), 0.0)
+    shape = core.problem.denoiser.shape
+    samples, endpoints = state.x.reshape(-1, *shape), core.problem.bank.endpoints[noise].reshape(-1, *shape)
+    nfe = core.problem.denoise.evaluations / noise.size
+    measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
+    return replace(measured, spread=float(logs.std(axis=0).max()))
+
+
+def _measured(
+    denoiser: Denoiser,
+    samples: np.ndarray,
+    endpoints: np.ndarray,
+    nfe: float,
+    seconds: float,
+    levels: np.ndarray,
+    distances: bool,
+) -> Evaluation:
+    errors = endpoint_error(samples, endpoints)
+    sliced = energy = None
+    if distances and hasattr(denoiser, "sample_data"):
+        flat = samples.reshape(len(samples), -1)
+        data = denoiser.sample_data(len(samples), np.random.default_rng(17)).reshape(flat.shape)
+        directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
+        sliced, energy = float(sliced_wasserstein(flat, data, directions)), energy_distance(flat, data)
+    return Evaluation(
+        error=float(errors.mean()),
+        error_interval=float(1.96 * errors.std() / np.sqrt(len(errors))),
+        rms=float(np.sqrt((errors**2).mean())),
+        median=float(np.median(errors)),
+        sliced=sliced,
+        energy=energy,
+        nfe=nfe,
+        seconds=seconds,
+        levels=levels,
+    )

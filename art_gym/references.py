@@ -1,0 +1,126 @@
+"""The references that scores are read against: EDM's error and the oracle's, stored as data with their provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import art_gym
+from art_gym.evaluation import HELDOUT, evaluate_levels
+from art_gym.noise_bank import get_bank
+from art_gym.schedules.grids import edm_grid
+from art_gym.schedules.schedule import write_text
+from art_gym.solvers import get_solver
+from art_gym.tasks import get_task
+
+REFERENCES_FILE = Path(__file__).parent / "data" / "references.json"
+TRAIN_ELEMENTS = 65536  # of the noises that the oracle is optimised on: 1024 of Digits
+MAX_TRAIN = 4096
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Errors at the two ends of the score for one task, solver and K.
+
+    Attributes:
+        task, solver, num_steps: what was sampled.
+        edm_error, oracle_error: mean endpoint errors on held-out noise, in the units of the data.
+        oracle_sigmas: (K+1,) the oracle's levels.
+        floor: errors below this one count as this one (10⁻⁴ of the data's standard deviation).
+        train_noises, heldout_noises: how many noises the oracle was optimised and evaluated on.
+        seed: of the optimisation.
+        version: of art_gym.
+    """
+
+    task: str
+    solver: str
+    num_steps: int
+    edm_error: float
+    oracle_error: float
+    oracle_sigmas: tuple[float, ...]
+    floor: float
+    train_noises: int
+    heldout_noises: int
+    seed: int
+    version: str
+
+
+def score(error: float, reference: Reference | None) -> float | None:
+    """log(e_EDM / e) / log(e_EDM / e_oracle): 0 for EDM's grid, 1 for the best fixed grid; None without a reference."""
+    if reference is None:
+        return None
+    edm, best, found = (max(e, reference.floor) for e in (reference.edm_error, reference.oracle_error, error))
+    return math.log(edm / found) / math.log(edm / best)
+
+
+def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> Reference:
+    """Optimise the oracle on training noise and evaluate both ends on held-out noise: seconds to a few minutes."""
+    from art_gym.schedules.optimised import optimise  # torch
+
+    get_solver(solver)
+    denoiser = get_task(task)
+    bank = get_bank(denoiser, "train", MAX_TRAIN)
+    rows = min(MAX_TRAIN, TRAIN_ELEMENTS // math.prod(denoiser.shape))
+    bank.ensure(rows)
+    levels = optimise(denoiser, num_steps, solver, bank.start[:rows], bank.endpoints[:rows], seed)
+    errors = [
+        evaluate_levels(denoiser, solver, grid, distances=False).error
+        for grid in (edm_grid(num_steps, denoiser), levels)
+    ]
+    return Reference(
+        task=task,
+        solver=solver,
+        num_steps=num_steps,
+        edm_error=errors[0],
+        oracle_error=errors[1],
+        oracle_sigmas=tuple(float(level) for level in levels),
+        floor=1e-4 * denoiser.data_std,
+        train_noises=rows,
+        heldout_noises=HELDOUT,
+        seed=seed,
+        version=art_gym.__version__,
+    )
+
+
+@lru_cache(maxsize=4)
+def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
+    """The stored references; none where there is no file."""
+    if not file.is_file():
+        return ()
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    return tuple(Reference(**{**entry, "oracle_sigmas": tuple(entry["oracle_sigmas"])}) for entry in stored)
+
+
+def find_reference(task: str, solver: str, num_steps: int) -> Reference | None:
+    """The stored reference, or None."""
+    for entry in load_references():
+        if (entry.task, entry.solver, entry.num_steps) == (task, solver, num_steps):
+            return entry
+    return None
+
+
+def write_references(entries: Iterable[Reference], file: Path = REFERENCES_FILE) -> None:
+    """Store references, one a line, instead of the file's content."""
+    ordered = sorted(entries, key=lambda entry: (entry.task, entry.solver, entry.num_steps))
+    write_text(file, "[\n" + ",\n".join(json.dumps(asdict(entry)) for entry in ordered) + "\n]\n")
+    load_references.cache_clear()
+
+
+def compute_all(
+    tasks: Iterable[str], solvers: Iterable[str], steps: Iterable[int], file: Path = REFERENCES_FILE, seed: int = 0
+) -> None:
+    """Compute all combinations that the file lacks, storing each as it is done: it can be interrupted and goes on."""
+    from tqdm import tqdm
+
+    wanted = [(task, solver, k) for task in tasks for solver in solvers for k in steps]
+    with tqdm(wanted, desc="oracles") as bar:
+        for task, solver, k in bar:
+            bar.set_postfix_str(f"{task}, {solver}, K = {k}")
+            known = load_references(file)
+            if any((entry.task, entry.solver, entry.num_steps) == (task, solver, k) for entry in known):
+                continue
+            write_references([*known, compute_reference(task, solver, k, seed)], file)

@@ -1,0 +1,90 @@
+"""The vector environment as stable-baselines3's `VecEnv`: no process, no copy, one denoiser call for all lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import VecEnv
+
+from art_gym.vector_env import ARTDiffusionVectorEnv
+
+
+class ARTDiffusionVecEnv(VecEnv):
+    """`ARTDiffusionVectorEnv` for SB3: ``PPO("MlpPolicy", ARTDiffusionVecEnv(16, config="ring_2d"))``.
+
+    Ended lanes are reset in the same step; the info of such a lane has ``terminal_observation`` and
+    ``TimeLimit.truncated`` (always False), as SB3 expects.
+
+    Args:
+        num_envs: lanes.
+        config, overrides: as for `art_gym.env.ARTDiffusionEnv`.
+    """
+
+    def __init__(self, num_envs: int, config: str = "digits", render_mode: str | None = None, **overrides: Any) -> None:
+        self.env = ARTDiffusionVectorEnv(
+            num_envs, config, autoreset_mode=AutoresetMode.SAME_STEP, render_mode=render_mode, **overrides
+        )
+        self.render_mode = render_mode  # VecEnv's constructor asks for it through get_attr
+        super().__init__(num_envs, self.env.single_observation_space, self.env.single_action_space)
+        self._actions = np.zeros((num_envs, 1), np.float32)
+
+    def reset(self) -> np.ndarray:
+        """Begin episodes in all lanes, with the seeds given to `seed` since the last reset."""
+        seeds = list(self._seeds) if any(seed is not None for seed in self._seeds) else None
+        options: dict[str, Any] = {}
+        for lane_options in self._options:
+            options |= lane_options
+        observation, _ = self.env.reset(seed=seeds, options=options)
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self._reset_seeds()
+        self._reset_options()
+        return observation
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Step all lanes: observations, float32 rewards, dones, one info dictionary a lane."""
+        observation, reward, done, _, info = self.env.step(self._actions)
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        for key in ("error", "error_reference"):
+            final = info.get("final_info", {})
+            for lane in np.nonzero(final.get(f"_{key}", ()))[0]:
+                infos[lane][key] = float(final[key][lane])
+        for lane in np.nonzero(done)[0]:
+            infos[lane]["terminal_observation"] = info["final_obs"][lane]
+        return observation, reward.astype(np.float32), done, infos
+
+    def close(self) -> None:
+        """Free what the environment holds."""
+        self.env.close()
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """One picture a lane; None without a render mode."""
+        return self.env.render() or [None] * self.num_envs
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The attribute of the environment, once a lane."""
+        owner = self if attr_name == "render_mode" else self.env
+        return [getattr(owner, attr_name)] * len(self._lanes(indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute of the environment; lanes share it, so all must be named."""
+        if len(self._lanes(indices)) < self.num_envs:
+            raise ValueError(f"lanes share {attr_name!r}: set it for all of them")
+        setattr(self.env, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Call a method of the environment once; its result stands for every lane."""
+        return [getattr(self.env, method_name)(*args, **kwargs)] * len(self._lanes(indices))
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """Always False: nothing is wrapped."""
+        return [False] * len(self._lanes(indices))
+
+    def _lanes(self, indices: Any) -> list[int]:
+        return list(self._get_indices(indices)) if self.__dict__.get("num_envs") else [0]

@@ -1,0 +1,124 @@
+"""Grids from the stiffness of the ODE alone, without optimisation through the solver (DESIGN §2).
+
+Along the flow d²x/dσ² = −(dD/dσ)/σ, so an Euler step of length h in log σ has the local error ½ h² q with
+q = dD/d log σ. All three forms follow q along one precise solution and differ in what they weigh it with. They are made
+for Euler; with other solvers they are a good start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from scipy import optimize
+
+from art_gym.denoisers.base import Array, Denoiser
+from art_gym.sampling import integrate
+from art_gym.schedules.fine import reference_grid
+from art_gym.solvers import SOLVERS, Previous
+
+ART_NODES = 256  # of the fine trajectory; one denoiser call each
+DUAL_NODES = 64  # each costs one solution from there to the end
+
+
+def art(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
+    """The ART closed form θ* ∝ (E|Q|)^{−1/2}: equal ∫ √(E‖dD/d log σ‖) d log σ between the points.
+
+    Args:
+        denoiser: D.
+        num_steps: K.
+        start: (B, *shape) latents at σ_max.
+
+    Returns:
+        (K+1,) levels with a trailing 0.
+    """
+    nodes = reference_grid(denoiser, ART_NODES)[:-1]  # (M,)
+    stiffness = np.array([_norms(slope).mean() for _, _, slope in _trajectory(denoiser, nodes, start)])
+    return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
+
+
+def dual_weighted(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
+    """As `art`, with each defect weighed by how far it travels: √(E‖Φ q‖), Φ the propagator to σ = 0. DESIGN §2 (a)."""
+    nodes, effects = _terminal_effects(denoiser, start)
+    stiffness = np.array([_norms(effect).mean() for effect in effects])
+    return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
+
+
+def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
+    """Minimise E‖∫ Φ q h d log σ‖², in which errors of different steps cancel. DESIGN §2 (b).
+
+    h(log σ) is the local step length, with ∫ d log σ / h = K. With the density e^u = 1/h at the nodes and
+    S = Σ e^{u_i} Δ_i, the objective is S² Σ_ij e^{−u_i} e^{−u_j} G_ij, G the Gram matrix of the Φ q Δ.
+    """
+    nodes, effects = _terminal_effects(denoiser, start)
+    widths = -np.gradient(np.log(nodes))  # Δ of each node in log σ
+    vectors = effects.reshape(len(nodes), -1) * widths[:, None]  # (M, B·d)
+    gram = vectors @ vectors.T / len(start)  # (M, M)
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        density, step = np.exp(u), np.exp(-u)
+        total, pull = density @ widths, gram @ step
+        energy = step @ pull
+        # log of the objective: its scale is of no interest, and its gradient is of order one
+        return float(2 * np.log(total) + np.log(energy)), 2 * density * widths / total - 2 * step * pull / energy
+
+    norms = np.array([_norms(effect).mean() for effect in effects])
+    first = np.log(np.sqrt(norms) + 1e-6 * np.sqrt(norms.max()))
+    found = optimize.minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    return _equidistribute(nodes, np.exp(found.x), num_steps)
+
+
+def _trajectory(
+    denoiser: Denoiser, nodes: np.ndarray, start: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Per node: x, D and dD/d log σ (by the difference to the next node; the last repeats the one before)."""
+    x, batch = start, len(start)
+    levels = [np.full(batch, node, start.dtype) for node in nodes]
+    previous = Previous(np.zeros_like(x), np.full(batch, np.inf, start.dtype))
+    denoised = denoiser(x, levels[0])
+    slope = np.zeros_like(x)
+    for sigma, sigma_next in pairwise(levels):
+        moved = SOLVERS["dpmpp_2m"].step(denoiser, x, denoised, sigma, sigma_next, previous)
+        denoised_next = denoiser(moved, sigma_next)
+        slope = (denoised_next - denoised) / np.log(sigma_next[0] / sigma[0])
+        yield x, denoised, slope
+        previous = Previous(denoised, sigma)
+        x, denoised = moved, denoised_next
+    yield x, denoised, slope
+
+
+def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) nodes and (M, B, *shape) Φ q: the change at σ = 0 for a small defect along q at each node."""
+    nodes = reference_grid(denoiser, DUAL_NODES)[:-1]
+    precise = start.astype(np.float64)  # finite differences of two solutions
+    effects = []
+    for k, (x, _, slope) in enumerate(_trajectory(denoiser, nodes, precise)):
+        size = 1e-3 * denoiser.data_std / max(float(_norms(slope).mean()), 1e-12)
+        rest = np.append(nodes[k:], 0.0)
+        ends = integrate(denoiser, rest, np.concatenate([x, x + size * slope]), "dpmpp_2m")
+        effects.append((ends[len(x) :] - ends[: len(x)]) / size)
+    return nodes, np.stack(effects)
+
+
+def _norms(vectors: Array) -> np.ndarray:
+    """(B,) root mean squares over the elements."""
+    flat = vectors.reshape(len(vectors), -1)
+    return np.sqrt((flat**2).mean(axis=1))
+
+
+def _equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> np.ndarray:
+    """(K+1,) levels with equal ∫ density d log σ between them, the last interval reaching down to σ = 0.
+
+    Below the last node q falls as σ² (D is smooth at 0), so that √q integrates to its value there.
+    """
+    widths = np.log(nodes[:-1] / nodes[1:])
+    middle = (density[:-1] + density[1:]) / 2
+    cumulative = np.concatenate([[0.0], np.cumsum(middle * widths)])  # (M,)
+    total = cumulative[-1] + density[-1]
+    targets = total * np.arange(num_steps) / num_steps
+    levels = np.exp(np.interp(targets, cumulative, np.log(nodes)))
+    # Where the density vanishes, or below the last node, neighbouring points fall together: keep them apart.
+    floor = nodes[-1] * 1.0001 ** np.arange(num_steps - 1, -1, -1)
+    levels = np.maximum(levels, floor)
+    return np.append(np.minimum.accumulate(levels * 0.9999 ** np.arange(num_steps) / 0.9999**0), 0.0)

@@ -1,0 +1,1 @@
+"""Hyperparameters of the agents, a YAML an algorithm."""

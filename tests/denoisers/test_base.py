@@ -1,0 +1,55 @@
+"""A plain function as a denoiser, the counter, and the errors of what is no denoiser."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_gym.denoisers import Counted, Denoiser, FunctionDenoiser
+from art_gym.denoisers.base import check_denoiser
+
+
+def zero(x: Any, sigma: Any) -> Any:
+    """The denoiser of data that are all 0."""
+    return 0 * x
+
+
+def test_function_becomes_a_denoiser() -> None:
+    denoiser = FunctionDenoiser(zero, shape=(3,), sigma_min=0.01, sigma_max=10.0, data_std=0.7)
+    assert isinstance(denoiser, Denoiser)
+    np.testing.assert_array_equal(denoiser(np.ones((2, 3)), np.ones(2)), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"shape": ()}, "shape must be"),
+        ({"shape": (0, 2)}, "shape must be"),
+        ({"sigma_min": 0.0}, "noise range"),
+        ({"sigma_min": 2.0, "sigma_max": 1.0}, "noise range"),
+        ({"sigma_max": float("inf")}, "noise range"),
+        ({"sigma_max": float("nan")}, "noise range"),
+        ({"data_std": -1.0}, "data_std must be positive"),
+        ({"data_std": float("nan")}, "data_std must be positive"),
+    ],
+)
+def test_wrong_attributes_are_named(wrong: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FunctionDenoiser(zero, **{"shape": (3,), **wrong})
+
+
+def test_what_is_no_denoiser_gets_a_remedy() -> None:
+    with pytest.raises(ValueError, match="must be callable"):
+        check_denoiser(SimpleNamespace(shape=(1,)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"no attribute 'shape'.*FunctionDenoiser"):
+        check_denoiser(zero)  # type: ignore[arg-type]
+
+
+def test_counter_counts_calls_and_samples() -> None:
+    counted = Counted(FunctionDenoiser(zero, shape=(3,)))
+    for batch in (4, 7):
+        counted(np.ones((batch, 3)), np.ones(batch))
+    assert (counted.calls, counted.evaluations) == (2, 11)

@@ -1,0 +1,119 @@
+"""The schedule file: round trip, resampling, exports, and the errors of what is no schedule."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from art_gym.schedules import Schedule, make_grid
+from art_gym.schedules.schedule import as_levels
+from art_gym.tasks import get_task
+
+
+@pytest.fixture
+def schedule() -> Schedule:
+    levels = make_grid("edm", 6, get_task("digits"))
+    return Schedule(tuple(levels), "edm", task="digits", solver="heun", seed=3, heldout_error=0.25)
+
+
+def test_round_trip(schedule: Schedule, tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "schedule.json"
+    schedule.save(file)
+    assert Schedule.load(file) == schedule
+    assert [item.name for item in file.parent.iterdir()] == ["schedule.json"]  # nothing temporary is left
+    assert json.loads(file.read_text())["format"] == "art_gym.schedule/1"
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5, 6, 11, 40])
+def test_resampling_is_linear_in_log_sigma(schedule: Schedule, num_steps: int) -> None:
+    again = schedule.resample(num_steps)
+    assert again.num_steps == num_steps and again.sigmas[0] == pytest.approx(80)
+    if num_steps > 1:
+        assert again.sigmas[-2] == pytest.approx(schedule.sigmas[-2])
+        position = np.linspace(0, 5, num_steps)
+        below = np.minimum(position.astype(int), 4)
+        logs = np.log(schedule.sigmas[:-1])
+        expected = logs[below] + (position - below) * (logs[below + 1] - logs[below])
+        np.testing.assert_allclose(np.log(again.sigmas[:-1]), expected, atol=1e-12)
+    assert again.heldout_error is None  # it was measured for another grid
+    assert again.method == schedule.method
+
+
+def test_resampling_to_the_same_length_changes_nothing(schedule: Schedule) -> None:
+    np.testing.assert_allclose(schedule.resample(6).sigmas, schedule.sigmas, rtol=1e-12)
+
+
+def test_resampling_errors(schedule: Schedule) -> None:
+    with pytest.raises(ValueError, match="cannot resample 6 steps to 0"):
+        schedule.resample(0)
+    with pytest.raises(ValueError, match="cannot resample 1 steps to 4"):
+        Schedule((80.0, 0.0), "one").resample(4)
+
+
+def test_comfyui_line_parses_to_the_levels(schedule: Schedule) -> None:
+    parsed = [float(part) for part in schedule.to_comfyui().split(",")]
+    np.testing.assert_allclose(parsed, schedule.sigmas, rtol=1e-5)
+    assert parsed[-1] == 0
+
+
+def test_diffusers_takes_the_levels(schedule: Schedule) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of diffusers and what it imports
+        from diffusers import EulerDiscreteScheduler
+
+        scheduler = EulerDiscreteScheduler()
+        scheduler.set_timesteps(sigmas=schedule.to_diffusers())
+    assert len(scheduler.timesteps) == schedule.num_steps
+    np.testing.assert_allclose(scheduler.sigmas.numpy(), schedule.sigmas, rtol=1e-6)
+
+
+def test_levels_of_a_schedule_and_of_numbers_are_the_same(schedule: Schedule) -> None:
+    np.testing.assert_array_equal(as_levels(schedule), as_levels(schedule.to_sigmas()))
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "message"),
+    [
+        ((1.0, 0.5), "trailing 0"),
+        ((0.0,), "trailing 0"),
+        ((), "trailing 0"),
+        ((1.0, 2.0, 0.0), "decrease"),
+        ((1.0, 1.0, 0.0), "decrease"),
+        ((float("nan"), 1.0, 0.0), "finite"),
+        ((float("inf"), 1.0, 0.0), "finite"),
+    ],
+)
+def test_bad_levels(sigmas: tuple[float, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Schedule(sigmas, "bad")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("not json", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        ("[1, 2]", "not a schedule file"),
+        ('{"sigmas": [1, 0], "method": "x"}', "'format' is a required property"),
+        ('{"format": "other/1", "sigmas": [1, 0], "method": "x"}', "format"),
+        ('{"format": "art_gym.schedule/1", "sigmas": "1, 0", "method": "x"}', "sigmas"),
+        ('{"format": "art_gym.schedule/1", "sigmas": [1, -1], "method": "x"}', "minimum"),
+        ('{"format": "art_gym.schedule/1", "sigmas": [1, 0], "method": "x", "metod": 1}', "metod"),
+        ('{"format": "art_gym.schedule/1", "sigmas": [1, 2, 0], "method": "x"}', "decrease"),
+        ('{"format": "art_gym.schedule/1", "sigmas": [NaN, 1, 0], "method": "x"}', "finite"),
+    ],
+)
+def test_a_bad_file_is_named_with_the_reason(tmp_path: Path, content: str | bytes, message: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=f"bad.json.*{message}"):
+        Schedule.load(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot read .*none\.json: No such file"):
+        Schedule.load(tmp_path / "none.json")
