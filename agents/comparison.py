@@ -94,22 +94,37 @@ def _tuned(
     return lambda: tuned(name, num_steps, denoiser, get_solver(solver), start, endpoints)[0]
 
 
-def table(rows: list[Row], first: str | None = None) -> str:
-    """Rows as a Markdown table, by K, then by error; ``first`` names a method to set in bold."""
-    lines = [
-        "| K | schedule | error ± 95 % | SW to data | score | NFE | seconds |",
-        "|---:|:---|---:|---:|---:|---:|---:|",
-    ]
+def table(rows: list[Row], first: str | None = None, every_measure: bool = False) -> str:
+    """Rows as a Markdown table, by K, then from worst to best.
+
+    Args:
+        rows: what to show.
+        first: a method to set in bold.
+        every_measure: show root mean square, median and energy distance too.
+    """
+    more = ["RMS", "median", "energy"] if every_measure else []
+    heads = ["K", "schedule", "error ± 95 %", *more[:2], "SW to data", *more[2:], "score", "NFE", "seconds"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
         found = entry.evaluation
-        name = f"**{entry.method}**" if entry.method == first else entry.method
-        sliced = "–" if found.sliced is None else f"{found.sliced:.4f}"
-        scored = "–" if entry.score is None else f"{entry.score:.3f}"
-        lines.append(
-            f"| {entry.num_steps} | {name} | {found.error:.4f} ± {found.error_interval:.4f} | {sliced} | {scored} "
-            f"| {found.nfe:g} | {found.seconds:.2f} |"
-        )
+        extra = [f"{found.rms:.4f}", f"{found.median:.4f}", _number(found.energy, 5)] if every_measure else []
+        cells = [
+            str(entry.num_steps),
+            f"**{entry.method}**" if entry.method == first else entry.method,
+            f"{found.error:.4f} ± {found.error_interval:.4f}",
+            *extra[:2],
+            _number(found.sliced, 4),
+            *extra[2:],
+            _number(entry.score, 3),
+            f"{found.nfe:g}",
+            f"{found.seconds:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:

@@ -76,7 +76,7 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     for where, rows in groups.items():
         for k in sorted({entry.num_steps for entry in rows}):
             rows.append(_row("EDM ρ=7", where, edm_grid(k, resolve(where[0])), noises))
-        texts.append(f"{where[0]}, {where[1]}, {noises} held-out noises\n\n{table(rows)}")
+        texts.append(f"{where[0]}, {where[1]}, {noises} held-out noises\n\n{table(rows, every_measure=True)}")
     return "\n\n".join(texts)
 
 

@@ -32,8 +32,7 @@ def learned_rows(outcome: Outcome) -> list[Row]:
         rows.append(Row(outcome.method, num_steps, evaluation, score(evaluation.error, reference)))
         policy = outcome.as_policy and outcome.as_policy[num_steps]
         if policy and policy.spread > 1e-6:
-            name = f"{outcome.method}, policy (spread {policy.spread:.3f} in log σ)"
-            rows.append(Row(name, num_steps, policy, score(policy.error, reference)))
+            rows.append(Row(f"{outcome.method}, policy", num_steps, policy, score(policy.error, reference)))
     return rows
 
 
@@ -54,6 +53,12 @@ def write_report(
     """
     rows = [*baselines, *learned_rows(outcome), *(entry for rival in rivals for entry in learned_rows(rival))]
     curve = EdmCurve(outcome.task, outcome.solver)
+    spreads = [
+        f"K = {k}: the policy's levels differ between populations by up to {policy.spread:.3f} in log σ "
+        f"(standard deviation); the schedule is its mean grid."
+        for k, policy in (outcome.as_policy or {}).items()
+        if policy.spread > 1e-6
+    ]
     saved = [steps_saved_line(curve, k, evaluation.error) for k, evaluation in outcome.as_grid.items()]
     costs = [f"| {each.method} | {each.seconds:.0f} | {each.evaluations / 1e6:.1f} |" for each in (outcome, *rivals)]
     text = "\n".join(
@@ -66,6 +71,7 @@ def write_report(
             table(rows, first=outcome.method),
             "",
             *(f"- {line}" for line in saved),
+            *(f"- {line}" for line in spreads),
             "",
             "Cost of learning, for all K together:",
             "",

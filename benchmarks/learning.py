@@ -1,0 +1,139 @@
+"""Scores of an agent over tasks, solvers, budgets and seeds: each run is the training that `art-gym train` does.
+
+    python benchmarks/learning.py --algo ppo --solvers dpmpp_2m --steps 5 7 10 --seeds 0 1 2
+
+Results are appended to benchmarks/results/learning.jsonl as they come; what is there already is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from scipy import stats
+
+import art_gym
+from art_gym.agents.pipeline import learn
+from art_gym.agents.runs import Run, TrainConfig
+from art_gym.references import find_reference, score
+
+FILE = Path(__file__).parent / "results" / "learning.jsonl"
+IDS = {
+    "gaussian_1d": "ARTDiffusion-Gaussian1D-v0",
+    "mixture_1d": "ARTDiffusion-Mixture1D-v0",
+    "ring_2d": "ARTDiffusion-Ring2D-v0",
+    "checkerboard_2d": "ARTDiffusion-Checkerboard2D-v0",
+    "digits": "ARTDiffusion-Digits-v0",
+}
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Run what is missing and print the table.
+
+    Attributes:
+        algo: ppo, sac, cma, gradient.
+        tasks, solvers, steps, seeds: the matrix.
+        table_only: run nothing.
+    """
+
+    algo: str = "ppo"
+    tasks: tuple[str, ...] = tuple(IDS)
+    solvers: tuple[str, ...] = ("dpmpp_2m", "euler")
+    steps: tuple[int, ...] = (5, 7, 10)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    table_only: bool = False
+
+
+def records() -> list[dict]:
+    """All results so far."""
+    return [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.exists() else []
+
+
+def run_one(algo: str, task: str, solver: str, num_steps: int, seed: int) -> dict:
+    """Train once and evaluate on held-out noise."""
+    config = TrainConfig(IDS[task], algo, seed, env={"solver": solver, "num_steps": num_steps})
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = learn(config, Run(Path(folder) / "run"), resume=False, progress=False)
+    found = (outcome.as_policy or outcome.as_grid)[num_steps]
+    reference = find_reference(task, solver, num_steps)
+    return {
+        "algo": algo,
+        "task": task,
+        "solver": solver,
+        "num_steps": num_steps,
+        "seed": seed,
+        "error": found.error,
+        "grid_error": outcome.as_grid[num_steps].error,
+        "score": score(found.error, reference),
+        "grid_score": score(outcome.as_grid[num_steps].error, reference),
+        "seconds": outcome.seconds,
+        "evaluations": outcome.evaluations,
+        "version": art_gym.__version__,
+    }
+
+
+def interval(scores: Sequence[float]) -> str:
+    """Interquartile mean with a bootstrap 95 % interval over seeds."""
+    values = np.array(scores)
+    centre = stats.trim_mean(values, 0.25)
+    if len(values) < 2 or np.ptp(values) == 0:
+        return f"{centre:.3f}"
+    bounds = stats.bootstrap(
+        (values,),
+        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return f"{centre:.3f} [{bounds.low:.3f}, {bounds.high:.3f}]"
+
+
+def table(algo: str) -> str:
+    """One line for each task, solver and K."""
+    rows: dict[tuple[str, str, int], list[dict]] = {}
+    for entry in records():
+        if entry["algo"] == algo:
+            rows.setdefault((entry["task"], entry["solver"], entry["num_steps"]), []).append(entry)
+    lines = [
+        f"| {algo}: task | solver | K | seeds | score (IQM, 95 %) | error | seconds |",
+        "|:---|:---|---:|---:|---:|---:|---:|",
+    ]
+    for (task, solver, k), entries in sorted(rows.items()):
+        scored = [entry["score"] for entry in entries if entry["score"] is not None]
+        lines.append(
+            f"| {task} | {solver} | {k} | {len(entries)} | {interval(scored) if scored else '–'} "
+            f"| {np.mean([entry['error'] for entry in entries]):.4f} "
+            f"| {np.mean([entry['seconds'] for entry in entries]):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main(options: Learning) -> None:
+    """Run and print."""
+    keys = ("algo", "task", "solver", "num_steps", "seed")
+    done = {tuple(entry[key] for key in keys) for entry in records()}
+    wanted = [
+        (options.algo, task, solver, k, seed)
+        for seed in options.seeds
+        for task in options.tasks
+        for solver in options.solvers
+        for k in options.steps
+    ]
+    for combination in wanted:
+        if options.table_only or combination in done:
+            continue
+        record = run_one(*combination)
+        FILE.parent.mkdir(exist_ok=True)
+        with FILE.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        print(json.dumps(record), flush=True)
+    print(table(options.algo))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Learning))
