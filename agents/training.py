@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.config import EnvConfig
 from art_gym.evaluation import VALIDATION, Evaluation, Policy, evaluate_levels, evaluate_policy
+from art_gym.observations import Observed
 from art_gym.references import find_reference, score
 from art_gym.sb3 import ARTDiffusionVecEnv
 from art_gym.schedules.schedule import Schedule
@@ -115,7 +116,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
 def policy_of(model: BaseAlgorithm) -> Policy:
     """The model's deterministic policy."""
 
-    def policy(observation: np.ndarray) -> np.ndarray:
+    def policy(observation: Observed) -> np.ndarray:
         action, _ = model.predict(observation, deterministic=True)
         return action
 

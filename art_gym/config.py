@@ -45,6 +45,7 @@ class EnvConfig:
         action: name in `art_gym.actions.ACTIONS`, or an ActionMap.
         reward: name in `art_gym.rewards.REWARDS`, or a Reward.
         observation: groups of `art_gym.observations.GROUPS`, or an Observation.
+        raw_latents: observe a dictionary of the groups ("features") and the latents themselves ("latents").
         split: "train" or "heldout": which noises episodes start from.
         noises: how many noises a split has.
 
@@ -59,6 +60,7 @@ class EnvConfig:
     action: str | ActionMap = "fraction"
     reward: str | Reward = "log_ratio"
     observation: tuple[str, ...] | Observation = GROUPS
+    raw_latents: bool = False
     split: str = "train"
     noises: int = 4096
 
@@ -93,7 +95,8 @@ class EnvConfig:
 
     def make_observation(self) -> Observation:
         """The Observation object."""
-        return Observation(self.observation) if isinstance(self.observation, tuple) else self.observation
+        groups = self.observation
+        return Observation(groups, self.raw_latents) if isinstance(groups, tuple) else groups
 
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""

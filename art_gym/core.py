@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.actions import ActionMap, bounded
-from art_gym.observations import Observation
+from art_gym.observations import Observation, Observed
 from art_gym.problem import Problem
 from art_gym.rewards import Reward
 from art_gym.solvers import Previous, land
@@ -106,8 +106,8 @@ class Core:
         denoised[running] = self._denoised(state.take(running))
         return replace(state, denoised=denoised)
 
-    def observe(self, state: State) -> np.ndarray:
-        """(E, features) float32 observations."""
+    def observe(self, state: State) -> Observed:
+        """(E, features) float32 observations, or a dictionary where the observation is raw."""
         return self.observation(state, self.problem.denoiser, self.max_steps)
 
     def _denoised(self, state: State) -> np.ndarray:

@@ -11,18 +11,20 @@ from gymnasium.error import ResetNeeded
 from art_gym.config import load_config
 from art_gym.core import Core
 from art_gym.episodes import Episodes, pinned
+from art_gym.observations import LIMIT, Observed, lane_of
 from art_gym.state import State
 
 ACTION_SPACE_BOUND = 1.0
 
 
-def spaces(core: Core) -> tuple[gym.spaces.Box, gym.spaces.Box]:
+def spaces(core: Core) -> tuple[gym.Space, gym.spaces.Box]:
     """Observation and action space of one environment."""
     low, high = core.observation.bounds(core.max_steps)
-    return (
-        gym.spaces.Box(low, high, dtype=np.float32),
-        gym.spaces.Box(-ACTION_SPACE_BOUND, ACTION_SPACE_BOUND, (1,), np.float32),
-    )
+    space: gym.Space = gym.spaces.Box(low, high, dtype=np.float32)
+    if core.observation.raw:
+        shape = (core.population, *core.problem.denoiser.shape)
+        space = gym.spaces.Dict({"features": space, "latents": gym.spaces.Box(-LIMIT, LIMIT, shape, np.float32)})
+    return space, gym.spaces.Box(-ACTION_SPACE_BOUND, ACTION_SPACE_BOUND, (1,), np.float32)
 
 
 def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -35,7 +37,7 @@ def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.clip(array, -ACTION_SPACE_BOUND, ACTION_SPACE_BOUND)
 
 
-class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
+class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     """Choose the noise levels of a diffusion sampler, one step at a time.
 
     ## Description
@@ -51,7 +53,8 @@ class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
     ## Observation Space
     A flat `Box` of float32 with finite bounds, in the groups `time` (share of steps taken, steps left, log σ), `grid`
     (log σ of all levels so far, −1 where there is none yet) and `latents` (statistics of x and D(x, σ) over the
-    population). `observation_names` names each element; `art_gym.observations.Observation` says how it is scaled.
+    population). `observation_names` names each element; `art_gym.observations.Observation` says how it is scaled. With
+    `raw_latents=True` a `Dict` of this vector ("features") and of the scaled latents ("latents").
 
     ## Rewards
     0 until the last step, then log(mean err_ref / mean err): err is the root-mean-square distance of a latent to the
@@ -105,7 +108,7 @@ class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Observed, dict[str, Any]]:
         """Begin an episode; see the class for the options."""
         super().reset(seed=seed)
         if seed is not None or not self._seeded:
@@ -116,9 +119,10 @@ class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
         self._state = self.core.denoise(self.core.start(noise, budget))
         if self.render_mode == "human":
             self.render()
-        return self.core.observe(self._state)[0], {"num_steps": int(budget[0]), "sigma": float(self._state.sigma[0])}
+        observed = lane_of(self.core.observe(self._state), 0)
+        return observed, {"num_steps": int(budget[0]), "sigma": float(self._state.sigma[0])}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
         """Take one denoising step.
 
         Raises:
@@ -133,7 +137,8 @@ class ARTDiffusionEnv(gym.Env[np.ndarray, np.ndarray]):
         info = {key: float(value[0]) for key, value in outcome.info.items() if value[0] == value[0]}  # without NaN
         if self.render_mode == "human":
             self.render()
-        return self.core.observe(self._state)[0], float(outcome.reward[0]), bool(outcome.landed[0]), False, info
+        observed = lane_of(self.core.observe(self._state), 0)
+        return observed, float(outcome.reward[0]), bool(outcome.landed[0]), False, info
 
     def render(self) -> np.ndarray | None:
         """A picture of the samples and of the grid so far against EDM's; (H, W, 3) uint8 for "rgb_array"."""

@@ -11,6 +11,7 @@ import numpy as np
 from art_gym.config import EnvConfig
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.noise_bank import get_bank
+from art_gym.observations import Observed
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
@@ -20,7 +21,7 @@ from art_gym.tasks import resolve
 HELDOUT_BANK = 4096  # noises that nothing is trained on
 HELDOUT = 2048  # its first rows, on which results are reported
 VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
-Policy = Callable[[np.ndarray], np.ndarray]  # (E, features) observations to (E, 1) actions
+Policy = Callable[[Observed], np.ndarray]  # observations of E environments to (E, 1) actions
 
 
 @dataclass(frozen=True)

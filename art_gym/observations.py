@@ -23,6 +23,14 @@ LATENTS = (
 LIMIT = 10.0  # latent statistics are clipped here; random play stays below 8
 
 
+Observed = np.ndarray | dict[str, np.ndarray]
+
+
+def lane_of(observed: Observed, lane: int) -> Observed:
+    """One environment's observation out of E."""
+    return {key: value[lane] for key, value in observed.items()} if isinstance(observed, dict) else observed[lane]
+
+
 @dataclass(frozen=True)
 class Observation:
     """A flat float32 vector of the chosen groups.
@@ -37,9 +45,12 @@ class Observation:
 
     Attributes:
         groups: which groups, in this order: any of "time", "grid", "latents".
+        raw: observe a dictionary instead: this vector as "features", and the latents themselves, x/r of shape
+            (N, *shape) clipped to ±10, as "latents".
     """
 
     groups: tuple[str, ...] = GROUPS
+    raw: bool = False
 
     def __post_init__(self) -> None:
         unknown = [group for group in self.groups if group not in GROUPS]
@@ -59,8 +70,16 @@ class Observation:
             np.array([value for group in self.groups for value in side[group]], np.float32) for side in (low, high)
         )
 
-    def __call__(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
-        """Observe E environments: a fresh (E, features) float32 array."""
+    def __call__(self, state: State, denoiser: Denoiser, max_steps: int) -> Observed:
+        """Observe E environments: a fresh (E, features) float32 array, in a dictionary beside the latents if raw."""
+        features = self._features(state, denoiser, max_steps)
+        if not self.raw:
+            return features
+        scale = (1 / np.sqrt(state.sigma**2 + denoiser.data_std**2)).astype(np.float32)
+        latents = state.x * scale.reshape(-1, *[1] * (state.x.ndim - 1))  # (E, N, *shape)
+        return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
+
+    def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
         parts = []
         for group in self.groups:
             if group == "time":

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 
+from art_gym.observations import Observed
 from art_gym.vector_env import ARTDiffusionVectorEnv
 
 
@@ -31,7 +32,7 @@ class ARTDiffusionVecEnv(VecEnv):
         super().__init__(num_envs, self.env.single_observation_space, self.env.single_action_space)
         self._actions = np.zeros((num_envs, 1), np.float32)
 
-    def reset(self) -> np.ndarray:
+    def reset(self) -> Observed:
         """Begin episodes in all lanes, with the seeds given to `seed` since the last reset."""
         seeds = list(self._seeds) if any(seed is not None for seed in self._seeds) else None
         options: dict[str, Any] = {}
@@ -47,7 +48,7 @@ class ARTDiffusionVecEnv(VecEnv):
         """Keep the actions for `step_wait`."""
         self._actions = actions
 
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    def step_wait(self) -> tuple[Observed, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step all lanes: observations, float32 rewards, dones, one info dictionary a lane."""
         observation, reward, done, _, info = self.env.step(self._actions)
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]

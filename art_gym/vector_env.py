@@ -14,12 +14,13 @@ from art_gym.config import load_config
 from art_gym.core import Outcome
 from art_gym.env import ARTDiffusionEnv, checked_actions, spaces
 from art_gym.episodes import Episodes, pinned
+from art_gym.observations import Observed, lane_of
 from art_gym.state import State
 
 Info = dict[str, Any]
 
 
-class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
     """`ARTDiffusionEnv`, n at once; ``gym.make_vec("ARTDiffusion-v0", num_envs=n)`` makes it.
 
     Lane i seeded with s + i gives the same episodes as a single environment seeded with s + i.
@@ -67,7 +68,7 @@ class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, Info]:
+    ) -> tuple[Observed, Info]:
         """Begin episodes in all lanes, or in those of ``options["reset_mask"]``.
 
         The options "noise" and "num_steps" of `ARTDiffusionEnv.reset` take an array over the lanes that are reset.
@@ -84,7 +85,7 @@ class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         started = {"num_steps": self._state.num_steps, "sigma": self._state.sigma}
         return self.core.observe(self._state), _masked(started, mask)
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+    def step(self, actions: np.ndarray) -> tuple[Observed, np.ndarray, np.ndarray, np.ndarray, Info]:
         """One denoising step in every lane; lanes that ended are reset as the autoreset mode says.
 
         Raises:
@@ -144,8 +145,8 @@ class ARTDiffusionVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         ended = moved.take(landed)
         final = self.core.observe(ended.with_denoised(ended.x))
         observations = np.full(self.num_envs, None, object)
-        for lane, observation in zip(np.nonzero(landed)[0], final, strict=True):
-            observations[lane] = observation
+        for index, lane in enumerate(np.nonzero(landed)[0]):
+            observations[lane] = lane_of(final, index)
         return {
             **_masked(outcome.info, ~landed),
             "final_obs": observations,
