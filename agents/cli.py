@@ -61,6 +61,7 @@ class Train:
         reward: a name that `art-gym list` shows.
         action: a name that `art-gym list` shows.
         observation: groups that the agent sees.
+        hyperparams: names and values that override the YAML, as in: learning_rate 1e-3 batch_size 8K.
         timesteps: environment steps, instead of the number in the YAML of hyperparameters.
         out: folder of the run; by default under runs/.
         resume: go on with an interrupted run in that folder.
@@ -77,6 +78,7 @@ class Train:
     reward: str | None = None
     action: str | None = None
     observation: tuple[str, ...] | None = None
+    hyperparams: dict[str, str] | None = None
     timesteps: int | None = None
     out: Path | None = None
     resume: bool = False
@@ -89,7 +91,8 @@ class Train:
 
         keys = ("task", "solver", "num_steps", "population", "reward", "action", "observation")
         overrides = {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
-        config = TrainConfig(self.env, self.algo.lower(), self.seed, overrides, n_timesteps=self.timesteps)
+        values = dict(self.hyperparams or {})
+        config = TrainConfig(self.env, self.algo.lower(), self.seed, overrides, values, self.timesteps)
         folder = self.out or Path("runs") / f"{self.env}_{self.algo}_s{self.seed}"
         print(train_and_report(config, Run(folder), self.resume, self.progress))
         print(f"\nwritten to {folder}: report.md, the schedule files, TensorBoard logs")

@@ -36,10 +36,12 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
             return int(match[1]) * num_steps
         if match := re.fullmatch(r"lin_([\d.e+-]+)", value):
             return linear(float(match[1]))
-        try:
-            return float(value)
-        except ValueError:
-            return value
+        for number in (int, float):
+            try:
+                return number(value)
+            except ValueError:
+                continue
+        return value
 
     return resolved(values)
 

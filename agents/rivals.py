@@ -93,6 +93,7 @@ def _cma(
     # CMA-ES refuses one dimension: the second free level of K = 2 is a dummy.
     start = np.zeros(max(num_steps - 1, 2))
     options = {"popsize": CANDIDATES, "seed": seed + 1, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
+    floor = 1e-4 * denoiser.data_std  # as the score's
     strategy = cma.CMAEvolutionStrategy(start, 0.7, options)
     for generation in range(generations):
         candidates = strategy.ask()
@@ -101,7 +102,7 @@ def _cma(
         for candidate in candidates:
             levels = levels_from_logits(np.clip(candidate, -8, 8)[: num_steps - 1], denoiser.denoiser)
             samples = integrate(denoiser, levels, bank.start[rows], solver)
-            losses.append(float(np.log(endpoint_error(samples, bank.endpoints[rows]).mean())))
+            losses.append(np.log(max(endpoint_error(samples, bank.endpoints[rows]).mean(), floor)))
         strategy.tell(candidates, losses)
         if generation % 5 == 4 or generation == generations - 1:
             mean = np.clip(strategy.mean, -8, 8)[: num_steps - 1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image
@@ -92,6 +93,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         ValueError: for a configuration that does not fit, or a folder in use.
         KeyboardInterrupt: after the state has been saved.
     """
+    torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
     setup = Setup.resolve(config)
     run.prepare(config, {"env": setup.env_config.to_dict(), **setup.hyperparams}, resume)
     model = setup.make_model(run.tensorboard)

@@ -22,14 +22,23 @@ MAX_STEPS = 1000
 T = TypeVar("T")
 
 
+class UnknownKeyError(ValueError, TypeError):
+    """A key that a configuration does not know: wrong in a YAML's value, and as a keyword argument of an environment.
+
+    TorchRL passes ``frameskip`` and relies on the TypeError, and on its wording, to learn that there is none.
+    """
+
+
 def make_config(kind: type[T], values: dict[str, Any]) -> T:
-    """A dataclass from a dictionary. Raises a ValueError that names an unknown key and the nearest known one."""
+    """A dataclass from a dictionary. Raises UnknownKeyError, which names the nearest known key."""
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            raise ValueError(f"unknown key {key!r} for {kind.__name__}: {hint}")
+            raise UnknownKeyError(
+                f"unknown key {key!r} for {kind.__name__}: {hint} (unexpected keyword argument {key!r})"
+            )
     return kind(**values)
 
 

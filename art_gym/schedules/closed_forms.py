@@ -52,7 +52,7 @@ def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) ->
     S = Σ e^{u_i} Δ_i, the objective is S² Σ_ij e^{−u_i} e^{−u_j} G_ij, G the Gram matrix of the Φ q Δ.
     """
     nodes, effects = _terminal_effects(denoiser, start)
-    widths = -np.gradient(np.log(nodes))  # Δ of each node in log σ
+    widths = _widths(nodes)
     vectors = effects.reshape(len(nodes), -1) * widths[:, None]  # (M, B·d)
     gram = vectors @ vectors.T / len(start)  # (M, M)
 
@@ -110,15 +110,20 @@ def _norms(vectors: Array) -> np.ndarray:
 def _equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> np.ndarray:
     """(K+1,) levels with equal ∫ density d log σ between them, the last interval reaching down to σ = 0.
 
-    Below the last node q falls as σ² (D is smooth at 0), so that √q integrates to its value there.
+    The density of a node holds from there to the next one, where its finite difference was taken.
     """
-    widths = np.log(nodes[:-1] / nodes[1:])
-    middle = (density[:-1] + density[1:]) / 2
-    cumulative = np.concatenate([[0.0], np.cumsum(middle * widths)])  # (M,)
-    total = cumulative[-1] + density[-1]
-    targets = total * np.arange(num_steps) / num_steps
-    levels = np.exp(np.interp(targets, cumulative, np.log(nodes)))
+    cumulative = np.concatenate([[0.0], np.cumsum(density * _widths(nodes))])  # (M+1,)
+    targets = cumulative[-1] * np.arange(num_steps) / num_steps
+    levels = np.exp(np.interp(targets, cumulative[:-1], np.log(nodes)))
     # Where the density vanishes, or below the last node, neighbouring points fall together: keep them apart.
     floor = nodes[-1] * 1.0001 ** np.arange(num_steps - 1, -1, -1)
     levels = np.maximum(levels, floor)
-    return np.append(np.minimum.accumulate(levels * 0.9999 ** np.arange(num_steps) / 0.9999**0), 0.0)
+    return np.append(levels * 0.99999 ** np.arange(num_steps), 0.0)
+
+
+def _widths(nodes: np.ndarray) -> np.ndarray:
+    """(M,) lengths in log σ from each node to the next.
+
+    The last node stands for all below it: q falls as σ² there (D is smooth at 0), so √q integrates to its value × 1.
+    """
+    return np.append(np.log(nodes[:-1] / nodes[1:]), 1.0)

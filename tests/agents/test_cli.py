@@ -1,0 +1,125 @@
+"""The command line as a person types it, its errors included."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from art_gym.agents.cli import COMMANDS, main
+from art_gym.schedules import Schedule
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    arguments = [
+        "train",
+        "--env",
+        "ARTDiffusion-Mixture1D-v0",
+        "--algo",
+        "cma",
+        "--num-steps",
+        "5",
+        "--out",
+        str(folder),
+    ]
+    assert main([*arguments, "--no-progress"]) == 0
+    return folder
+
+
+def test_train_writes_report_schedule_and_pictures(run_folder):
+    assert {"report.md", "schedule_K5.json", "schedules.png", "samples.png", "training.png"} <= {
+        file.name for file in run_folder.iterdir()
+    }
+    report = (run_folder / "report.md").read_text()
+    for method in ("uniform", "EDM ρ=7", "EDM ρ=7, tuned", "log-SNR", "cosine", "arctan", "ART closed form", "**cma**"):
+        assert f"| {method} |" in report
+    assert "EDM needs" in report
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    for word in ("ARTDiffusion-v0", "ring_2d", "dpmpp_2m", "log_normal", "log_ratio", "fraction", "sac"):
+        assert word in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: art-gym" in capsys.readouterr().out
+
+
+def test_evaluate_file_and_grid(run_folder, capsys):
+    assert (
+        main(["evaluate", str(run_folder / "schedule_K5.json"), "edm:5", "--task", "mixture_1d", "--noises", "256"])
+        == 0
+    )
+    text = capsys.readouterr().out
+    for head in ("RMS", "median", "SW to data", "energy", "score", "NFE"):
+        assert head in text
+    assert "schedule_K5.json" in text
+
+
+def test_export_formats(run_folder, capsys):
+    file = str(run_folder / "schedule_K5.json")
+    schedule = Schedule.load(file)
+
+    def printed(*more: str) -> str:
+        assert main(["export", file, *more]) == 0
+        return capsys.readouterr().out.strip()
+
+    assert json.loads(printed()) == list(schedule.sigmas)
+    assert json.loads(printed("--format", "diffusers")) == list(schedule.sigmas)
+    assert [float(part) for part in printed("--format", "comfyui").split(",")] == pytest.approx(
+        schedule.sigmas, rel=1e-5
+    )
+    assert printed("--format", "csv").splitlines()[1] == f"0,{schedule.sigmas[0]!r}"
+    assert len(json.loads(printed("--num-steps", "9"))) == 10
+
+
+def test_export_to_a_file_that_loads(run_folder, tmp_path, capsys):
+    out = tmp_path / "copy.json"
+    assert main(["export", str(run_folder / "schedule_K5.json"), "--format", "json", "--out", str(out)]) == 0
+    assert Schedule.load(out) == Schedule.load(run_folder / "schedule_K5.json")
+
+
+def test_plot(run_folder, tmp_path, capsys):
+    assert main(["plot", str(run_folder), "--out", str(tmp_path)]) == 0
+    files = capsys.readouterr().out.split()
+    assert len(files) == 2
+    assert all(Path(file).read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "--env", "ARTDiffusion-Nothing-v0"], "unknown environment 'ARTDiffusion-Nothing-v0'"),
+        (["train", "--algo", "nothing"], "unknown algorithm 'nothing'"),
+        (["train", "--task", "nothing"], "unknown task 'nothing'"),
+        (["train", "--solver", "nothing"], "unknown solver 'nothing'"),
+        (["train", "--num-steps", "0"], "num_steps must be a whole number"),
+        (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
+        (["evaluate", "edm"], "needs its number of steps"),
+        (["export", "pyproject.toml"], "is not a schedule file"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, expected, capsys, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text("[project]")
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
+
+
+def test_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "art_gym.agents", "list"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "ARTDiffusion-v0" in done.stdout

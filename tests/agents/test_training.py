@@ -1,0 +1,128 @@
+"""Training end to end on the task that every agent must solve, and what it leaves in the run's folder."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import yaml
+
+from art_gym.agents.checkpoint import load_model
+from art_gym.agents.pipeline import learn
+from art_gym.agents.runs import Run, TrainConfig
+from art_gym.agents.training import Setup, load_policy, train
+from art_gym.evaluation import VALIDATION, evaluate_levels, evaluate_policy
+from art_gym.schedules import Schedule, make_grid
+from art_gym.tasks import get_task
+
+EULER = {"solver": "euler", "num_steps": 5, "observation": ["time"]}
+
+
+def gaussian(seed: int = 0, steps: int = 30_000, **env: object) -> TrainConfig:
+    return TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", seed, env={**EULER, **env}, n_timesteps=steps)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("runs") / "ppo")
+    return run, learn(gaussian(), run, resume=False, progress=False)
+
+
+def test_ppo_finds_the_arctan_optimum(trained):
+    _, outcome = trained
+    best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 5, get_task("gaussian_1d"))).error
+    edm = evaluate_levels("gaussian_1d", "euler", make_grid("edm", 5, get_task("gaussian_1d"))).error
+    found = outcome.as_grid[5].error
+    assert found < 1.03 * best
+    assert found < 0.5 * edm
+
+
+def test_a_policy_of_time_alone_is_exported_as_the_exact_grid(trained):
+    _, outcome = trained
+    assert outcome.as_policy[5].spread < 1e-9
+    assert outcome.as_policy[5].error == pytest.approx(outcome.as_grid[5].error, rel=1e-4)
+
+
+def test_folder_of_a_run(trained):
+    run, outcome = trained
+    schedule = Schedule.load(run.folder / "schedule_K5.json")
+    assert schedule == outcome.schedules[5]
+    assert (schedule.task, schedule.solver, schedule.method, schedule.seed) == ("gaussian_1d", "euler", "ppo", 0)
+    assert schedule.heldout_error == outcome.as_grid[5].error
+    config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    assert config["resolved"]["gamma"] == 1.0
+    assert run.config() == gaussian()
+    history = run.history()
+    assert len(history) >= 30
+    assert history[-1].evaluations == history[-1].steps * 64 + 16 * 64  # one call a step, and the first of the reset
+    assert all(a.steps < b.steps and a.seconds < b.seconds for a, b in pairwise(history))
+
+
+def test_best_model_is_the_one_that_is_kept(trained):
+    run, _ = trained
+    setup, policy = load_policy(run)
+    error = evaluate_policy(policy, setup.env_config, 5, 512, VALIDATION).error
+    assert error == pytest.approx(min(point.errors[5] for point in run.history()), rel=1e-5)
+
+
+def test_tensorboard_tags(trained):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    run, _ = trained
+    (folder,) = run.tensorboard.iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    tags = events.Tags()
+    assert {"art/heldout_error/K5", "art/steps_saved/K5", "rollout/ep_rew_mean", "train/loss"} <= set(tags["scalars"])
+    assert "art/schedule/K5" in tags["images"]
+    logged = [event.value for event in events.Scalars("art/heldout_error/K5")]
+    np.testing.assert_allclose(logged, [point.errors[5] for point in run.history()], rtol=1e-5)
+
+
+def test_same_seed_same_schedule(tmp_path):
+    schedules = [
+        learn(gaussian(seed, 2_000), Run(tmp_path / f"{index}"), False, False).schedules[5].sigmas
+        for index, seed in enumerate((3, 3, 4))
+    ]
+    assert schedules[0] == schedules[1]
+    assert schedules[0] != schedules[2]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac"])
+def test_resume_goes_on_where_the_checkpoint_is(tmp_path, algo):
+    run = Run(tmp_path / algo)
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, env=EULER, n_timesteps=3_000)
+    short = Setup.resolve(config)
+    train(config, run, progress=False)
+    before = run.history()
+    model = short.make_model()
+    load_model(model, run.folder / "checkpoint.pt")
+    assert model.num_timesteps == before[-1].steps >= 3_000
+    if algo == "sac":
+        assert model.replay_buffer.pos * model.n_envs == before[-1].steps
+    train(config, run, resume=True, progress=False)  # nothing is left to do: history and checkpoint stay
+    assert run.history() == before
+
+
+def test_a_folder_in_use_and_another_configuration_are_refused(trained):
+    run, _ = trained
+    with pytest.raises(ValueError, match="holds a run already: add --resume"):
+        train(gaussian(), run, progress=False)
+    with pytest.raises(ValueError, match=r"cannot resume .*: seed differ"):
+        train(gaussian(seed=9), run, resume=True, progress=False)
+
+
+def test_a_damaged_checkpoint_is_one_clear_error(trained, tmp_path):
+    damaged = tmp_path / "checkpoint.pt"
+    damaged.write_bytes((trained[0].folder / "checkpoint.pt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"cannot load {damaged}"):
+        load_model(Setup.resolve(gaussian()).make_model(), damaged)
+
+
+def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path):
+    config = gaussian(steps=2_000, num_steps=[4, 8])
+    outcome = learn(config, Run(tmp_path / "run"), resume=False, progress=False)
+    assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {5: 5, 7: 7}

@@ -1,0 +1,48 @@
+"""Dictionary observations: the vector and the latents themselves."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import art_gym  # noqa: F401 registers the ids
+from art_gym.observations import Observation
+
+KEYS = {"task": "ring_2d", "num_steps": 4, "population": 3, "raw_latents": True}
+
+
+def test_raw_latents_are_x_over_its_expected_scale():
+    env = gym.make("ARTDiffusion-v0", **KEYS)
+    observed, _ = env.reset(seed=1)
+    assert env.observation_space.contains(observed)
+    core, state = env.unwrapped.core, env.unwrapped.state
+    expected = state.x[0] / np.sqrt(80.0**2 + core.problem.denoiser.data_std**2)
+    np.testing.assert_allclose(observed["latents"], expected, rtol=1e-6)
+    plain = gym.make("ARTDiffusion-v0", **{**KEYS, "raw_latents": False}).reset(seed=1)[0]
+    np.testing.assert_array_equal(observed["features"], plain)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_vector_lanes_equal_single_environments(mode):
+    single = gym.vector.SyncVectorEnv(
+        [lambda: gym.make("ARTDiffusion-v0", **KEYS)] * 2, autoreset_mode=gym.vector.AutoresetMode(mode)
+    )
+    native = gym.make_vec("ARTDiffusion-v0", num_envs=2, autoreset_mode=mode, **KEYS)
+    rng = np.random.default_rng(0)
+    pairs = [(single.reset(seed=5)[0], native.reset(seed=5)[0])]
+    for _ in range(9):
+        action = rng.uniform(-1, 1, (2, 1)).astype(np.float32)
+        one, many = single.step(action), native.step(action)
+        pairs.append((one[0], many[0]))
+        if "final_obs" in one[4]:
+            for a, b in zip(one[4]["final_obs"], many[4]["final_obs"], strict=True):
+                np.testing.assert_allclose(a["latents"], b["latents"], atol=1e-5)
+    for a, b in pairs:
+        np.testing.assert_allclose(a["latents"], b["latents"], atol=1e-5)
+        np.testing.assert_allclose(a["features"], b["features"], atol=2e-2)
+
+
+def test_unknown_groups_are_refused():
+    with pytest.raises(ValueError, match="distinct ones of time, grid, latents"):
+        Observation(("time", "pixels"))

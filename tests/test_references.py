@@ -1,0 +1,41 @@
+"""The stored references: two are recomputed, all are held against their own levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from art_gym.evaluation import evaluate_levels
+from art_gym.references import compute_reference, find_reference, load_references, score
+
+FAST = [entry for entry in load_references() if entry.task != "digits"]
+
+
+@pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])
+def test_two_are_recomputed(task, num_steps):
+    stored = find_reference(task, "dpmpp_2m", num_steps)
+    again = compute_reference(task, "dpmpp_2m", num_steps, stored.seed)
+    assert again.edm_error == pytest.approx(stored.edm_error, rel=1e-3)
+    assert again.oracle_error == pytest.approx(stored.oracle_error, rel=0.02)
+
+
+@pytest.mark.parametrize("entry", FAST, ids=lambda entry: f"{entry.task}-{entry.solver}-{entry.num_steps}")
+def test_stored_levels_give_the_stored_error(entry):
+    found = evaluate_levels(entry.task, entry.solver, np.array(entry.oracle_sigmas), distances=False)
+    assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
+    assert entry.oracle_error < entry.edm_error
+
+
+def test_every_built_in_task_has_references_at_the_budgets_of_the_tables():
+    known = {(entry.task, entry.solver, entry.num_steps) for entry in load_references()}
+    tasks = {entry.task for entry in load_references()}
+    assert len(tasks) == 5
+    assert known == {(t, s, k) for t in tasks for s in ("dpmpp_2m", "euler", "heun") for k in (5, 7, 10, 18)}
+
+
+def test_score_is_0_for_edm_and_1_for_the_oracle():
+    entry = find_reference("digits", "dpmpp_2m", 10)
+    assert score(entry.edm_error, entry) == 0
+    assert score(entry.oracle_error, entry) == pytest.approx(1)
+    assert score(np.sqrt(entry.edm_error * entry.oracle_error), entry) == pytest.approx(0.5)
+    assert score(1.0, None) is None

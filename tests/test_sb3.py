@@ -1,0 +1,70 @@
+"""The adapter for stable-baselines3."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.vec_env import VecMonitor
+
+import art_gym  # noqa: F401 registers the ids
+from art_gym.sb3 import ARTDiffusionVecEnv
+
+KEYS = {"num_steps": 3, "population": 4}
+
+
+def test_episode_ends_as_sb3_expects():
+    env = VecMonitor(ARTDiffusionVecEnv(2, "ring_2d", **KEYS))
+    env.seed(5)
+    env.reset()
+    single = gym.make("ARTDiffusion-Ring2D-v0", **KEYS)
+    single.reset(seed=6)
+    action = np.full((2, 1), 0.2, np.float32)
+    for step in range(3):
+        observation, reward, done, infos = env.step(action)
+        expected, expected_reward, terminated, _, info = single.step(action[1])
+        assert reward.dtype == np.float32
+        assert reward[1] == pytest.approx(expected_reward, abs=1e-4)
+        assert list(done) == [step == 2] * 2 == [terminated] * 2
+        assert infos[1]["TimeLimit.truncated"] is False
+        assert ("terminal_observation" in infos[1]) == terminated
+    np.testing.assert_allclose(infos[1]["terminal_observation"], expected, atol=2e-2)
+    assert infos[1]["error"] == pytest.approx(info["error"], rel=1e-3)
+    assert infos[1]["episode"]["l"] == 3
+    assert infos[1]["episode"]["r"] == pytest.approx(expected_reward, abs=1e-4)
+    next_start, _ = single.reset()
+    np.testing.assert_allclose(observation[1], next_start, atol=2e-2)
+
+
+def test_seeded_rollouts_repeat():
+    def rollout(seed: int) -> np.ndarray:
+        env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
+        env.seed(seed)
+        return np.stack([env.reset(), *[env.step(np.zeros((3, 1), np.float32))[0] for _ in range(7)]])
+
+    np.testing.assert_array_equal(rollout(1), rollout(1))
+    assert not np.array_equal(rollout(1), rollout(2))
+
+
+def test_attributes_and_methods():
+    env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
+    assert env.get_attr("render_mode") == [None] * 3
+    assert env.get_attr("config", indices=[1])[0].num_steps == 3
+    assert env.env_is_wrapped(VecMonitor) == [False] * 3
+    env.set_attr("marker", 7)
+    assert env.get_attr("marker") == [7] * 3
+    with pytest.raises(ValueError, match="lanes share 'marker'"):
+        env.set_attr("marker", 8, indices=0)
+    assert [len(result[0]) for result in env.env_method("reset", seed=3)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "values"), [(PPO, {"n_steps": 6, "batch_size": 12}), (SAC, {"learning_starts": 8})]
+)
+def test_learns(algorithm, values):
+    env = ARTDiffusionVecEnv(2, "mixture_1d", **KEYS)
+    model = algorithm("MlpPolicy", env, gamma=1.0, device="cpu", seed=0, **values)
+    before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+    model.learn(36)
+    assert any(not before[name].equal(tensor) for name, tensor in model.policy.state_dict().items())
