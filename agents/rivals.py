@@ -16,10 +16,8 @@ from art_gym.config import EnvConfig
 from art_gym.denoisers.base import Counted
 from art_gym.evaluation import VALIDATION, evaluate_levels
 from art_gym.noise_bank import NoiseBank, get_bank
-from art_gym.quality import endpoint_error
-from art_gym.sampling import integrate
 from art_gym.schedules.adam import gradient_descent
-from art_gym.schedules.fractions import levels_from_logits
+from art_gym.schedules.evolution import evolve
 from art_gym.schedules.schedule import Schedule
 from art_gym.solvers import get_solver
 from art_gym.tasks import resolve
@@ -54,7 +52,7 @@ def train_rival(config: TrainConfig, run: Run, progress: bool = True) -> Outcome
     for num_steps in budgets:
         search = _cma if config.algo == "cma" else _gradient
         total = config.n_timesteps and config.n_timesteps // num_steps
-        found = search(denoiser, env_config, num_steps, bank, config.seed, total)
+        found = search(denoiser, env_config, num_steps, bank, config.seed, total) if num_steps > 1 else iter(())
         levels = np.array([denoiser.denoiser.sigma_max, 0.0])
         for steps, levels in tqdm(found, desc=f"{config.algo} K={num_steps}", disable=not progress):
             pause = time.perf_counter()
@@ -83,36 +81,18 @@ def train_rival(config: TrainConfig, run: Run, progress: bool = True) -> Outcome
 def _cma(
     denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """CMA-ES (Hansen 2016) on the logits of `levels_from_logits`; yields (episodes, levels of the mean)."""
-    import cma
-
-    if num_steps == 1:
-        return
-    solver, rng = get_solver(config.solver), np.random.default_rng([seed, num_steps])
+    """CMA-ES; yields (episodes, levels), an episode being one candidate on one batch."""
     generations = GENERATIONS + 10 * num_steps if total is None else max(total // CANDIDATES, 1)
-    # CMA-ES refuses one dimension: the second free level of K = 2 is a dummy.
-    start = np.zeros(max(num_steps - 1, 2))
-    options = {"popsize": CANDIDATES, "seed": seed + 1, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
-    floor = 1e-4 * denoiser.data_std  # as the score's
-    strategy = cma.CMAEvolutionStrategy(start, 0.7, options)
-    for generation in range(generations):
-        candidates = strategy.ask()
-        rows = rng.integers(bank.size, size=BATCH)  # common to all candidates of a generation
-        losses = []
-        for candidate in candidates:
-            levels = levels_from_logits(np.clip(candidate, -8, 8)[: num_steps - 1], denoiser.denoiser)
-            samples = integrate(denoiser, levels, bank.start[rows], solver)
-            losses.append(np.log(max(endpoint_error(samples, bank.endpoints[rows]).mean(), floor)))
-        strategy.tell(candidates, losses)
-        if generation % 5 == 4 or generation == generations - 1:
-            mean = np.clip(strategy.mean, -8, 8)[: num_steps - 1]
-            yield (generation + 1) * CANDIDATES, levels_from_logits(mean, denoiser.denoiser)
+    found = evolve(denoiser, num_steps, config.solver, bank.start, bank.endpoints, generations, CANDIDATES, BATCH, seed)
+    for generation, levels in enumerate(found, start=1):
+        if generation % 5 == 0 or generation == generations:
+            yield generation * CANDIDATES, levels
 
 
 def _gradient(
     denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Adam through the solver, from the geometric grid; yields (episodes, levels)."""
+    """Adam through the solver; yields (episodes, levels)."""
     updates = UPDATES if total is None else max(total, 1)
     found = gradient_descent(denoiser, num_steps, config.solver, bank.start, bank.endpoints, updates, BATCH, seed=seed)
     for update, levels in enumerate(found, start=1):

@@ -29,6 +29,7 @@ ORDER = (
     "art_gym.schedules",
     "art_gym.schedules.fine",
     "art_gym.schedules.fractions",
+    "art_gym.schedules.evolution",
     "art_gym.schedules.closed_forms",
     "art_gym.schedules.tuned",
     "art_gym.schedules.optimised",

@@ -11,6 +11,7 @@ from scipy import optimize
 from art_gym.denoisers.base import Denoiser
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import art, dual_weighted
+from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import make_grid
 from art_gym.schedules.tuned import tuned
@@ -51,8 +52,8 @@ def optimise(
 ) -> np.ndarray:
     """The grid of least mean endpoint error, by L-BFGS over its K−1 free levels.
 
-    Starts are the hand-made grids, tuned ones, closed forms, and disturbed copies of the best of them: the problem has
-    bad local optima. All are refined briefly on a few latents, the best few thoroughly on all.
+    Starts are the hand-made grids, tuned ones, closed forms, what CMA-ES finds, and disturbed copies of the best of
+    them: the problem has bad local optima. All are refined briefly on a few latents, the best few thoroughly on all.
 
     Args:
         denoiser, solver, num_steps: what the grid is for.
@@ -68,6 +69,9 @@ def optimise(
     few = slice(min(SCREENING, len(start)))
     grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
     grids += [tuned(name, num_steps, denoiser, solver, start[few], endpoints[few])[0] for name in ("log_normal", "edm")]
+    tick("evolution")
+    *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
+    grids.append(evolved)
     grids += [art(denoiser, num_steps, start[few]), dual_weighted(denoiser, num_steps, start[: min(64, len(start))])]
     # In few dimensions errors fall to 10⁻³ and want float64; in many they stay larger, and float32 takes half the time.
     precision = np.float64 if start[0].size < 16 else np.float32

@@ -1,0 +1,59 @@
+"""A fixed grid by black-box search: CMA-ES by its author's library (Hansen 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser
+from art_gym.quality import endpoint_error
+from art_gym.sampling import integrate
+from art_gym.schedules.fractions import levels_from_logits
+from art_gym.solvers import Solver
+
+LIMIT = 8.0  # of a logit, beyond which a step covers all or nothing
+
+
+def evolve(
+    denoiser: Denoiser,
+    num_steps: int,
+    solver: str | Solver,
+    start: np.ndarray,
+    endpoints: np.ndarray,
+    generations: int,
+    candidates: int = 12,
+    batch: int = 64,
+    seed: int = 0,
+) -> Iterator[np.ndarray]:
+    """CMA-ES on the logits of `levels_from_logits`, from the geometric grid.
+
+    Args:
+        denoiser, solver, num_steps: what the grid is for.
+        start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
+        generations, candidates: of the search.
+        batch: noises that a generation is judged on, common to its candidates, drawn with replacement.
+        seed: of the search and of the batches.
+
+    Yields:
+        (K+1,) levels of the mean after each generation.
+    """
+    import cma  # half a second
+
+    rng, floor = np.random.default_rng([seed, num_steps]), 1e-4 * denoiser.data_std  # the floor of the score
+
+    def grid(logits: np.ndarray) -> np.ndarray:
+        return levels_from_logits(np.clip(logits, -LIMIT, LIMIT)[: num_steps - 1], denoiser)
+
+    # CMA-ES refuses one dimension: for K = 2 the second one is a dummy. Its own stopping rules are for exact losses.
+    options = {"popsize": candidates, "seed": seed + 1, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
+    strategy = cma.CMAEvolutionStrategy(np.zeros(max(num_steps - 1, 2)), 0.7, options)
+    for _ in range(generations):
+        asked = strategy.ask()
+        rows = rng.integers(len(start), size=batch)
+        errors = [
+            endpoint_error(integrate(denoiser, grid(logits), start[rows], solver), endpoints[rows]).mean()
+            for logits in asked
+        ]
+        strategy.tell(asked, [float(np.log(max(error, floor))) for error in errors])
+        yield grid(strategy.mean)
