@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.evaluation import HELDOUT
+from art_gym.evaluation import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference, score
 from art_gym.sampling import integrate
@@ -105,8 +105,11 @@ def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point])
     names.append("samples")
     if history:
         k = max(history[-1].errors)
+        # On the noises of the curve, not on those of the table: a few hundred differ visibly from other hundreds.
         lines = {
-            entry.method: entry.evaluation.error
+            entry.method: evaluate_levels(
+                outcome.task, outcome.solver, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
+            ).error
             for entry in rows
             if entry.num_steps == k and entry.method in ("EDM ρ=7", "ART closed form", ORACLE)
         }

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from art_gym.config import EnvConfig
 from art_gym.denoisers.base import Counted
-from art_gym.evaluation import VALIDATION, evaluate_levels
+from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import NoiseBank, get_bank
 from art_gym.schedules.adam import gradient_descent
 from art_gym.schedules.evolution import evolve
@@ -24,7 +24,7 @@ from art_gym.tasks import resolve
 
 from .outcome import Outcome
 from .runs import Point, Run, TrainConfig
-from .training import TABLE_BUDGETS, VALIDATION_NOISES, name_of
+from .training import TABLE_BUDGETS, name_of
 
 RIVALS = ("cma", "gradient")
 CANDIDATES = 12  # of a generation

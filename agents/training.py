@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import HParam, Image
 from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.config import EnvConfig
-from art_gym.evaluation import VALIDATION, Evaluation, Policy, evaluate_levels, evaluate_policy
+from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, Evaluation, Policy, evaluate_levels, evaluate_policy
 from art_gym.observations import Observed
 from art_gym.references import find_reference, score
 from art_gym.sb3 import ARTDiffusionVecEnv
@@ -30,7 +30,6 @@ from .pictures import schedule_image
 from .runs import Point, Run, TrainConfig, config_name, plain
 
 EVALUATIONS = 40  # of progress, evenly over a run
-VALIDATION_NOISES = 512
 TABLE_BUDGETS = (5, 7, 10, 18)  # at which a policy for a range of budgets is evaluated, where it knows them
 
 

@@ -20,6 +20,7 @@ from art_gym.tasks import resolve
 
 HELDOUT_BANK = 4096  # noises that nothing is trained on
 HELDOUT = 2048  # its first rows, on which results are reported
+VALIDATION_NOISES = 512
 VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
 Policy = Callable[[Observed], np.ndarray]  # observations of E environments to (E, 1) actions
 
