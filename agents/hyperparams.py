@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -35,7 +35,7 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
         if match := re.fullmatch(r"(\d+)K", value):
             return int(match[1]) * num_steps
         if match := re.fullmatch(r"lin_([\d.e+-]+)", value):
-            return linear(float(match[1]))
+            return Linear(float(match[1]))
         for number in (int, float):
             try:
                 return number(value)
@@ -46,13 +46,17 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
     return resolved(values)
 
 
-def linear(initial: float) -> Callable[[float], float]:
-    """A learning rate that falls linearly from ``initial`` to 0, as a function of the progress that remains."""
+@dataclass(frozen=True)
+class Linear:
+    """A learning rate that falls linearly from ``initial`` to 0, as SB3 calls it: with the progress that remains."""
 
-    def rate(progress_remaining: float) -> float:
-        return progress_remaining * initial
+    initial: float
 
-    return rate
+    def __call__(self, progress_remaining: float) -> float:
+        return progress_remaining * self.initial
+
+    def __repr__(self) -> str:  # as the YAML has it, so that a run's resolved configuration can be read
+        return f"lin_{self.initial:g}"
 
 
 def algorithm_class(name: str) -> type:

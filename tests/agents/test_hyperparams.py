@@ -11,6 +11,7 @@ def test_numbers():
     values = resolve_numbers({"a": "4K", "b": "1e-3", "c": "lin_2e-3", "d": {"e": "256"}, "f": "auto"}, num_steps=7)
     assert values["a"] == 28
     assert values["b"] == 1e-3
+    assert repr(values["c"]) == "lin_0.002"
     assert [values["c"](progress) for progress in (1.0, 0.5, 0.0)] == [2e-3, 1e-3, 0.0]
     assert values["d"]["e"] == 256
     assert isinstance(values["d"]["e"], int)
