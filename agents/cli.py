@@ -40,7 +40,15 @@ class List:
             "rewards": REWARDS,
             "action maps": ACTIONS,
             "observations": GROUPS,
-            "algorithms": ["ppo", "sac", "cma", "gradient", "any class of stable-baselines3 or sb3-contrib"],
+            "algorithms": [
+                "ppo",
+                "sac",
+                "art_rl",
+                "cma",
+                "gradient",
+                "defect",
+                "any class of stable-baselines3 or sb3-contrib",
+            ],
         }
         for title, names in entries.items():
             print(f"{title + ':':14} {', '.join(names)}")
@@ -52,7 +60,7 @@ class Train:
 
     Attributes:
         env: registered id.
-        algo: ppo, sac, any SB3 or sb3-contrib class by name; cma or gradient for a fixed grid without RL.
+        algo: ppo, sac, art_rl, any SB3 or sb3-contrib class by name; without RL, cma, gradient or defect.
         seed: of everything random.
         task: another task than the id's.
         solver: another solver than the id's.
@@ -242,6 +250,38 @@ class Demo:
         print(demo(self.out, self.seed, self.quick))
 
 
+@dataclass(frozen=True)
+class Reproduce:
+    """Run a study of docs/results.md: its table, its plot and the JSON lines behind them; what is there is kept.
+
+    Attributes:
+        study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
+            (other solvers than Euler), per_sample (policies that see the latents), transfer (to other K and tasks).
+        seeds: of what is learned.
+        out: folder.
+        quick: a fraction of the training, to see that all is in place.
+    """
+
+    study: Annotated[Literal["theory", "table1", "dual", "defect", "per_sample", "transfer"], tyro.conf.Positional]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    out: Path = Path("runs/reproduce")
+    quick: bool = False
+
+    def run(self) -> None:
+        """Run it and print the table."""
+        from .reproduce import grids, per_sample, table1, theory, transfer
+
+        studies = {
+            "theory": theory.theory,
+            "table1": table1.table1,
+            "dual": grids.dual,
+            "defect": grids.defects,
+            "per_sample": per_sample.per_sample,
+            "transfer": transfer.transfer,
+        }
+        print(studies[self.study](self.out, self.seeds, self.quick))
+
+
 COMMANDS: dict[str, Any] = {
     "list": List,
     "train": Train,
@@ -250,6 +290,7 @@ COMMANDS: dict[str, Any] = {
     "plot": Plot,
     "bench": Bench,
     "references": References,
+    "reproduce": Reproduce,
     "demo": Demo,
 }
 

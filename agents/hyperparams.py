@@ -60,10 +60,12 @@ class Linear:
 
 
 def algorithm_class(name: str) -> type:
-    """The SB3 or sb3-contrib class of that name, in any case. Raises a ValueError that lists the names."""
+    """ARTRL ("art_rl") or the SB3 or sb3-contrib class of that name. Raises a ValueError that lists the names."""
     import sb3_contrib
     import stable_baselines3
     from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from .continuous_time import ARTRL
 
     classes = {
         key.lower(): value
@@ -71,6 +73,27 @@ def algorithm_class(name: str) -> type:
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, BaseAlgorithm)
     }
+    classes["art_rl"] = ARTRL
     if name.lower() not in classes:
-        raise ValueError(f"unknown algorithm {name!r}: choose one of cma, gradient, {', '.join(sorted(classes))}")
+        raise ValueError(
+            f"unknown algorithm {name!r}: choose one of cma, gradient, defect, {', '.join(sorted(classes))}"
+        )
     return classes[name.lower()]
+
+
+def clock_buffer(kind: type, rate: float) -> Values:
+    """Arguments that make an SB3 algorithm discount by e^{−rate·Δ} over elapsed clock time instead of by γ a step.
+
+    Raises:
+        ValueError: for an algorithm that keeps neither SB3's rollout buffer nor a replay buffer of its own choice.
+    """
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.ppo import PPO
+
+    from .continuous_time.discount import ClockReplayBuffer, ClockRolloutBuffer
+
+    if issubclass(kind, OffPolicyAlgorithm):
+        return {"replay_buffer_class": ClockReplayBuffer, "replay_buffer_kwargs": {"rate": rate}, "n_steps": 1}
+    if issubclass(kind, PPO):
+        return {"rollout_buffer_class": ClockRolloutBuffer, "rollout_buffer_kwargs": {"rate": rate}}
+    raise ValueError(f"clock_discount is for PPO and off-policy algorithms such as SAC, not for {kind.__name__}")

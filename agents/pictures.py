@@ -72,6 +72,7 @@ def error_curves(
     errors: Mapping[str, Mapping[int, float]],
     highlight: str | None = None,
     oracle: Mapping[int, float] | None = None,
+    y_label: str = ERROR_LABEL,
 ) -> Path:
     """Draw error against the number of steps, with the names at the right-hand ends.
 
@@ -80,6 +81,7 @@ def error_curves(
         errors: mean endpoint errors (data units) by name and K; values that are not positive and finite are left out.
         highlight: the name to emphasise.
         oracle: errors of the best fixed grids by K, drawn in black.
+        y_label: what the errors are, where they are others.
 
     Returns:
         The file.
@@ -103,7 +105,7 @@ def error_curves(
         axes.plot(steps, values, mew=0, **{**styles[name], **marker})
     first = min(steps[0] for steps, _ in curves.values())
     last = max(steps[-1] for steps, _ in curves.values())
-    axes.set(xscale="log", yscale="log", xlabel="steps K", ylabel=ERROR_LABEL)
+    axes.set(xscale="log", yscale="log", xlabel="steps K", ylabel=y_label)
     axes.set_xlim(first / 1.07, last * 1.07)
     axes.set_ylim(*_padded([error for _, values in curves.values() for error in values]))
     ticks = _apart(sorted({int(step) for steps, _ in curves.values() for step in steps}))
@@ -350,3 +352,25 @@ def _write(figure: Figure, file: str | Path) -> Path:
     temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, target)
     return target
+
+
+def bars(file: str | Path, values: Mapping[str, float], label: str) -> Path:
+    """Draw named numbers as horizontal bars, a line at 1.
+
+    Args:
+        file: to write.
+        values: numbers by name.
+        label: of the axis.
+
+    Returns:
+        The file.
+    """
+    figure = _figure(0.32 * len(values) + 1.2)
+    axes = figure.subplots()
+    axes.barh(range(len(values)), list(values.values()), color=BLUE, height=0.7)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set_xlabel(label)
+    axes.grid(alpha=0.25, axis="x")
+    return _write(figure, file)

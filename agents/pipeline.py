@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from art_gym.evaluation import evaluate_levels, evaluate_policy
+from art_gym.evaluation import evaluate_levels
 from art_gym.references import find_reference, score
 from art_gym.schedules.grids import GRIDS, edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
@@ -21,7 +21,7 @@ from .outcome import Outcome
 from .report import write_report
 from .rivals import RIVALS, train_rival
 from .runs import Run, TrainConfig
-from .training import load_policy, name_of, train
+from .training import load_evaluator, name_of, train
 
 
 def learn(config: TrainConfig, run: Run, resume: bool, progress: bool) -> Outcome:
@@ -54,11 +54,11 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     groups: dict[tuple[str, str], list[Row]] = {}
     for thing in what:
         if (Path(thing) / "config.yaml").is_file():
-            setup, policy = load_policy(Run(thing))
+            setup, evaluate = load_evaluator(Run(thing))
             where = name_of(setup.env_config.task), name_of(setup.env_config.solver)
             for k in setup.budgets:
                 reference = find_reference(*where, k)
-                found = evaluate_policy(policy, setup.env_config, k, noises)
+                found = evaluate(k, noises)
                 groups.setdefault(where, []).append(Row(f"{thing} (policy)", k, found, score(found.error, reference)))
             continue
         name, _, budget = thing.partition(":")

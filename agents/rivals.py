@@ -1,6 +1,7 @@
-"""The rivals of an RL agent: black-box search (CMA-ES) and gradients through the solver, for one fixed grid per K.
+"""The rivals of an RL agent: black-box search (CMA-ES), gradients through the solver, and Gauss-Newton on the terminal
+defect, for one fixed grid per K.
 
-Both see the training noises only, in batches drawn from the seed, and count every denoiser evaluation, so that their
+All see the training noises only, in batches drawn from the seed, and count every denoiser evaluation, so that their
 cost stands beside an agent's.
 """
 
@@ -17,6 +18,7 @@ from art_gym.denoisers.base import Counted
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import NoiseBank, get_bank
 from art_gym.schedules.adam import gradient_descent
+from art_gym.schedules.defect import defect
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.schedule import Schedule
 from art_gym.solvers import get_solver
@@ -26,7 +28,7 @@ from .outcome import Outcome
 from .runs import Point, Run, TrainConfig
 from .training import TABLE_BUDGETS, name_of
 
-RIVALS = ("cma", "gradient")
+RIVALS = ("cma", "gradient", "defect")
 CANDIDATES = 12  # of a generation
 BATCH = 64  # latents that a generation is judged on
 GENERATIONS = 40  # and ten more for each step
@@ -34,7 +36,7 @@ UPDATES = 400  # of Adam
 
 
 def train_rival(config: TrainConfig, run: Run, progress: bool = True) -> Outcome:
-    """Find a fixed grid for each budget of the environment by ``cma`` or ``gradient``.
+    """Find a fixed grid for each budget of the environment by ``cma``, ``gradient`` or ``defect``.
 
     Raises:
         ValueError: for a configuration that does not fit, or a folder in use.
@@ -50,7 +52,7 @@ def train_rival(config: TrainConfig, run: Run, progress: bool = True) -> Outcome
     points: list[Point] = []
     schedules, as_grid = {}, {}
     for num_steps in budgets:
-        search = _cma if config.algo == "cma" else _gradient
+        search = {"cma": _cma, "gradient": _gradient, "defect": _defect}[config.algo]
         total = config.n_timesteps and config.n_timesteps // num_steps
         found = search(denoiser, env_config, num_steps, bank, config.seed, total) if num_steps > 1 else iter(())
         levels = np.array([denoiser.denoiser.sigma_max, 0.0])
@@ -98,3 +100,10 @@ def _gradient(
     for update, levels in enumerate(found, start=1):
         if update % 20 == 0 or update == updates:
             yield update, levels
+
+
+def _defect(
+    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Gauss-Newton on the terminal defect; yields once, after all its runs (its cost is in the evaluations)."""
+    yield 1, defect(denoiser, num_steps, config.solver, bank.start, bank.endpoints, seed)

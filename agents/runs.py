@@ -22,7 +22,8 @@ class TrainConfig:
 
     Attributes:
         env_id: a registered id, or the name of a configuration in envs_configs.
-        algo: ppo, sac, or any class of stable-baselines3 or sb3-contrib by name; cma or gradient for a fixed grid.
+        algo: ppo, sac, art_rl, or any class of stable-baselines3 or sb3-contrib by name; cma, gradient or defect for a
+            fixed grid.
         seed: of the algorithm, the environments and the networks.
         env: keys of `EnvConfig` that override the configuration and the hyperparameters' own "env".
         hyperparams: single values that override the YAML.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,15 @@ from stable_baselines3.common.logger import HParam, Image
 from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.config import EnvConfig
-from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, Evaluation, Policy, evaluate_levels, evaluate_policy
+from art_gym.evaluation import (
+    HELDOUT,
+    VALIDATION,
+    VALIDATION_NOISES,
+    Evaluation,
+    Policy,
+    evaluate_levels,
+    evaluate_policy,
+)
 from art_gym.observations import Observed
 from art_gym.references import find_reference, score
 from art_gym.sb3 import ARTDiffusionVecEnv
@@ -23,8 +31,9 @@ from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
 
 from .checkpoint import load_model, save_model
+from .continuous_time import ARTRL
 from .edm_curve import EdmCurve
-from .hyperparams import algorithm_class, load_hyperparams, resolve_numbers
+from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, resolve_numbers
 from .outcome import Outcome
 from .pictures import schedule_image
 from .runs import Point, Run, TrainConfig, config_name, plain
@@ -39,7 +48,7 @@ class Setup:
 
     config: TrainConfig
     env_config: EnvConfig
-    env_overrides: dict[str, Any]
+    env_overrides: dict[str, Any]  # of the environment that is trained on
     num_envs: int
     n_timesteps: int
     hyperparams: dict[str, Any]
@@ -52,9 +61,13 @@ class Setup:
         values = load_hyperparams(config.algo, config.env_id, largest)
         values |= resolve_numbers(config.hyperparams, largest)
         overrides = {**values.pop("env", {}), **config.env}
+        env_config = config.env_config(overrides)
+        if clock := values.pop("training_env", None):
+            # What ART-RL trains on is not what its schedule is for: solver, budget and action are the clock's.
+            overrides = {**clock, **overrides, **{key: clock[key] for key in ("solver", "num_steps", "action")}}
         return cls(
             config=config,
-            env_config=config.env_config(overrides),
+            env_config=env_config,
             env_overrides=overrides,
             num_envs=values.pop("num_envs"),
             n_timesteps=config.n_timesteps or values.pop("n_timesteps"),
@@ -70,13 +83,20 @@ class Setup:
     def make_model(self, tensorboard: Path | None = None) -> BaseAlgorithm:
         """A fresh model on a fresh vector environment."""
         env = ARTDiffusionVecEnv(self.num_envs, config_name(self.config.env_id), **self.env_overrides)
-        return algorithm_class(self.config.algo)(
-            env=VecMonitor(env),
-            seed=self.config.seed,
-            device="cpu",  # the networks are tiny
-            tensorboard_log=None if tensorboard is None else str(tensorboard),
-            **self.hyperparams,
-        )
+        kind = algorithm_class(self.config.algo)
+        hyperparams = dict(self.hyperparams)
+        if (rate := hyperparams.pop("clock_discount", None)) is not None:
+            hyperparams |= clock_buffer(kind, rate)
+        try:
+            return kind(
+                env=VecMonitor(env),
+                seed=self.config.seed,
+                device="cpu",  # the networks are tiny
+                tensorboard_log=None if tensorboard is None else str(tensorboard),
+                **hyperparams,
+            )
+        except TypeError as error:  # a name that the algorithm's constructor does not know
+            raise ValueError(f"hyperparameters of {self.config.algo}: {error}") from None
 
 
 def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
@@ -111,7 +131,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
             raise
     load_model(model, run.folder / "best.pt")
     history = run.history()
-    return make_outcome(setup, policy_of(model), history[-1])
+    return make_outcome(setup, evaluator(setup, model), history[-1])
 
 
 def policy_of(model: BaseAlgorithm) -> Policy:
@@ -124,21 +144,40 @@ def policy_of(model: BaseAlgorithm) -> Policy:
     return policy
 
 
-def load_policy(run: Run) -> tuple[Setup, Policy]:
-    """The best policy of a finished or interrupted run. Raises a ValueError where there is none."""
+def load_evaluator(run: Run) -> tuple[Setup, Evaluator]:
+    """The best policy of a finished or interrupted run, to be evaluated. Raises a ValueError where there is none."""
     setup = Setup.resolve(run.config())
     model = setup.make_model()
     load_model(model, run.folder / "best.pt")
-    return setup, policy_of(model)
+    return setup, evaluator(setup, model)
 
 
-def make_outcome(setup: Setup, policy: Policy, last: Point) -> Outcome:
+class Evaluator(Protocol):
+    """Evaluates a policy with K steps on ``count`` held-out noises from row ``first`` on."""
+
+    def __call__(self, num_steps: int, count: int = HELDOUT, first: int = 0, distances: bool = True) -> Evaluation: ...
+
+
+def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
+    """How a model is evaluated: ART-RL by the grid that its clock is distilled to, others by running the policy."""
+    config = setup.env_config
+
+    def evaluate(num_steps: int, count: int = HELDOUT, first: int = 0, distances: bool = True) -> Evaluation:
+        if isinstance(model, ARTRL):
+            levels = model.levels(num_steps)
+            return evaluate_levels(resolve(config.task), config.solver, levels, count, first, distances)
+        return evaluate_policy(policy_of(model), config, num_steps, count, first, distances)
+
+    return evaluate
+
+
+def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
     """Evaluate a policy on held-out noise both ways: as it is, and distilled to its mean grid."""
     config = setup.env_config
     task, solver = name_of(config.task), name_of(config.solver)
     schedules, as_grid, as_policy = {}, {}, {}
     for num_steps in setup.budgets:
-        as_policy[num_steps] = evaluate_policy(policy, config, num_steps)
+        as_policy[num_steps] = evaluate(num_steps)
         levels = as_policy[num_steps].levels
         as_grid[num_steps] = evaluate_levels(resolve(config.task), config.solver, levels)
         schedules[num_steps] = Schedule(
@@ -215,11 +254,8 @@ class Progress(BaseCallback):
 
     def _evaluate(self) -> None:
         pause = time.perf_counter()
-        policy = policy_of(self.model)
-        found = {
-            k: evaluate_policy(policy, self.setup.env_config, k, VALIDATION_NOISES, VALIDATION, distances=False)
-            for k in self.setup.budgets
-        }
+        evaluate = evaluator(self.setup, self.model)
+        found = {k: evaluate(k, VALIDATION_NOISES, VALIDATION, distances=False) for k in self.setup.budgets}
         denoise = self.training_env.get_attr("core")[0].problem.denoise
         point = Point(
             steps=self.num_timesteps,

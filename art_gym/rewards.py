@@ -9,11 +9,15 @@ from typing import Protocol
 
 import numpy as np
 
+from art_gym.denoisers.base import Denoiser
+from art_gym.noise_bank import NoiseBank
 from art_gym.problem import Problem
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
+from art_gym.schedules.closed_forms import dual_weights
 from art_gym.schedules.fine import reference_grid
 from art_gym.state import Landing, State, Transition
 
+DUAL_NOISES = 64  # trajectories that the dual weights are computed along
 Components = dict[str, np.ndarray]
 
 
@@ -158,9 +162,12 @@ class Stiffness:
 
     Attributes:
         probe: h, the relative step of the finite difference.
+        dual: weigh |Q| with how much of it arrives at the end, by noise level (`closed_forms.dual_weights`, computed
+            once along precise trajectories of the bank).
     """
 
     probe: float = 0.02
+    dual: bool = False
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         before, after = transition.before, transition.after
@@ -176,8 +183,17 @@ class Stiffness:
         ratio = before.sigma / scale
         per_tau = length * (1 + ratio**2) / ratio  # d log σ / dτ, τ normalised to [0, 1]
         stiffness = slope * per_tau**2
+        if self.dual:
+            nodes, weights = _dual_weights(problem.denoiser, problem.bank)
+            stiffness = stiffness * np.interp(-before.sigma, -nodes, weights)
         speed = (np.arctan(ratio) - np.arctan(after.sigma / scale)) / length * before.num_steps
         return -stiffness * speed**2 / before.num_steps, {"stiffness": stiffness, "clock_speed": speed}
+
+
+@lru_cache(maxsize=8)
+def _dual_weights(denoiser: Denoiser, bank: NoiseBank) -> tuple[np.ndarray, np.ndarray]:
+    bank.ensure(DUAL_NOISES)
+    return dual_weights(denoiser, bank.start[:DUAL_NOISES])
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
@@ -199,6 +215,7 @@ REWARDS: dict[str, Callable[[], Reward]] = {
     "sliced_data": lambda: DataDistance("sliced"),
     "energy_data": lambda: DataDistance("energy"),
     "stiffness": Stiffness,
+    "dual_stiffness": lambda: Stiffness(dual=True),
 }
 
 

@@ -39,6 +39,7 @@ class Learning:
     Attributes:
         algo: ppo, sac, cma, gradient.
         tasks, solvers, steps, seeds: the matrix.
+        action: the action map.
         table_only: run nothing.
     """
 
@@ -47,6 +48,7 @@ class Learning:
     solvers: tuple[str, ...] = ("dpmpp_2m", "euler")
     steps: tuple[int, ...] = (5, 7, 10)
     seeds: tuple[int, ...] = (0, 1, 2)
+    action: str = "fraction"
     table_only: bool = False
 
 
@@ -55,9 +57,9 @@ def records() -> list[dict]:
     return [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.exists() else []
 
 
-def run_one(algo: str, task: str, solver: str, num_steps: int, seed: int) -> dict:
+def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed: int) -> dict:
     """Train once and evaluate on held-out noise."""
-    config = TrainConfig(IDS[task], algo, seed, env={"solver": solver, "num_steps": num_steps})
+    config = TrainConfig(IDS[task], algo, seed, env={"solver": solver, "num_steps": num_steps, "action": action})
     with tempfile.TemporaryDirectory() as folder:
         outcome = learn(config, Run(Path(folder) / "run"), resume=False, progress=False)
     found = (outcome.as_policy or outcome.as_grid)[num_steps]
@@ -67,6 +69,7 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, seed: int) -> dic
         "task": task,
         "solver": solver,
         "num_steps": num_steps,
+        "action": action,
         "seed": seed,
         "error": found.error,
         "grid_error": outcome.as_grid[num_steps].error,
@@ -95,18 +98,18 @@ def interval(scores: Sequence[float]) -> str:
 
 def table(algo: str) -> str:
     """One line for each task, solver and K."""
-    rows: dict[tuple[str, str, int], list[dict]] = {}
+    rows: dict[tuple[str, str, int, str], list[dict]] = {}
     for entry in records():
         if entry["algo"] == algo:
-            rows.setdefault((entry["task"], entry["solver"], entry["num_steps"]), []).append(entry)
+            rows.setdefault((entry["task"], entry["solver"], entry["num_steps"], entry["action"]), []).append(entry)
     lines = [
-        f"| {algo}: task | solver | K | seeds | score (IQM, 95 %) | error | seconds |",
-        "|:---|:---|---:|---:|---:|---:|---:|",
+        f"| {algo}: task | solver | K | action | seeds | score (IQM, 95 %) | error | seconds |",
+        "|:---|:---|---:|:---|---:|---:|---:|---:|",
     ]
-    for (task, solver, k), entries in sorted(rows.items()):
+    for (task, solver, k, action), entries in sorted(rows.items()):
         scored = [entry["score"] for entry in entries if entry["score"] is not None]
         lines.append(
-            f"| {task} | {solver} | {k} | {len(entries)} | {interval(scored) if scored else '–'} "
+            f"| {task} | {solver} | {k} | {action} | {len(entries)} | {interval(scored) if scored else '–'} "
             f"| {np.mean([entry['error'] for entry in entries]):.4f} "
             f"| {np.mean([entry['seconds'] for entry in entries]):.0f} |"
         )
@@ -115,10 +118,10 @@ def table(algo: str) -> str:
 
 def main(options: Learning) -> None:
     """Run and print."""
-    keys = ("algo", "task", "solver", "num_steps", "seed")
+    keys = ("algo", "task", "solver", "num_steps", "action", "seed")
     done = {tuple(entry[key] for key in keys) for entry in records()}
     wanted = [
-        (options.algo, task, solver, k, seed)
+        (options.algo, task, solver, k, options.action, seed)
         for seed in options.seeds
         for task in options.tasks
         for solver in options.solvers

@@ -31,6 +31,7 @@ ORDER = (
     "art_gym.schedules.fractions",
     "art_gym.schedules.evolution",
     "art_gym.schedules.closed_forms",
+    "art_gym.schedules.defect",
     "art_gym.schedules.tuned",
     "art_gym.schedules.optimised",
     "art_gym.schedules.adam",

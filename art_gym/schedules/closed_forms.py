@@ -33,14 +33,20 @@ def art(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
     Returns:
         (K+1,) levels with a trailing 0.
     """
-    nodes = reference_grid(denoiser, ART_NODES)[:-1]  # (M,)
-    stiffness = np.array([_norms(slope).mean() for _, _, slope in _trajectory(denoiser, nodes, start)])
+    nodes, _, stiffness = stiffness_profile(denoiser, start)
     return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
+
+
+def stiffness_profile(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(M,) noise levels of a fine trajectory, (M,) lengths in log σ that they stand for, (M,) E‖dD/d log σ‖ there."""
+    nodes = reference_grid(denoiser, ART_NODES)[:-1]
+    stiffness = np.array([_norms(slope).mean() for _, _, slope in _trajectory(denoiser, nodes, start)])
+    return nodes, _widths(nodes), stiffness
 
 
 def dual_weighted(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
     """As `art`, with each defect weighed by how far it travels: √(E‖Φ q‖), Φ the propagator to σ = 0. DESIGN §2 (a)."""
-    nodes, effects = _terminal_effects(denoiser, start)
+    nodes, effects, _ = _terminal_effects(denoiser, start)
     stiffness = np.array([_norms(effect).mean() for effect in effects])
     return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
 
@@ -51,7 +57,28 @@ def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) ->
     h(log σ) is the local step length, with ∫ d log σ / h = K. With the density e^u = 1/h at the nodes and
     S = Σ e^{u_i} Δ_i, the objective is S² Σ_ij e^{−u_i} e^{−u_j} G_ij, G the Gram matrix of the Φ q Δ.
     """
-    nodes, effects = _terminal_effects(denoiser, start)
+    nodes, density, _ = _cancelling_density(denoiser, start)
+    return _equidistribute(nodes, density, num_steps)
+
+
+def dual_weights(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a unit of stiffness |Q| costs at the end, by noise level: with it, a running cost learns form (b).
+
+    At the optimum of (b), with v = ∫ Φ q h, every node has E⟨Φ q, v⟩ h² the same: the additive cost with the stiffness
+    E⟨Φ q, v⟩ ∝ h⁻² has the same optimum. The weight is that over E‖q‖, at most a factor 100 around its median.
+
+    Returns:
+        (M,) decreasing noise levels and (M,) weights of median 1.
+    """
+    nodes, density, stiffness = _cancelling_density(denoiser, start)
+    weights = density**2 / np.maximum(stiffness, 1e-9 * stiffness.max())
+    weights = weights / np.median(weights)
+    return nodes, np.clip(weights, 1e-2, 1e2)
+
+
+def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(M,) nodes, (M,) optimal density 1/h of form (b), (M,) E‖q‖."""
+    nodes, effects, stiffness = _terminal_effects(denoiser, start)
     widths = _widths(nodes)
     vectors = effects.reshape(len(nodes), -1) * widths[:, None]  # (M, B·d)
     gram = vectors @ vectors.T / len(start)  # (M, M)
@@ -66,7 +93,7 @@ def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) ->
     norms = np.array([_norms(effect).mean() for effect in effects])
     first = np.log(np.sqrt(norms) + 1e-6 * np.sqrt(norms.max()))
     found = optimize.minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    return _equidistribute(nodes, np.exp(found.x), num_steps)
+    return nodes, np.exp(found.x), stiffness
 
 
 def _trajectory(
@@ -88,17 +115,18 @@ def _trajectory(
     yield x, denoised, slope
 
 
-def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) nodes and (M, B, *shape) Φ q: the change at σ = 0 for a small defect along q at each node."""
+def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(M,) nodes, (M, B, *shape) Φ q: the change at σ = 0 for a small defect along q at each node, and (M,) E‖q‖."""
     nodes = reference_grid(denoiser, DUAL_NODES)[:-1]
     precise = start.astype(np.float64)  # finite differences of two solutions
-    effects = []
+    effects, stiffness = [], []
     for k, (x, _, slope) in enumerate(_trajectory(denoiser, nodes, precise)):
-        size = 1e-3 * denoiser.data_std / max(float(_norms(slope).mean()), 1e-12)
+        stiffness.append(float(_norms(slope).mean()))
+        size = 1e-3 * denoiser.data_std / max(stiffness[-1], 1e-12)
         rest = np.append(nodes[k:], 0.0)
         ends = integrate(denoiser, rest, np.concatenate([x, x + size * slope]), "dpmpp_2m")
         effects.append((ends[len(x) :] - ends[: len(x)]) / size)
-    return nodes, np.stack(effects)
+    return nodes, np.stack(effects), np.array(stiffness)
 
 
 def _norms(vectors: Array) -> np.ndarray:

@@ -9,10 +9,8 @@ import numpy as np
 from art_gym.denoisers.base import Denoiser
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
-from art_gym.schedules.fractions import levels_from_logits
+from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.solvers import Solver
-
-LIMIT = 8.0  # of a logit, beyond which a step covers all or nothing
 
 
 def evolve(

@@ -7,6 +7,8 @@ from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Array, Denoiser
 
+LIMIT = 8.0  # of a logit, beyond which a step covers all or nothing
+
 
 def levels_from_logits(logits: Array, denoiser: Denoiser) -> Array:
     """(K+1,) levels from (K−1,) logits, numpy or torch; 0 throughout gives equal steps in log σ.

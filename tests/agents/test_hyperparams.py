@@ -25,5 +25,5 @@ def test_a_discount_of_one_belongs_to_this_task(algo):
 
 def test_classes_by_name():
     assert algorithm_class("TQC").__module__.startswith("sb3_contrib")
-    with pytest.raises(ValueError, match=r"unknown algorithm 'none': choose one of cma, gradient, a2c"):
+    with pytest.raises(ValueError, match=r"unknown algorithm 'none': choose one of cma, gradient, defect, a2c"):
         algorithm_class("none")

@@ -12,8 +12,8 @@ import yaml
 from art_gym.agents.checkpoint import load_model
 from art_gym.agents.pipeline import learn
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.agents.training import Setup, load_policy, train
-from art_gym.evaluation import VALIDATION, evaluate_levels, evaluate_policy
+from art_gym.agents.training import Setup, load_evaluator, train
+from art_gym.evaluation import VALIDATION, evaluate_levels
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks import get_task
 
@@ -62,8 +62,8 @@ def test_folder_of_a_run(trained):
 
 def test_best_model_is_the_one_that_is_kept(trained):
     run, _ = trained
-    setup, policy = load_policy(run)
-    error = evaluate_policy(policy, setup.env_config, 5, 512, VALIDATION).error
+    _, evaluate = load_evaluator(run)
+    error = evaluate(5, 512, VALIDATION).error
     assert error == pytest.approx(min(point.errors[5] for point in run.history()), rel=1e-5)
 
 

@@ -1,0 +1,217 @@
+"""ART-RL: martingale updates of a Gaussian clock-speed policy, as an algorithm of stable-baselines3 (DESIGN §2)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from art_gym.actions import SpeedMap
+from art_gym.core import Core
+from art_gym.evaluation import Policy
+from art_gym.observations import LATENTS, TIME, Observed
+from art_gym.rewards import Stiffness
+
+from .clock import Clock
+from .critic import Batch, LinearCritic
+from .policy import ClockPolicy, Instant
+
+CLAMP = 1e-3  # least |Q|, in units in which E[|Q|θ²] = 1 at first
+STANDSTILL = 1e-3  # a clock speed
+MULTIPLIER_RATE = 0.2  # α_γ
+
+
+class ARTRL(OnPolicyAlgorithm):
+    """The continuous-time actor-critic of ART on the suite's environment.
+
+    A rollout is one episode in every lane: trajectories of K clock steps under θ ~ N(m, λ/|Q|). The critic is fitted by
+    a martingale condition; the actor goes along Σ_k (θ_k − m_k) |Q_k|/λ ∂m_k/∂w · A_k with A_k = Σ_{j≥k} η^{j−k} δ_j.
+    What comes out is the mean clock, read off at K equal steps: `levels`.
+
+    Args:
+        policy: "ClockPolicy" (or the class).
+        env: a VecEnv of ``ARTDiffusion`` environments with reward "stiffness" (or "dual_stiffness"), an action map
+            "speed_arctan…", the observation group "time" first, and one K for all episodes (32 to 64, whatever K the
+            schedule is used with).
+        learning_rate: of Adam on the actor.
+        critic: how the critic is fitted, a key of `critic.CRITICS`.
+        trace: η. 1 sums all differences (returns with a baseline), 0 is the paper's single δ_k.
+        policy_kwargs: of `ClockPolicy`: budget, basis, temperature.
+        seed, verbose, tensorboard_log, device: as for SB3's algorithms.
+
+    Raises:
+        ValueError: for an environment that does not fit; the message says which part.
+
+    Source: Huang, Tang, Zhou, arXiv:2607.02137; Jia & Zhou, JMLR 23 (2022).
+    """
+
+    policy_aliases = {"ClockPolicy": ClockPolicy, "MlpPolicy": ClockPolicy}  # noqa: RUF012
+    policy: ClockPolicy  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        policy: str | type[ClockPolicy],
+        env: VecEnv,
+        learning_rate: Any = 0.03,
+        critic: str = "least_squares",
+        trace: float = 1.0,
+        gamma: float = 1.0,
+        policy_kwargs: dict[str, Any] | None = None,
+        seed: int | None = None,
+        verbose: int = 0,
+        tensorboard_log: str | None = None,
+        device: str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        self.critic = LinearCritic(critic)
+        self.trace = trace
+        core: Core | None = env.get_attr("core")[0] if env is not None else None
+        if core is not None and len(set(env.get_attr("config")[0].budgets)) > 1:
+            raise ValueError("ARTRL needs one K for all episodes of its environment: its schedules serve any other K")
+        if core is not None:
+            policy_kwargs = {**_clock_arguments(core), **(policy_kwargs or {})}
+        super().__init__(
+            policy,  # type: ignore[arg-type]  # what SB3's rollouts call of an actor-critic policy, it has
+            env,
+            learning_rate,
+            n_steps=core.max_steps if core is not None else 64,
+            gamma=gamma,
+            gae_lambda=1.0,
+            ent_coef=0.0,
+            vf_coef=0.0,
+            max_grad_norm=np.inf,
+            use_sde=False,
+            sde_sample_freq=-1,
+            policy_kwargs=policy_kwargs,
+            seed=seed,
+            verbose=verbose,
+            tensorboard_log=tensorboard_log,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
+
+    def train(self) -> None:
+        """One update from one rollout of whole episodes."""
+        self._update_learning_rate(self.policy.optimizer)
+        buffer = self.rollout_buffer
+        count, lanes = buffer.rewards.shape  # (n, E)
+        observations = torch.as_tensor(buffer.observations).reshape(count * lanes, -1)
+        instant = self.policy.instant(observations)
+        position = instant.position.reshape(count, lanes)
+        reached = torch.cat([position[1:], torch.ones(1, lanes)])
+        speed = (reached - position) * count  # θ, (n, E)
+        measured = -torch.as_tensor(buffer.rewards) * count / speed.clamp(min=STANDSTILL) ** 2
+        if float(self.policy.unit) == 0:
+            self.policy.unit.fill_(float((measured * speed**2).mean()))
+        # Where the clock stands still, Q = −r/θ² is not defined: the profile stands in there.
+        known = self.policy.profile(position)
+        stiffness = torch.where(speed > STANDSTILL, measured / self.policy.unit, known).clamp(min=CLAMP)
+        self._learn_stiffness(position, stiffness)
+        mean = self.policy.mean(instant).reshape(count, lanes)
+        if not self.policy.keeps_budget:  # what the policy meant, not what the end of the clock made of it
+            actions = torch.as_tensor(buffer.actions).reshape(-1)
+            speed = torch.cat([self.policy.speed(instant, actions).reshape(count, lanes)[:-1], mean.detach()[-1:]])
+        rewards = self._rewards(stiffness, speed)
+        advantages = self._advantages(instant, rewards)
+        score = (speed - mean.detach()) * self.policy.precision(position)
+        # The last step lands whatever the policy says: nothing can be learned from it.
+        loss = -(score * advantages * mean)[:-1].sum() / lanes
+        self.policy.optimizer.zero_grad()
+        loss.backward()
+        self.policy.optimizer.step()
+        self._n_updates += 1
+        clock_end = (
+            mean.detach().mean(dim=0) if not self.policy.keeps_budget else position[-1] + mean.detach()[-1] / count
+        )
+        if not self.policy.keeps_budget:
+            self.policy.multiplier += MULTIPLIER_RATE * float(clock_end.mean() - 1)
+        self.logger.record("art_rl/cost", float(-(rewards - self.policy.temperature / count).sum(dim=0).mean()))
+        self.logger.record("art_rl/clock_end", float(clock_end.mean()))
+        self.logger.record("art_rl/multiplier", self._diagnosed_multiplier(stiffness, mean.detach()))
+
+    def levels(self, num_steps: int) -> np.ndarray:
+        """(K+1,) noise levels with a trailing 0: the mean clock at K equal steps, latents' features at 0."""
+        with torch.no_grad():
+            levels = self.policy.clock.sigma(self.policy.actor.positions(num_steps).double()).numpy()
+        levels[0], levels[-1] = self.policy.clock.sigma_max, 0.0
+        return levels
+
+    def policy_for(self, num_steps: int) -> Policy:
+        """The deterministic policy for environments of another (largest) budget K: observations to (E, 1) actions."""
+        policy = copy.deepcopy(self.policy)
+        policy.max_steps = num_steps
+
+        def act(observation: Observed) -> np.ndarray:
+            return policy(torch.as_tensor(observation), deterministic=True)[0].numpy()
+
+        return act
+
+    def _rewards(self, stiffness: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
+        """(n, E) r_k Δt = (−½(Q_k + Q_{k+1}) θ² − γ(θ − 1) + λ) Δt, Q by the trapezoidal rule."""
+        following = torch.cat([stiffness[1:], stiffness[-1:]])
+        rate = -(stiffness + following) / 2 * speed**2 + self.policy.temperature
+        if not self.policy.keeps_budget:
+            rate = rate - self.policy.multiplier * (speed - 1)
+        return rate / len(speed)
+
+    def _advantages(self, instant: Instant, rewards: torch.Tensor) -> torch.Tensor:
+        """(n, E), centred over the lanes at each step."""
+        count, lanes = rewards.shape
+        shape = (count, lanes)
+        features = self.critic.features(
+            instant.time.numpy().reshape(shape),
+            instant.position.numpy().reshape(shape),
+            instant.features.numpy().reshape(*shape, -1),
+        )
+        features = np.concatenate([features, np.zeros_like(features[:1])])  # V(T) = 0
+        batch = Batch(features, rewards.double().numpy(), np.ones(shape))
+        delta = self.critic.fit(batch)
+        total, advantages = np.zeros(lanes), np.empty(shape)
+        for k in reversed(range(count)):
+            total = delta[k] + self.trace * total
+            advantages[k] = total
+        advantages -= advantages.mean(axis=1, keepdims=True)
+        self.logger.record("art_rl/critic_residual", float(np.sqrt((delta**2).mean())))
+        return torch.as_tensor(advantages, dtype=torch.float32)
+
+    def _learn_stiffness(self, position: torch.Tensor, stiffness: torch.Tensor) -> None:
+        """Move the profile of E|Q| by position towards this batch's kernel average."""
+        nodes = torch.linspace(0, 1, len(self.policy.stiffness))
+        kernel = torch.exp(-(((nodes[:, None] - position.reshape(1, -1)) / 0.02) ** 2) / 2) + 1e-12
+        average = kernel @ stiffness.reshape(-1) / kernel.sum(dim=1)
+        rate = 0.2 if self._n_updates else 1.0
+        self.policy.stiffness += rate * (average.clamp(min=CLAMP) - self.policy.stiffness)
+
+    def _diagnosed_multiplier(self, stiffness: torch.Tensor, mean: torch.Tensor) -> float:
+        """γ of the budget: at the optimum −2 |Q| θ² along the path, for m* = −γ/(2|Q|θ) where V depends on t alone."""
+        if not self.policy.keeps_budget:
+            return float(self.policy.multiplier)
+        return float(-2 * (stiffness * mean**2).mean())
+
+
+def _clock_arguments(core: Core) -> dict[str, Any]:
+    """What the policy must know of the environment. Raises a ValueError where it does not fit."""
+    action = core.action_map
+    if not (isinstance(action, SpeedMap) and action.coordinate == "arctan"):
+        raise ValueError(
+            f"ARTRL steers the speed of an arctan clock: make the environment with action='speed_arctan', "
+            f"not {action!r}"
+        )
+    names = core.observation.names(core.max_steps)
+    if names[: len(TIME)] != TIME or core.observation.raw:
+        raise ValueError(f"ARTRL needs the observation group 'time' first and flat observations, got {names}")
+    if not isinstance(core.reward, Stiffness):
+        raise ValueError(
+            f"ARTRL learns from the paper's running cost: make the environment with reward='stiffness', "
+            f"not {core.reward!r}"
+        )
+    return {
+        "clock": Clock.of(core.problem.denoiser),
+        "max_steps": core.max_steps,
+        "sharpness": action.sharpness,
+        "columns": tuple(names.index(name) for name in LATENTS if name in names),
+    }

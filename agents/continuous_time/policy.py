@@ -1,0 +1,150 @@
+"""The Gaussian policy N(m, λ/|Q|) over clock speeds, as a policy of stable-baselines3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+
+from .actors import ACTORS, NODES, MultiplierActor, NormalisedActor
+from .clock import Clock
+
+SLOWEST = 0.02  # of the mean speed: the noise may not stop the clock, nor turn it back
+FASTEST = 0.98  # of what remains of the clock
+
+
+class Instant(NamedTuple):
+    """What an observation says of the clock: (B,) progress t, position ψ, steps left and K; (B, Z) latent features."""
+
+    time: torch.Tensor
+    position: torch.Tensor
+    steps_left: torch.Tensor
+    num_steps: torch.Tensor
+    features: torch.Tensor
+
+
+class ClockPolicy(BasePolicy):
+    """Observations to clock speeds, and these to the environment's actions.
+
+    Args:
+        observation_space, action_space, lr_schedule: as SB3 gives them.
+        clock: the coordinate.
+        max_steps: largest budget of the environment that it is trained on.
+        sharpness: of the environment's clock-speed map, which takes a to e^{sharpness·a} times the speed that would
+            use up what is left evenly.
+        columns: of the observation, the latents' features; without any, the policy is a function of time alone.
+        budget: "normalised" or "multiplier", see `actors`.
+        basis: radial basis functions over the position.
+        temperature: λ, in units of the initial E[|Q|θ²].
+    """
+
+    actor: NormalisedActor | MultiplierActor
+    stiffness: torch.Tensor
+    unit: torch.Tensor
+    multiplier: torch.Tensor
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        lr_schedule: Callable[[float], float],
+        clock: Clock,
+        max_steps: int,
+        sharpness: float,
+        columns: tuple[int, ...] = (),
+        budget: str = "normalised",
+        basis: int = 16,
+        temperature: float = 0.0625,
+        use_sde: bool = False,
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        if budget not in ACTORS:
+            raise ValueError(f"unknown budget {budget!r}: choose one of {', '.join(ACTORS)}")
+        self.clock, self.max_steps, self.sharpness, self.columns = clock, max_steps, sharpness, tuple(columns)
+        self.budget, self.basis, self.temperature = budget, basis, temperature
+        self.actor = ACTORS[budget](basis, len(self.columns))
+        # E|Q| by position, learned from the rollouts; in units in which E[|Q|θ²] = 1 at first
+        self.register_buffer("stiffness", torch.ones(NODES))
+        self.register_buffer("unit", torch.zeros(()))  # of |Q|; 0 until the first rollout sets it
+        self.register_buffer("multiplier", torch.tensor(-2.0))  # γ: −2 E[|Q|θ²] at the start
+        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=lr_schedule(1))
+
+    def instant(self, observation: torch.Tensor) -> Instant:
+        """Read the clock off (B, features) observations, whose first three elements are the group "time"."""
+        time, remaining, scaled = observation[:, 0], observation[:, 1], observation[:, 2]
+        ratio = self.clock.sigma_max / self.clock.sigma_min
+        sigma = self.clock.sigma_min * ratio**scaled
+        steps_left = remaining * self.max_steps
+        # One step in 10⁶ of the clock may be lost to float32: a position is never beyond its end.
+        position = self.clock.position(sigma).clamp(0, 1 - 1e-6)
+        return Instant(
+            time, position, steps_left, steps_left / (1 - time), observation[:, list(self.columns)].clamp(-3, 3)
+        )
+
+    def mean(self, instant: Instant) -> torch.Tensor:
+        """(B,) mean clock speeds."""
+        return self.actor(instant.position, instant.steps_left, instant.num_steps, instant.features)
+
+    def precision(self, position: torch.Tensor) -> torch.Tensor:
+        """(…) |Q|/λ, the inverse variance of the speed."""
+        return self.profile(position) / self.temperature
+
+    def profile(self, position: torch.Tensor) -> torch.Tensor:
+        """(…) E|Q| at positions."""
+        return self.stiffness[(position * (NODES - 1)).round().long()]
+
+    def forward(
+        self, observation: torch.Tensor, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(B, 1) actions, and zeros for the values and log probabilities that SB3's rollouts ask for."""
+        with torch.no_grad():
+            instant = self.instant(observation)
+            mean = self.mean(instant)
+            speed = mean
+            if not deterministic:
+                speed = mean + torch.randn_like(mean) / self.precision(instant.position).sqrt()
+            speed = torch.maximum(speed, SLOWEST * mean)
+            if self.keeps_budget:
+                left = (1 - instant.position) * instant.num_steps
+                # the last step lands whatever the action: all that is left
+                speed = torch.minimum(speed, torch.where(instant.steps_left > 1.5, FASTEST * left, left))
+            zeros = torch.zeros_like(speed)
+        return self._action(instant, speed)[:, None], zeros[:, None], zeros
+
+    @property
+    def keeps_budget(self) -> bool:
+        """Whether the actor meets the budget by construction."""
+        return isinstance(self.actor, NormalisedActor)
+
+    def speed(self, instant: Instant, action: torch.Tensor) -> torch.Tensor:
+        """(B,) clock speeds that the policy meant by (B,) actions, before the environment bounds them."""
+        left = (1 - instant.position) * instant.num_steps
+        return torch.exp(self.sharpness * action) * left / instant.steps_left
+
+    def _action(self, instant: Instant, speed: torch.Tensor) -> torch.Tensor:
+        left = (1 - instant.position) * instant.num_steps
+        return torch.log(speed * instant.steps_left / left) / self.sharpness
+
+    def predict_values(self, observation: torch.Tensor) -> torch.Tensor:
+        """Zeros: the critic works on whole episodes, see `algorithm`."""
+        return torch.zeros(len(observation), 1)
+
+    def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:  # type: ignore[override]
+        return self(observation, deterministic)[0]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            **super()._get_constructor_parameters(),
+            "lr_schedule": lambda _: 0.0,
+            "clock": self.clock,
+            "max_steps": self.max_steps,
+            "sharpness": self.sharpness,
+            "columns": self.columns,
+            "budget": self.budget,
+            "basis": self.basis,
+            "temperature": self.temperature,
+        }

@@ -1,0 +1,173 @@
+"""Grids beside each other on the exact tasks: dual-weighted stiffness with Euler, measured defects with any solver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.evaluation import evaluate_levels
+from art_gym.references import find_reference
+from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
+from art_gym.schedules.defect import LATENTS, defect
+from art_gym.schedules.evolution import evolve
+from art_gym.schedules.grids import make_grid
+from art_gym.schedules.tuned import tuned
+from art_gym.tasks import BUILT_IN, resolve
+
+from .. import pictures
+from ..comparison import TUNING_NOISES
+from .art_rl import train_art_rl
+from .study import Record, Study, markdown, training_noises
+
+STEPS = (5, 7, 10, 18)
+DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
+LEARNED = {"ART-RL": "stiffness", "ART-RL, dual-weighted": "dual_stiffness"}
+
+
+def dual(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
+    """Root-mean-square and mean endpoint error with Euler: closed forms, what ART-RL learns, the oracle."""
+    study = Study("dual", out)
+    rows: dict[tuple[str, int, str], list[Record]] = {}
+    for task in ("gaussian_1d", "mixture_1d") if quick else BUILT_IN:
+        for num_steps in STEPS:
+            for method, make in _closed_forms(task, num_steps).items():
+                rows[task, num_steps, method] = [_evaluated(study, method, task, "euler", num_steps, make)]
+        for method, reward in LEARNED.items():
+            for seed in seeds:
+                for num_steps, record in _learned(study, method, reward, task, seed, quick).items():
+                    rows.setdefault((task, num_steps, method), []).append(record)
+    _draw(study, rows, "digits", "ART-RL, dual-weighted")
+    text = "\n\n".join(
+        f"{title} over the oracle's\n\n{_ratios(rows, key)}"
+        for title, key in (("Root-mean-square endpoint error", "rms"), ("Mean endpoint error", "error"))
+    )
+    return study.finish("Dual-weighted stiffness, Euler", text)
+
+
+def defects(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
+    """Mean endpoint error of the measured defect's grid with every solver, beside closed forms, rivals and oracle."""
+    study = Study("defect", out)
+    texts = []
+    for solver in ("euler",) if quick else ("dpmpp_2m", "heun", "euler"):
+        rows: dict[tuple[str, int, str], list[Record]] = {}
+        for task in ("gaussian_1d", "mixture_1d") if quick else BUILT_IN:
+            for num_steps in STEPS:
+                methods = _closed_forms(task, num_steps) | _searches(task, solver, num_steps)
+                for method, make in methods.items():
+                    rows[task, num_steps, method] = [_evaluated(study, method, task, solver, num_steps, make)]
+                for seed in seeds:
+                    record = _evaluated(
+                        study, "defect", task, solver, num_steps, _defect(task, solver, num_steps, seed), seed
+                    )
+                    rows.setdefault((task, num_steps, "defect"), []).append(record)
+        seconds = [["defect", *_seconds(rows, "defect")], ["CMA-ES", *_seconds(rows, "CMA-ES")]]
+        tasks = list(dict.fromkeys(task for task, *_ in rows))
+        texts += [
+            f"### {solver}\n\nMean endpoint error over the oracle's\n\n{_ratios(rows, 'error')}",
+            markdown(["seconds at K = 5 / 7 / 10 / 18", *tasks], seconds),
+        ]
+        if solver == "dpmpp_2m":
+            _draw(study, rows, "digits", "defect")
+    return study.finish("Measured defects, every solver", "\n\n".join(texts))
+
+
+def _closed_forms(task: str, num_steps: int) -> dict[str, Callable[[], np.ndarray]]:
+    denoiser = resolve(task)
+
+    def from_noises(form: Callable[[Denoiser, int, np.ndarray], np.ndarray], count: int) -> Callable[[], np.ndarray]:
+        return lambda: form(denoiser, num_steps, training_noises(task, count)[0])
+
+    return {
+        "EDM ρ=7": lambda: make_grid("edm", num_steps, denoiser),
+        "arctan": lambda: make_grid("arctan", num_steps, denoiser),
+        "sigmoid": lambda: make_grid("sigmoid", num_steps, denoiser),
+        "ART closed form": from_noises(art, TUNING_NOISES),
+        "dual-weighted (a)": from_noises(dual_weighted, DUAL_LATENTS),
+        "dual-weighted (b)": from_noises(cancellation_aware, DUAL_LATENTS),
+    }
+
+
+def _searches(task: str, solver: str, num_steps: int) -> dict[str, Callable[[], np.ndarray]]:
+    def log_normal() -> np.ndarray:
+        return tuned("log_normal", num_steps, resolve(task), solver, *training_noises(task, TUNING_NOISES))[0]
+
+    def cma() -> np.ndarray:
+        found = evolve(resolve(task), num_steps, solver, *training_noises(task, 4096), generations=40 + 10 * num_steps)
+        *_, levels = found
+        return levels
+
+    return {"log-normal, tuned": log_normal, "CMA-ES": cma}
+
+
+def _defect(task: str, solver: str, num_steps: int, seed: int) -> Callable[[], np.ndarray]:
+    return lambda: defect(Counted(resolve(task)), num_steps, solver, *training_noises(task, LATENTS), seed)
+
+
+def _evaluated(
+    study: Study, method: str, task: str, solver: str, num_steps: int, make: Callable[[], np.ndarray], seed: int = 0
+) -> Record:
+    def compute() -> Record:
+        training_noises(task, TUNING_NOISES)  # made beforehand: every method uses them
+        began = time.perf_counter()
+        levels = make()
+        return {"seconds": time.perf_counter() - began, **_measures(task, solver, levels)}
+
+    return study.once({"method": method, "task": task, "solver": solver, "num_steps": num_steps, "seed": seed}, compute)
+
+
+def _measures(task: str, solver: str, levels: np.ndarray) -> Record:
+    found = evaluate_levels(task, solver, levels, distances=False)
+    reference = find_reference(task, solver, len(levels) - 1)
+    assert reference is not None  # every exact task has one for these solvers and K
+    oracle = evaluate_levels(task, solver, np.array(reference.oracle_sigmas), distances=False)
+    floor = reference.floor
+    return {
+        "error": found.error,
+        "rms": found.rms,
+        "median": found.median,
+        "error_ratio": max(found.error, floor) / max(oracle.error, floor),
+        "rms_ratio": max(found.rms, floor) / max(oracle.rms, floor),
+    }
+
+
+def _learned(study: Study, method: str, reward: str, task: str, seed: int, quick: bool) -> dict[int, Record]:
+    def compute() -> Record:
+        trained = train_art_rl(task, seed, 0.03 if quick else 1.0, {"reward": reward})
+        measures = {str(k): _measures(task, "euler", trained.model.levels(k)) for k in STEPS}
+        return {"seconds": trained.seconds, "evaluations": trained.evaluations, "measures": measures}
+
+    record = study.once({"method": method, "task": task, "seed": seed, "quick": quick}, compute)
+    return {int(k): measures for k, measures in record["measures"].items()}
+
+
+def _ratios(rows: dict[tuple[str, int, str], list[Record]], key: str) -> str:
+    """One line a method, one column a task, its K behind each other."""
+    tasks = list(dict.fromkeys(task for task, *_ in rows))
+    methods = list(dict.fromkeys(method for *_, method in rows))
+    lines = [[method, *(_cell(rows, task, method, f"{key}_ratio") for task in tasks)] for method in methods]
+    return markdown([f"K = {' / '.join(map(str, STEPS))}", *tasks], lines)
+
+
+def _cell(rows: dict[tuple[str, int, str], list[Record]], task: str, method: str, key: str) -> str:
+    return " / ".join(f"{np.median([r[key] for r in rows[task, k, method]]):.2f}" for k in STEPS)
+
+
+def _seconds(rows: dict[tuple[str, int, str], list[Record]], method: str) -> Sequence[str]:
+    tasks = list(dict.fromkeys(task for task, *_ in rows))
+    return [
+        " / ".join(f"{np.median([r['seconds'] for r in rows[task, k, method]]):.1f}" for k in STEPS) for task in tasks
+    ]
+
+
+def _draw(study: Study, rows: dict[tuple[str, int, str], list[Record]], preferred: str, highlight: str) -> None:
+    tasks: Iterable[str] = dict.fromkeys(task for task, *_ in rows)
+    task = preferred if preferred in tasks else next(iter(tasks))
+    errors: dict[str, dict[int, float]] = {}
+    for (where, k, method), records in rows.items():
+        if where == task:
+            errors.setdefault(method, {})[k] = float(np.median([record["error"] for record in records]))
+    pictures.error_curves(study.folder / f"{study.folder.name}.png", errors, highlight=highlight)

@@ -1,0 +1,100 @@
+"""Policies that see the latents of a single sample, each beside its blind twin: same network, time only."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from art_gym.evaluation import evaluate_policy
+from art_gym.references import find_reference, score
+
+from .. import pictures
+from ..runs import Run, TrainConfig
+from ..training import Setup, train
+from .art_rl import train_art_rl
+from .study import Record, Study, interval, markdown
+
+IDS = {
+    "mixture_1d": "ARTDiffusion-Mixture1D-v0",
+    "ring_2d": "ARTDiffusion-Ring2D-v0",
+    "digits": "ARTDiffusion-Digits-v0",
+}
+SETTINGS = (("mixture_1d", "dpmpp_2m"), ("mixture_1d", "euler"), ("ring_2d", "dpmpp_2m"), ("digits", "euler"))
+NUM_STEPS = 7
+VIEWS = {"sees the latents": ["time", "latents"], "blind": ["time"]}
+# A reward from one sample is noisy: twenty times the steps of population episodes, in wide batches.
+AGENTS: dict[str, dict[str, Any]] = {
+    "ppo": {"num_envs": 256, "n_steps": 14, "batch_size": 896, "learning_rate": "lin_1e-3"},
+    "sac": {"num_envs": 64, "gradient_steps": 8},
+}
+TIMESTEPS = {"ppo": 1_200_000, "sac": 120_000}
+NOISES = 16384  # training noises: with 2048 a policy learns them by heart
+
+
+def per_sample(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
+    """Scores of PPO, SAC and ART-RL, seeing and blind."""
+    study = Study("per_sample", out)
+    lines, progress = [], {}
+    for task, solver in SETTINGS[:1] if quick else SETTINGS:
+        for agent in ("ppo", "sac", "art_rl"):
+            for view, groups in VIEWS.items():
+                runs = [_run(study, agent, task, solver, view, groups, seed, quick) for seed in seeds]
+                scores = [run["score"] for run in runs]
+                seconds = float(np.mean([run["seconds"] for run in runs]))
+                lines.append([f"{task}, {solver}", agent, view, interval(scores), f"{seconds:.0f}"])
+                progress[f"{task}, {solver}, {agent}, {view}"] = float(np.mean(scores))
+    pictures.bars(study.folder / "per_sample.png", progress, "score (1 = best fixed grid)")
+    heads = ["task, solver", "agent", "policy", f"score ({len(seeds)} seeds, IQM, 95 %)", "seconds"]
+    return study.finish(f"State-dependent policies, one sample each, K = {NUM_STEPS}", markdown(heads, lines))
+
+
+def _run(
+    study: Study, agent: str, task: str, solver: str, view: str, groups: list[str], seed: int, quick: bool
+) -> Record:
+    key = {"agent": agent, "task": task, "solver": solver, "view": view, "seed": seed, "quick": quick}
+    learned = _art_rl if agent == "art_rl" else _sb3
+    return study.once(key, lambda: learned(agent, task, solver, groups, seed, quick))
+
+
+def _sb3(agent: str, task: str, solver: str, groups: list[str], seed: int, quick: bool) -> Record:
+    env = {
+        "solver": solver,
+        "num_steps": NUM_STEPS,
+        "population": 1,
+        "reward": "linear",
+        "observation": groups,
+        "noises": 512 if quick else NOISES,
+    }
+    steps = TIMESTEPS[agent] // (50 if quick else 1)
+    config = TrainConfig(IDS[task], agent, seed, env=env, hyperparams=AGENTS[agent], n_timesteps=steps)
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = train(config, Run(Path(folder) / "run"), progress=False)
+    assert outcome.as_policy is not None
+    return _scored(task, solver, outcome.as_policy[NUM_STEPS].error, outcome.seconds, outcome.evaluations)
+
+
+def _art_rl(agent: str, task: str, solver: str, groups: list[str], seed: int, quick: bool) -> Record:
+    trained = train_art_rl(task, seed, 0.03 if quick else 1.0, {"population": 1, "observation": groups})
+    config = TrainConfig(
+        IDS[task],
+        agent,
+        seed,
+        env={
+            "solver": solver,
+            "num_steps": NUM_STEPS,
+            "population": 1,
+            "observation": groups,
+            "action": "speed_arctan",
+        },
+    )
+    env_config = Setup.resolve(config).env_config
+    found = evaluate_policy(trained.model.policy_for(NUM_STEPS), env_config, NUM_STEPS, distances=False)
+    return _scored(task, solver, found.error, trained.seconds, trained.evaluations)
+
+
+def _scored(task: str, solver: str, error: float, seconds: float, evaluations: int) -> Record:
+    reference = find_reference(task, solver, NUM_STEPS)
+    return {"error": error, "score": score(error, reference), "seconds": seconds, "evaluations": evaluations}

@@ -1,0 +1,80 @@
+"""What all studies share: records in a file of JSON lines, which are not computed twice, and tables of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import art_gym
+from art_gym.noise_bank import get_bank
+from art_gym.schedules.schedule import write_text
+from art_gym.tasks import resolve
+
+Record = dict[str, Any]
+
+
+class Study:
+    """A folder with ``results.jsonl``, ``table.md`` and a plot.
+
+    Args:
+        name: of the study, and of its folder.
+        out: parent folder.
+    """
+
+    def __init__(self, name: str, out: Path) -> None:
+        self.folder = out / name
+        self.file = self.folder / "results.jsonl"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def records(self) -> list[Record]:
+        """All records so far."""
+        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+
+    def once(self, key: Record, compute: Callable[[], Record]) -> Record:
+        """The record with this key: a stored one of this version, or a new one, which is stored."""
+        key = {**json.loads(json.dumps(key)), "version": art_gym.__version__}
+        for record in self.records():
+            if key.items() <= record.items():
+                return record
+        record = {**key, **compute()}
+        write_text(self.file, "".join(json.dumps(entry) + "\n" for entry in [*self.records(), record]))
+        return record
+
+    def finish(self, title: str, text: str) -> str:
+        """Write the table; returns it with its title."""
+        content = f"## {title}\n\n{text}\n"
+        write_text(self.folder / "table.md", content)
+        return content
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, the first column to the left, the others to the right."""
+    align = "|:---" + "|---:" * (len(heads) - 1) + "|"
+    return "\n".join([f"| {' | '.join(heads)} |", align, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def interval(values: Sequence[float], digits: int = 3) -> str:
+    """Interquartile mean with a bootstrap 95 % interval; the value alone where there is one."""
+    array = np.array(values, np.float64)
+    centre = f"{stats.trim_mean(array, 0.25):.{digits}f}"
+    if len(array) < 2 or np.ptp(array) == 0:
+        return centre
+    bounds = stats.bootstrap(
+        (array,),
+        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return f"{centre} [{bounds.low:.{digits}f}, {bounds.high:.{digits}f}]"
+
+
+def training_noises(task: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count, *shape) training noises at σ_max and their precise endpoints."""
+    bank = get_bank(resolve(task), "train", 4096)
+    bank.ensure(count)
+    return bank.start[:count], bank.endpoints[:count]

@@ -1,0 +1,52 @@
+"""The critic finds a value function that is known, by every martingale condition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from art_gym.agents.continuous_time.critic import CRITICS, Batch, LinearCritic, differences, returns
+
+
+def walk(lanes: int = 256, steps: int = 20) -> tuple[Batch, np.ndarray]:
+    """A drifting state y with reward y Δt: V(t, y) = (1 − t) y + (1 − t)²/2 · drift, noise averages out."""
+    rng = np.random.default_rng(0)
+    drift, step = 0.7, 1 / steps
+    y, features, rewards = rng.standard_normal(lanes), [], []
+    for k in range(steps + 1):
+        left = 1 - k * step
+        features.append(np.stack([left * y, np.full(lanes, left * (left - step))], axis=1))
+        rewards.append(y * step)
+        y = y + drift * step + 0.3 * np.sqrt(step) * rng.standard_normal(lanes)
+    batch = Batch(np.array(features), np.array(rewards[:-1]), np.ones((steps, lanes)))
+    return batch, np.array([1.0, drift / 2])  # E Σ_{j≥k} y_j Δ = left·y + drift Δ² n(n−1)/2 with n = left/Δ
+
+
+@pytest.mark.parametrize("method", CRITICS)
+def test_every_condition_finds_the_value(method: str) -> None:
+    batch, truth = walk()
+    weights = np.zeros(2)
+    for _ in range(400):
+        weights = CRITICS[method](batch, weights)
+    np.testing.assert_allclose(weights, truth, atol=0.06)
+
+
+def test_differences_sum_to_return_minus_value() -> None:
+    batch, truth = walk(8)
+    advantage = differences(batch, truth)[::-1].cumsum(axis=0)[::-1]
+    np.testing.assert_allclose(advantage, returns(batch) - batch.features[:-1] @ truth, atol=1e-12)
+
+
+def test_discounted_returns() -> None:
+    batch = Batch(np.zeros((4, 1, 1)), np.ones((3, 1)), np.full((3, 1), 0.5))
+    np.testing.assert_allclose(returns(batch)[:, 0], [1.75, 1.5, 1.0])
+
+
+def test_value_is_zero_at_the_end() -> None:
+    features = LinearCritic().features(np.array([1 - 1e-9]), np.array([1 - 1e-9]), np.ones((1, 2)))
+    assert np.abs(features).max() < 1e-7
+
+
+def test_unknown_critic() -> None:
+    with pytest.raises(ValueError, match="unknown critic 'sarsa': choose one of least_squares"):
+        LinearCritic("sarsa")

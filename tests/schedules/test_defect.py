@@ -1,0 +1,44 @@
+"""The measured defect's grid: near the oracle, repeatable, and without gradients of the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from art_gym.denoisers.base import FunctionDenoiser
+from art_gym.evaluation import evaluate_levels
+from art_gym.noise_bank import get_bank
+from art_gym.references import find_reference
+from art_gym.schedules.defect import defect
+from art_gym.tasks import get_task
+
+
+@pytest.mark.parametrize(
+    ("task", "solver", "num_steps"),
+    [("ring_2d", "dpmpp_2m", 5), ("mixture_1d", "heun", 7), ("checkerboard_2d", "euler", 5), ("digits", "dpmpp_2m", 5)],
+)
+def test_near_the_oracle(task: str, solver: str, num_steps: int) -> None:
+    denoiser = get_task(task)
+    bank = get_bank(denoiser, "train", 4096)
+    bank.ensure(1024)
+    levels = defect(denoiser, num_steps, solver, bank.start, bank.endpoints)
+    reference = find_reference(task, solver, num_steps)
+    assert reference is not None
+    assert evaluate_levels(denoiser, solver, levels, distances=False).error < 1.2 * reference.oracle_error
+
+
+def test_repeatable_and_one_step() -> None:
+    denoiser = get_task("gaussian_1d")
+    bank = get_bank(denoiser, "train", 4096)
+    bank.ensure(1024)
+    first, second = (defect(denoiser, 4, "euler", bank.start, bank.endpoints, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(defect(denoiser, 1, "euler", bank.start, bank.endpoints), [denoiser.sigma_max, 0])
+
+
+def test_works_on_a_plain_function() -> None:
+    """N(0, 1) as a numpy function: the optimum for Euler is known, equal steps of arctan σ."""
+    plain = FunctionDenoiser(lambda x, sigma: x / (1 + sigma[:, None] ** 2), (1,), 0.002, 10.0, 1.0)
+    start = 10 * np.random.default_rng(0).standard_normal((1024, 1))
+    levels = defect(plain, 6, "euler", start, start / np.sqrt(101))
+    np.testing.assert_allclose(levels, np.tan(np.arctan(10) * np.linspace(1, 0, 7)), rtol=0.02)
