@@ -22,12 +22,14 @@ _IDS = {
 }
 
 _PUBLIC = {
+    "AdaptivePolicy": "art_gym.adaptive",
     "Denoiser": "art_gym.denoisers",
     "FunctionDenoiser": "art_gym.denoisers",
     "Schedule": "art_gym.schedules",
     "load_config": "art_gym.config",
     "make_grid": "art_gym.schedules",
     "register_task": "art_gym.tasks",
+    "sample": "art_gym.adaptive",
     "task_names": "art_gym.tasks",
 }
 

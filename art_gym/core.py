@@ -49,8 +49,11 @@ class Core:
         """The state at σ_max, D not yet computed, for (E, N) rows of the bank and (E,) budgets."""
         bank = self.problem.bank
         bank.ensure(int(noise.max()) + 1)
-        count = len(noise)
-        x = bank.start[noise]  # (E, N, *shape)
+        return self.begin(bank.start[noise], num_steps, noise)
+
+    def begin(self, x: np.ndarray, num_steps: np.ndarray, noise: np.ndarray) -> State:
+        """As `start`, from (E, N, *shape) latents at σ_max of one's own; ``noise`` is only carried along."""
+        count = len(x)
         sigma = np.full(count, self.problem.denoiser.sigma_max)
         grid = np.full((count, self.max_steps), np.nan)
         grid[:, 0] = sigma
@@ -72,6 +75,13 @@ class Core:
         Returns:
             The new state, D not yet computed, and the outcome.
         """
+        after, landed = self.move(state, action)
+        transition = Transition(state, after, landed, self._landing(after, landed))
+        reward, components = self.reward(transition, self.problem)
+        return after, Outcome(reward, landed, {**_info(transition), **components})
+
+    def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
+        """As `advance`, without a reward: the new state and (E,) landed."""
         landed = state.step + 1 == state.num_steps
         proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
         steps_after = state.num_steps - state.step - 2  # positive levels still to come after this one
@@ -87,9 +97,7 @@ class Core:
             grid=_extend(state.grid, state.step + 1, sigma_next),
             noise=state.noise,
         )
-        transition = Transition(state, after, landed, self._landing(after, landed))
-        reward, components = self.reward(transition, self.problem)
-        return after, Outcome(reward, landed, {**_info(transition), **components})
+        return after, landed
 
     def denoise(self, state: State) -> State:
         """Fill in D(x, σ), with one call for all environments whose σ is positive.

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser
 from art_gym.noise_bank import NoiseBank
 from art_gym.problem import Problem
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
@@ -184,16 +183,16 @@ class Stiffness:
         per_tau = length * (1 + ratio**2) / ratio  # d log σ / dτ, τ normalised to [0, 1]
         stiffness = slope * per_tau**2
         if self.dual:
-            nodes, weights = _dual_weights(problem.denoiser, problem.bank)
+            nodes, weights = _dual_weights(problem.bank)
             stiffness = stiffness * np.interp(-before.sigma, -nodes, weights)
         speed = (np.arctan(ratio) - np.arctan(after.sigma / scale)) / length * before.num_steps
         return -stiffness * speed**2 / before.num_steps, {"stiffness": stiffness, "clock_speed": speed}
 
 
 @lru_cache(maxsize=8)
-def _dual_weights(denoiser: Denoiser, bank: NoiseBank) -> tuple[np.ndarray, np.ndarray]:
+def _dual_weights(bank: NoiseBank) -> tuple[np.ndarray, np.ndarray]:
     bank.ensure(DUAL_NOISES)
-    return dual_weights(denoiser, bank.start[:DUAL_NOISES])
+    return dual_weights(bank.denoiser, bank.start[:DUAL_NOISES])
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser, check_denoiser
 from art_gym.denoisers.dataset import ExactDataset
 from art_gym.denoisers.mixture import GaussianMixture
+from art_gym.images import digit_images
 
 
 def gaussian_1d() -> Denoiser:
@@ -38,15 +38,6 @@ def checkerboard_2d() -> Denoiser:
     dark = corner[corner.sum(axis=1) % 2 == 0]  # (8, 2)
     inside = (np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) + 0.5) / 4  # (16, 2)
     return GaussianMixture((dark[:, None] + inside).reshape(-1, 2) - 2, 0.1)
-
-
-def digit_images() -> tuple[np.ndarray, np.ndarray]:
-    """The 1797 digit images that scikit-learn ships, (1797, 1, 8, 8), mean 0 and standard deviation 0.5; and labels."""
-    with resources.files("art_gym").joinpath("data/digits.npz").open("rb") as file:
-        stored = np.load(file, allow_pickle=False)
-        images, labels = stored["images"].astype(np.float32), stored["labels"]
-    images = (images - images.mean()) / images.std() * 0.5
-    return images[:, None], labels
 
 
 def digits() -> Denoiser:

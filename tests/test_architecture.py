@@ -20,12 +20,17 @@ ORDER = (
     "art_gym.denoisers.constants",
     "art_gym.denoisers.dataset",
     "art_gym.denoisers.mixture",
+    "art_gym.denoisers.torch_denoiser",
+    "art_gym.denoisers.adapters",
+    "art_gym.denoisers.networks",
     "art_gym.denoisers",
+    "art_gym.images",
     "art_gym.solvers",
     "art_gym.sampling",
     "art_gym.quality",
     "art_gym.schedules.grids",
     "art_gym.schedules.schedule",
+    "art_gym.schedules.exports",
     "art_gym.schedules",
     "art_gym.schedules.fine",
     "art_gym.schedules.fractions",
@@ -50,11 +55,22 @@ ORDER = (
     "art_gym.vector_env",
     "art_gym.sb3",
     "art_gym.evaluation",
+    "art_gym.adaptive",
     "art_gym.references",
 )
-ONLY_IN = {"stable_baselines3": {"art_gym.sb3"}, "matplotlib": {"art_gym.rendering"}, "diffusers": set()}
+ONLY_IN = {
+    "stable_baselines3": {"art_gym.sb3"},
+    "matplotlib": {"art_gym.rendering"},
+    "diffusers": {"art_gym.denoisers.adapters"},
+}
 # Gradients through the solver: nobody needs these modules to reset, step or evaluate.
-TORCH_AT_THE_TOP = {"art_gym.schedules.optimised", "art_gym.schedules.adam"}
+TORCH_AT_THE_TOP = {
+    "art_gym.schedules.optimised",
+    "art_gym.schedules.adam",
+    "art_gym.denoisers.torch_denoiser",
+    "art_gym.denoisers.adapters",
+    "art_gym.denoisers.networks",
+}
 
 
 def modules(package: str) -> dict[str, Path]:

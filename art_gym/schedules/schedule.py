@@ -88,7 +88,10 @@ class Schedule:
         return list(self.sigmas)
 
     def to_diffusers(self) -> list[float]:
-        """The levels for ``EulerDiscreteScheduler.set_timesteps(sigmas=…)``, which expects the trailing 0."""
+        """The levels for ``EulerDiscreteScheduler.set_timesteps(sigmas=…)``, which expects the trailing 0.
+
+        For other schedulers see `art_gym.schedules.exports.diffusers_arguments`.
+        """
         return list(self.sigmas)
 
     def to_comfyui(self) -> str:

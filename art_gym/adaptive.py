@@ -1,0 +1,80 @@
+"""Sampling with a schedule or with a policy that chooses each step from what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.config import EnvConfig
+from art_gym.denoisers.base import Denoiser
+from art_gym.evaluation import Policy
+from art_gym.sampling import integrate
+from art_gym.schedules.schedule import Schedule, as_levels
+from art_gym.solvers import Solver
+
+
+class Sampled(NamedTuple):
+    """(B, *shape) samples, and the (B, K+1) levels that each of them took."""
+
+    samples: np.ndarray
+    sigmas: np.ndarray
+
+
+@dataclass(frozen=True)
+class AdaptivePolicy:
+    """A policy, and the environment whose observations and actions it speaks.
+
+    Attributes:
+        policy: (E, features) observations to (E, 1) actions, such as an SB3 model's ``predict`` without its state.
+        config: the configuration that it was trained with.
+        num_steps: K.
+    """
+
+    policy: Policy
+    config: EnvConfig
+    num_steps: int
+
+
+def sample(
+    denoiser: Denoiser,
+    schedule: Schedule | Sequence[float] | np.ndarray | AdaptivePolicy,
+    noise: np.ndarray,
+    solver: str | Solver = "dpmpp_2m",
+) -> Sampled:
+    """Draw samples with a schedule, or with a policy; no callback into the sampler is needed.
+
+    Args:
+        denoiser: D(x, σ).
+        schedule: a Schedule, (K+1,) levels, or an `AdaptivePolicy`. A policy steers populations of its configured
+            size: that many samples in a row share a grid.
+        noise: (B, *shape) standard normal noise.
+        solver: name or object.
+
+    Raises:
+        ValueError: for noise of another shape, levels that are none, or a B that populations do not divide.
+    """
+    noise = np.asarray(noise, np.float32)
+    if noise.shape[1:] != tuple(denoiser.shape):
+        raise ValueError(f"expected noise of shape (B, {', '.join(map(str, denoiser.shape))}), got {noise.shape}")
+    if not isinstance(schedule, AdaptivePolicy):
+        levels = as_levels(schedule)
+        samples = integrate(denoiser, levels, np.float32(levels[0]) * noise, solver)
+        return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
+    population = schedule.config.population
+    if len(noise) % population:
+        raise ValueError(f"{len(noise)} samples cannot be divided into populations of {population}")
+    core = replace(schedule.config, task=denoiser, solver=solver).make_core()
+    lanes = len(noise) // population
+    start = (np.float32(denoiser.sigma_max) * noise).reshape(lanes, population, *denoiser.shape)
+    rows = np.zeros((lanes, population), np.int64)  # of no bank
+    state = core.denoise(core.begin(start, np.full(lanes, schedule.num_steps), rows))
+    for step in range(schedule.num_steps):
+        action = np.asarray(schedule.policy(core.observe(state)), np.float64)[:, 0]
+        state, _ = core.move(state, np.clip(action, -1, 1))
+        if step < schedule.num_steps - 1:
+            state = core.denoise(state)
+    levels = np.concatenate([state.grid[:, : schedule.num_steps], np.zeros((lanes, 1))], axis=1)
+    return Sampled(state.x.reshape(noise.shape), np.repeat(levels, population, axis=0))

@@ -1,0 +1,206 @@
+"""The shipped networks: architecture, EDM preconditioning, and weights as safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+SIGMA_DATA = 0.5
+NO_LABEL = -1  # the label of an unconditional call
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """An architecture.
+
+    Attributes:
+        kind: "mlp" for a residual MLP over all pixels, "unet" for a small convolutional U-Net.
+        shape: (channels, height, width).
+        width: features (channels at full resolution of the U-Net).
+        blocks: residual blocks (of each resolution).
+        labels: classes; 0 for none.
+        dropout: in the residual blocks.
+    """
+
+    kind: str
+    shape: tuple[int, int, int]
+    width: int
+    blocks: int
+    labels: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if self.kind not in ("mlp", "unet"):
+            raise ValueError(f"unknown network {self.kind!r}: choose mlp or unet")
+
+
+class Preconditioned(nn.Module):
+    """D(x, σ) = c_skip x + c_out F(c_in x, ln σ / 4) (Karras et al. 2022, equation 7)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = (MLP if config.kind == "mlp" else UNet)(config)
+
+    def forward(self, x: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, *shape) denoised estimates; labels (B,) int64, NO_LABEL for none."""
+        wide = sigma[:, None, None, None]
+        total = wide**2 + SIGMA_DATA**2
+        if label is None:
+            label = torch.full((len(x),), NO_LABEL, device=x.device)
+        found = self.network(x / total.sqrt(), torch.log(sigma) / 4, label)
+        return SIGMA_DATA**2 / total * x + wide * SIGMA_DATA / total.sqrt() * found
+
+
+class Embedding(nn.Module):
+    """Noise level and label as one vector."""
+
+    frequencies: torch.Tensor
+
+    def __init__(self, size: int, labels: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2 ** torch.linspace(-1, 4, 16))
+        self.noise = nn.Linear(32, size)
+        self.label = nn.Embedding(labels + 1, size)  # the last row is for no label
+
+    def forward(self, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """(B, size)."""
+        angles = noise[:, None] * self.frequencies
+        known = torch.where(label < 0, self.label.num_embeddings - 1, label)
+        return functional.silu(self.noise(torch.cat([angles.sin(), angles.cos()], dim=1)) + self.label(known))
+
+
+class MLP(nn.Module):
+    """A residual MLP over all pixels, each block scaled and shifted by the embedding."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        pixels, width = config.shape[0] * config.shape[1] * config.shape[2], config.width
+        self.embed = Embedding(64, config.labels)
+        self.first, self.last = nn.Linear(pixels, width), nn.Linear(width, pixels)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(config.blocks))
+        self.modulate = nn.ModuleList(nn.Linear(64, 2 * width) for _ in range(config.blocks))
+        self.up = nn.ModuleList(nn.Linear(width, width) for _ in range(config.blocks))
+        self.down = nn.ModuleList(nn.Linear(width, width) for _ in range(config.blocks))
+        self.dropout = nn.Dropout(config.dropout)
+        for layer in (*self.down, self.last):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """(B, *shape) to the same."""
+        embedded = self.embed(noise, label)
+        h = self.first(x.flatten(1))  # (B, width)
+        for norm, modulate, up, down in zip(self.norms, self.modulate, self.up, self.down, strict=True):
+            scale, shift = modulate(embedded).chunk(2, dim=1)
+            h = h + down(self.dropout(functional.silu(up(norm(h) * (1 + scale) + shift))))
+        return self.last(h).reshape(x.shape)
+
+
+class UNet(nn.Module):
+    """Three resolutions, residual blocks scaled and shifted by the embedding, skips by concatenation."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, widths = config.shape[0], [config.width, 2 * config.width, 2 * config.width]
+        self.embed = Embedding(64, config.labels)
+        self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.last = nn.Conv2d(widths[0], channels, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        before = [widths[0], *widths[:-1]]
+        self.down = nn.ModuleList(
+            nn.ModuleList(Block(a if i == 0 else b, b, config.dropout) for i in range(config.blocks))
+            for a, b in zip(before, widths, strict=True)
+        )
+        self.middle = Block(widths[-1], widths[-1], config.dropout)
+        self.up = nn.ModuleList(
+            nn.ModuleList(Block(2 * b if i == 0 else a, a, config.dropout) for i in range(config.blocks))
+            for a, b in zip(before, widths, strict=True)
+        )
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """(B, *shape) to the same."""
+        embedded = self.embed(noise, label)
+        h, skips = self.first(x), []
+        for level, blocks in enumerate(self.down):
+            if level:
+                h = functional.avg_pool2d(h, 2)
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h, embedded)
+            skips.append(h)
+        h = self.middle(h, embedded)
+        for level in reversed(range(len(self.up))):
+            h = torch.cat([h, skips[level]], dim=1)
+            for block in self.up[level]:  # type: ignore[attr-defined]
+                h = block(h, embedded)
+            if level:
+                h = functional.interpolate(h, scale_factor=2.0)
+        return self.last(h)
+
+
+class Block(nn.Module):
+    """A residual block of two convolutions."""
+
+    def __init__(self, before: int, after: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, before), nn.GroupNorm(8, after)
+        self.conv1, self.conv2 = nn.Conv2d(before, after, 3, padding=1), nn.Conv2d(after, after, 3, padding=1)
+        self.modulate = nn.Linear(64, 2 * after)
+        self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        """(B, before, H, W) to (B, after, H, W)."""
+        h = self.conv1(functional.silu(self.norm1(x)))
+        scale, shift = self.modulate(embedded)[:, :, None, None].chunk(2, dim=1)
+        h = functional.silu(self.norm2(h) * (1 + scale) + shift)
+        return self.skip(x) + self.conv2(self.dropout(h))
+
+
+def save_weights(file: Path, network: nn.Module, config: Any, facts: dict[str, Any]) -> None:
+    """Write a network as safetensors, its configuration and how it was made in the header."""
+    from safetensors.torch import save_file
+
+    metadata = {"config": json.dumps(asdict(config)), "facts": json.dumps(facts)}
+    temporary = file.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary, metadata)
+    temporary.replace(file)
+
+
+def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any], str]:
+    """Tensors, configuration and facts of a file of `save_weights`, and a hash that names them.
+
+    Raises:
+        ValueError: if the file is missing, truncated, or not one of ours. No code runs on load.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+        tensors = load_file(file)
+        config, facts = json.loads(metadata["config"]), json.loads(metadata["facts"])
+    except FileNotFoundError:
+        raise ValueError(f"there is no weight file {file}: train it with `art-gym train-denoiser`") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file} is not a complete safetensors file ({error}): fetch or train it again") from None
+    except (KeyError, json.JSONDecodeError):
+        raise ValueError(f"{file} has no configuration of art_gym in its header: it is some other model") from None
+    return tensors, config, facts, hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def load_network(file: Path) -> tuple[Preconditioned, dict[str, Any], str]:
+    """A trained denoising network, its facts, and its fingerprint. Raises a ValueError as `read_weights`."""
+    tensors, config, facts, fingerprint = read_weights(file)
+    network = Preconditioned(NetworkConfig(**config))
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False), facts, fingerprint

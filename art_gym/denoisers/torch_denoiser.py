@@ -1,0 +1,79 @@
+"""A torch function as a denoiser: batches split to a limit, on a device and in a precision of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+
+from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
+
+Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class TorchDenoiser:
+    """``function(x, sigma)`` of torch tensors, callable with numpy arrays and with tensors.
+
+    Args:
+        function: maps x (B, *shape) and sigma (B,) to the denoised estimate (B, *shape).
+        shape: of one latent.
+        sigma_min, sigma_max: the noise range that the model was trained on.
+        data_std: standard deviation of the data.
+        max_batch: most latents in one call, so that memory does; larger batches are split.
+        device, dtype: where and in what the function runs; inputs come back as they came.
+        autocast: let torch choose lower precisions.
+        fingerprint: names the weights; with it, precise endpoints are cached on disk.
+
+    Raises:
+        ValueError: for a noise range or shape that is none, or an output of another shape than the input's.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        shape: tuple[int, ...],
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        data_std: float = 0.5,
+        max_batch: int = 1024,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        autocast: bool = False,
+        fingerprint: str | None = None,
+    ) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, got {max_batch}")
+        self.function, self.shape = function, tuple(shape)
+        self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
+        self.max_batch, self.device, self.dtype, self.autocast = max_batch, torch.device(device), dtype, autocast
+        self.fingerprint = fingerprint
+        check_denoiser(self)
+
+    def __call__(self, x: Array, sigma: Array) -> Array:
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(f"expected latents of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
+        if isinstance(x, torch.Tensor):
+            return self._batches(x, torch.as_tensor(sigma))
+        with torch.no_grad():
+            return self._batches(torch.as_tensor(x), torch.as_tensor(sigma)).numpy()
+
+    def _batches(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        slices = [slice(i, i + self.max_batch) for i in range(0, len(x), self.max_batch)]
+        parts = [self._one(x[rows], sigma[rows]) for rows in slices]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(x)
+
+    def _one(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type) if self.autocast else nullcontext():
+            found = self.function(x.to(self.device, self.dtype), sigma.to(self.device, self.dtype))
+        if found.shape != x.shape:
+            raise ValueError(
+                f"the model's output has shape {tuple(found.shape)}, its input {tuple(x.shape)}: they must be the same "
+                f"(does it predict a variance as well? take the first half of the channels)"
+            )
+        return found
+
+
+def from_callable(function: Function, shape: tuple[int, ...], **kwargs: object) -> TorchDenoiser:
+    """A torch function D(x, σ) as a denoiser; for the arguments see `TorchDenoiser`."""
+    return TorchDenoiser(function, shape, **kwargs)  # type: ignore[arg-type]

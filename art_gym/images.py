@@ -1,0 +1,46 @@
+"""The real images that ship with the package, scaled to mean 0 and standard deviation 0.5."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+
+PATCH = 16  # pixels a side
+HELD_OUT_DIGITS = 180  # the last of a fixed shuffle: networks are not trained on them
+HELD_OUT_SHARE = 0.25  # of each photograph's width, on the right
+
+
+def digit_images() -> tuple[np.ndarray, np.ndarray]:
+    """The 1797 digit images that scikit-learn ships, (1797, 1, 8, 8), mean 0 and standard deviation 0.5; and labels."""
+    with resources.files("art_gym").joinpath("data/digits.npz").open("rb") as file:
+        stored = np.load(file, allow_pickle=False)
+        images, labels = stored["images"].astype(np.float32), stored["labels"]
+    images = (images - images.mean()) / images.std() * 0.5
+    return images[:, None], labels
+
+
+def split_digits(held_out: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The digits that networks are trained on, or the ones that are kept from them; and labels."""
+    images, labels = digit_images()
+    order = np.random.default_rng(8).permutation(len(images))
+    rows = order[-HELD_OUT_DIGITS:] if held_out else order[:-HELD_OUT_DIGITS]
+    return images[rows], labels[rows].astype(np.int64)
+
+
+def photographs() -> np.ndarray:
+    """The two photographs that scikit-learn ships, at half size: (2, 3, 213, 320)."""
+    with resources.files("art_gym").joinpath("data/photos.npz").open("rb") as file:
+        photos = np.load(file, allow_pickle=False)["photos"].astype(np.float32)
+    return ((photos - photos.mean()) / photos.std() * 0.5).transpose(0, 3, 1, 2)
+
+
+def photo_patches(count: int, rng: np.random.Generator, held_out: bool = False) -> np.ndarray:
+    """(count, 3, 16, 16) patches at random places, mirrored at random, from the left or the held-out right part."""
+    photos = photographs()
+    edge = int(photos.shape[3] * (1 - HELD_OUT_SHARE))
+    first, last = (edge, photos.shape[3] - PATCH) if held_out else (0, edge - PATCH)
+    which, top = rng.integers(2, size=count), rng.integers(photos.shape[2] - PATCH + 1, size=count)
+    left, mirrored = rng.integers(first, last + 1, size=count), rng.random(count) < 0.5
+    patches = [photos[w, :, t : t + PATCH, x : x + PATCH] for w, t, x in zip(which, top, left, strict=True)]
+    return np.stack([p[:, :, ::-1] if m else p for p, m in zip(patches, mirrored, strict=True)])

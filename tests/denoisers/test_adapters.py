@@ -1,0 +1,245 @@
+"""Models of diffusers round-trip: our sampling of a grid equals diffusers' own schedulers, and bad input says so."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
+from art_gym.sampling import integrate
+from art_gym.schedules import Schedule
+from art_gym.schedules.exports import diffusers_arguments, vp_sigmas
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    import diffusers
+
+SIZE = (2, 8, 8)
+
+
+def tiny_model() -> Any:
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        sample_size=8,
+        in_channels=2,
+        out_channels=2,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+    ).eval()
+
+
+def start(sigma: float) -> torch.Tensor:
+    return sigma * torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(1))
+
+
+def run(scheduler: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        for timestep in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
+            x = scheduler.step(model(scaled, timestep.expand(len(x))).sample, timestep, x).prev_sample
+    return x
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_euler_with_our_sigmas(prediction: str) -> None:
+    model = tiny_model()
+    scheduler = diffusers.EulerDiscreteScheduler(prediction_type=prediction)
+    levels = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
+    scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
+    np.testing.assert_allclose(scheduler.sigmas, levels.sigmas, rtol=1e-6)
+    theirs = run(scheduler, model, start(14.0))
+    ours = integrate(from_diffusers(model, scheduler, data_std=1.0), levels.sigmas, start(14.0), "euler")
+    torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_multistep_with_our_timesteps(prediction: str) -> None:
+    model = tiny_model()
+    scheduler = diffusers.DPMSolverMultistepScheduler(prediction_type=prediction, final_sigmas_type="zero")
+    wanted = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
+    arguments = diffusers_arguments(wanted, scheduler)
+    scheduler.set_timesteps(**arguments)
+    assert scheduler.timesteps.tolist() == arguments["timesteps"]
+    levels = np.append(vp_sigmas(scheduler)[arguments["timesteps"]], 0.0)
+    np.testing.assert_allclose(levels[:-1], wanted.sigmas[:-1], rtol=0.02)  # of the grid of 1000
+    noise = start(float(levels[0]))
+    theirs = run(scheduler, model, noise / float(1 + levels[0] ** 2) ** 0.5)
+    for rounding in (False, True):
+        ours = integrate(from_diffusers(model, scheduler, rounding=rounding), levels, noise, "dpmpp_2m")
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_heun_with_our_timesteps(prediction: str) -> None:
+    model = tiny_model()
+    scheduler = diffusers.HeunDiscreteScheduler(prediction_type=prediction)
+    arguments = diffusers_arguments(Schedule((14.0, 2.0, 0.7, 0.1, 0.0), "test"), scheduler)
+    scheduler.set_timesteps(**arguments)
+    levels = np.append(vp_sigmas(scheduler)[arguments["timesteps"]], 0.0)
+    noise = start(float(levels[0]))
+    theirs = run(scheduler, model, noise)
+    ours = integrate(from_diffusers(model, scheduler), levels, noise, "heun")
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_flow_matching_with_shift(shift: float) -> None:
+    model = tiny_model()
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
+    levels = Schedule((50.0, 5.0, 1.0, 0.3, 0.05, 0.0), "test")
+    scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
+    used = np.array(levels.sigmas) / (1 + np.array(levels.sigmas))
+    np.testing.assert_allclose(scheduler.sigmas, used, rtol=1e-5)
+    noise = start(50.0)
+    theirs = run(scheduler, model, noise / 51.0)  # z = (1 − s) x
+    ours = integrate(from_diffusers(model, scheduler), levels.sigmas, noise, "euler")
+    torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_unipc_uses_our_levels_on_flow_models() -> None:
+    scheduler = diffusers.UniPCMultistepScheduler(
+        use_flow_sigmas=True, flow_shift=2.5, prediction_type="flow_prediction"
+    )
+    levels = Schedule((40.0, 4.0, 0.5, 0.0), "test")
+    scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
+    np.testing.assert_allclose(scheduler.sigmas, np.array(levels.sigmas) / (1 + np.array(levels.sigmas)), rtol=1e-5)
+    with pytest.raises(ValueError, match="only of flow models"):
+        diffusers_arguments(levels, diffusers.UniPCMultistepScheduler())
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_timesteps_that_fall_together() -> None:
+    scheduler = diffusers.DPMSolverMultistepScheduler()
+    with pytest.warns(UserWarning, match="1 of 4 levels fall on the timestep of a neighbour"):
+        arguments = diffusers_arguments(Schedule((10.0, 1.0, 0.9999, 0.2, 0.0), "test"), scheduler)
+    assert len(arguments["timesteps"]) == 3
+    with pytest.raises(ValueError, match="use_karras_sigmas"):
+        diffusers_arguments(Schedule((1.0, 0.0), "test"), diffusers.EulerDiscreteScheduler(use_karras_sigmas=True))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_saved_pipeline_round_trips(tmp_path: Path) -> None:
+    pipeline = diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler())
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    loaded = from_diffusers(tmp_path / "pipeline")
+    direct = from_diffusers(tiny_model(), diffusers.DDPMScheduler())
+    assert loaded.shape == SIZE and loaded.fingerprint == direct.fingerprint
+    x, sigma = start(3.0).numpy(), np.full(3, 3.0, np.float32)
+    np.testing.assert_allclose(loaded(x, sigma), direct(x, sigma), rtol=1e-5)
+    by_folder = from_diffusers(tmp_path / "pipeline" / "unet", tmp_path / "pipeline" / "scheduler")
+    np.testing.assert_allclose(by_folder(x, sigma), direct(x, sigma), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_callable_conditions_the_model() -> None:
+    """Guidance fixed in a callable: twice the model's output minus a copy that sees another time."""
+    model, scheduler = tiny_model(), diffusers.DDPMScheduler()
+
+    def guided(network: Any, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        return 2 * network(x, timestep).sample - network(x, 0 * timestep).sample
+
+    denoiser = from_diffusers(model, scheduler, call=guided)
+    x, sigma = start(1.0), torch.ones(3)
+    plain = from_diffusers(model, scheduler)
+    assert not torch.allclose(denoiser(x, sigma), plain(x, sigma)) and denoiser.fingerprint is None
+
+
+def test_batches_are_split_and_types_kept() -> None:
+    sizes: list[int] = []
+
+    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        assert x.dtype == torch.float32
+        return x / (1 + sigma[:, None] ** 2)
+
+    denoiser = from_callable(function, (2,), max_batch=4)
+    x, sigma = np.ones((10, 2)), np.arange(1.0, 11.0)
+    found = denoiser(x, sigma)
+    assert sizes == [4, 4, 2] and found.dtype == np.float64
+    np.testing.assert_allclose(found, x / (1 + sigma[:, None] ** 2), rtol=1e-6)
+    wanted = torch.ones(3, 2, requires_grad=True)
+    denoiser(wanted, torch.ones(3)).sum().backward()
+    assert wanted.grad is not None
+
+
+def folder_with(tmp_path: Path, **files: str | bytes) -> Path:
+    for name, content in files.items():
+        file = tmp_path / name.replace("__", ".")
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bad_models_are_one_line_errors(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no model_index\.json or config\.json"):
+        from_diffusers(tmp_path)
+    pickled = folder_with(tmp_path, config__json='{"_class_name": "UNet2DModel"}', model__bin=b"pickle")
+    with pytest.raises(ValueError, match="pickled weights only"):
+        from_diffusers(pickled, diffusers.DDPMScheduler())
+    (tmp_path / "model.bin").unlink()
+    with pytest.raises(ValueError, match="cannot load") as missing:
+        from_diffusers(pickled, diffusers.DDPMScheduler())
+    assert "\n" not in str(missing.value)
+    tiny_model().save_pretrained(tmp_path / "model")
+    weights = next((tmp_path / "model").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="cannot load") as truncated:
+        from_diffusers(tmp_path / "model", diffusers.DDPMScheduler())
+    assert "\n" not in str(truncated.value)
+    with pytest.raises(ValueError, match="unknown prediction type 'score'"):
+        from_diffusers(tiny_model(), diffusers.DDPMScheduler(), prediction_type="score")
+    with pytest.raises(ValueError, match="pass its scheduler too"):
+        from_diffusers(tiny_model())
+
+
+class Edm:
+    """Stands for a network of NVLabs' EDM."""
+
+    img_channels, img_resolution, sigma_min, sigma_max = 1, 4, 0.0, float("inf")
+
+    def to(self, _: object) -> Edm:
+        return self
+
+    eval = requires_grad_ = lambda self, *_: self
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return x / (1 + sigma[:, None, None, None] ** 2)
+
+
+def test_edm_pickles_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "edm_stub", type(sys)("edm_stub"))
+    sys.modules["edm_stub"].Edm = Edm  # type: ignore[attr-defined]
+    monkeypatch.setattr(Edm, "__module__", "edm_stub")
+    file = tmp_path / "network.pkl"
+    file.write_bytes(pickle.dumps({"ema": Edm()}))
+    with pytest.raises(ValueError, match="trust_pickle=True"):
+        from_edm(file)
+    denoiser = from_edm(file, trust_pickle=True)
+    assert denoiser.shape == (1, 4, 4) and (denoiser.sigma_min, denoiser.sigma_max) == (0.002, 80.0)
+    np.testing.assert_allclose(denoiser(np.ones((2, 1, 4, 4), np.float32), np.ones(2, np.float32)), 0.5)
+    with pytest.raises(ValueError, match="there is no file"):
+        from_edm(tmp_path / "none.pkl")
+
+
+def test_shapes_that_do_not_fit() -> None:
+    denoiser = TorchDenoiser(lambda x, sigma: x[:, :1], (2, 4, 4))
+    with pytest.raises(ValueError, match=r"expected latents of shape \(B, 2, 4, 4\), got \(3, 1, 4, 4\)"):
+        denoiser(torch.ones(3, 1, 4, 4), torch.ones(3))
+    with pytest.raises(ValueError, match="does it predict a variance as well"):
+        denoiser(torch.ones(3, 2, 4, 4), torch.ones(3))

@@ -1,0 +1,51 @@
+"""Sampling: a schedule gives what the bare loop gives, a policy what its environment gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import art_gym
+from art_gym.config import load_config
+from art_gym.env import ARTDiffusionEnv
+from art_gym.noise_bank import get_bank
+from art_gym.sampling import integrate
+from art_gym.tasks import get_task
+
+
+def policy(observation):
+    return np.sin(40 * observation[:, 2:3])
+
+
+def test_a_schedule_is_the_bare_loop() -> None:
+    denoiser = get_task("ring_2d")
+    noise = np.random.default_rng(0).standard_normal((16, 2)).astype(np.float32)
+    found = art_gym.sample(denoiser, [80.0, 2.0, 0.3, 0.0], noise, "heun")
+    np.testing.assert_array_equal(found.samples, integrate(denoiser, np.array([80, 2, 0.3, 0]), 80 * noise, "heun"))
+    assert found.sigmas.shape == (16, 4)
+
+
+@pytest.mark.parametrize("solver", ["euler", "dpmpp_2m"])
+def test_a_policy_does_what_it_does_in_the_environment(solver: str) -> None:
+    denoiser, rows = get_task("mixture_1d"), np.arange(8)
+    env = ARTDiffusionEnv("mixture_1d", solver=solver, num_steps=6, population=4)
+    bank = get_bank(denoiser, "train", 4096)
+    bank.ensure(8)
+    config = load_config("mixture_1d", num_steps=6, population=4)
+    adaptive = art_gym.AdaptivePolicy(policy, config, 6)
+    found = art_gym.sample(denoiser, adaptive, bank.start[:8] / np.float32(denoiser.sigma_max), solver)
+    for lane in range(2):
+        observation, _ = env.reset(options={"noise": rows[4 * lane : 4 * lane + 4]})
+        done = False
+        while not done:
+            observation, _, done, _, _ = env.step(policy(observation[None])[0])
+        np.testing.assert_allclose(found.samples[4 * lane : 4 * lane + 4], env.state.x[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.sigmas[4 * lane, :6], env.state.grid[0], rtol=1e-6)
+
+
+def test_shapes_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"expected noise of shape \(B, 2\), got \(4, 3\)"):
+        art_gym.sample(get_task("ring_2d"), [80.0, 0.0], np.zeros((4, 3)))
+    adaptive = art_gym.AdaptivePolicy(policy, load_config("ring_2d", population=3), 7)
+    with pytest.raises(ValueError, match="4 samples cannot be divided into populations of 3"):
+        art_gym.sample(get_task("ring_2d"), adaptive, np.zeros((4, 2)))
