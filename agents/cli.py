@@ -251,6 +251,87 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Learn:
+    """Find a better schedule for a model of your own: a schedule file, a report and pictures, within a budget.
+
+    Attributes:
+        model: local folder of a diffusers pipeline or model, with safetensors.
+        task: a built-in task's name, instead of a model.
+        steps: K.
+        solver: euler (DDIM), heun, dpmpp_2m or rk4.
+        budget: time or denoiser evaluations, as 90s, 10m, 1.5h or 200000nfe.
+        out: schedule file; the report and the pictures go beside it.
+        scheduler: for a model alone, the folder of the scheduler that it was trained with.
+        data_std: standard deviation of the data: 0.5 for images in [-1, 1], 1.0 for most latents.
+        device: cpu, cuda, mps.
+        max_batch: most latents in one call of the model.
+        seed: of the noises and the search.
+        progress: show a progress bar.
+    """
+
+    model: Path | None = None
+    task: str | None = None
+    steps: int = 8
+    solver: str = "dpmpp_2m"
+    budget: str = "10m"
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("schedule.json")
+    scheduler: Path | None = None
+    data_std: float = 0.5
+    device: str = "cpu"
+    max_batch: int = 64
+    seed: int = 0
+    progress: bool = True
+
+    def run(self) -> None:
+        """Learn and report."""
+        from art_gym.tasks import get_task
+
+        from .budget import Budget
+        from .learn import Learner, load_model
+
+        budget = Budget.parse(self.budget)
+        if (self.model is None) == (self.task is None):
+            raise ValueError("name either --model, the folder of a diffusers model, or --task, a built-in one")
+        if self.model is not None:
+            denoiser = load_model(self.model, self.scheduler, self.data_std, self.device, self.max_batch)
+        else:
+            denoiser = get_task(self.task or "")
+        name = self.task or self.model.name  # type: ignore[union-attr]
+        learner = Learner(denoiser, name, self.steps, self.solver, budget, self.out, self.seed, self.progress)
+        print(learner.run())
+        print(f"written: {self.out}, {self.out.stem}_report.md and pictures beside it")
+
+
+@dataclass(frozen=True)
+class TrainDenoiser:
+    """Train one of the shipped networks again.
+
+    Attributes:
+        name: digits or photos.
+        out: weight file (safetensors); checkpoints and TensorBoard logs go beside it.
+        seed: of everything random.
+        updates: instead of the recipe's number.
+        resume: go on from the last checkpoint.
+        progress: show a progress bar.
+    """
+
+    name: Annotated[str, tyro.conf.Positional]
+    out: Path | None = None
+    seed: int = 0
+    updates: int | None = None
+    resume: bool = False
+    progress: bool = True
+
+    def run(self) -> None:
+        """Train and print the facts."""
+        from .denoiser_training import train_denoiser
+
+        file = self.out or Path("runs") / f"{self.name}_net.safetensors"
+        facts = train_denoiser(self.name, file, self.seed, self.resume, self.progress, self.updates)
+        print(f"written to {file}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Run a study of docs/results.md: its table, its plot and the JSON lines behind them; what is there is kept.
 
@@ -291,6 +372,8 @@ COMMANDS: dict[str, Any] = {
     "bench": Bench,
     "references": References,
     "reproduce": Reproduce,
+    "learn": Learn,
+    "train-denoiser": TrainDenoiser,
     "demo": Demo,
 }
 

@@ -9,6 +9,8 @@ gradient of the network, and some ten of them do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from art_gym.denoisers.base import Counted, Denoiser
@@ -50,7 +52,9 @@ def defect(
     precision = np.float64 if start[0].size < 16 else np.float32
     counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, MOST_EVALUATIONS)
     few, many = (
-        _Fit(counted, get_solver(solver), start[:count].astype(precision), endpoints[:count].astype(precision), budget)
+        GaussNewton(
+            counted, get_solver(solver), start[:count].astype(precision), endpoints[:count].astype(precision), budget
+        )
         for count in (SCREENING, LATENTS)
     )
     grids = [make_grid(name, num_steps, denoiser) for name in STARTS] + [art(denoiser, num_steps, start[:SCREENING])]
@@ -66,14 +70,27 @@ def defect(
     return levels_from_logits(min(finals, key=lambda entry: entry[0])[1], denoiser)
 
 
-class _Fit:
-    """Gauss-Newton on Σ_i w_i ‖x_i − endpoint_i‖², w_i = 1/err_i: on the mean of err_i (reweighted squares)."""
+class GaussNewton:
+    """Gauss-Newton on Σ_i w_i ‖x_i − endpoint_i‖², w_i = 1/err_i: on the mean of err_i (reweighted squares).
+
+    Args:
+        denoiser, solver: what the grid is for.
+        start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
+        budget: of the denoiser's evaluations, beyond which no step is begun.
+        found: called with the error and the logits of each step that helps.
+    """
 
     def __init__(
-        self, denoiser: Counted, solver: Solver, start: np.ndarray, endpoints: np.ndarray, budget: float
+        self,
+        denoiser: Counted,
+        solver: Solver,
+        start: np.ndarray,
+        endpoints: np.ndarray,
+        budget: float = np.inf,
+        found: Callable[[float, np.ndarray], None] = lambda error, logits: None,
     ) -> None:
         self.denoiser, self.solver, self.start, self.endpoints = denoiser, solver, start, endpoints
-        self.budget = budget  # of evaluations, beyond which no step is begun
+        self.budget, self.found = budget, found
 
     def improve(self, logits: np.ndarray, steps: int) -> tuple[float, np.ndarray]:
         """Levenberg-Marquardt from these (K−1,) logits: the mean error, and the logits that have it."""
@@ -97,6 +114,7 @@ class _Fit:
                 tried_run = self._run(tried)
                 if (found := _mean_error(tried_run[-1])) < error:
                     logits, run, error, damping = tried, tried_run, found, damping / 4
+                    self.found(error, logits)
                     break
                 damping *= 4
             if error > before * (1 - 1e-3):

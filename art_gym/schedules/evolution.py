@@ -23,6 +23,8 @@ def evolve(
     candidates: int = 12,
     batch: int = 64,
     seed: int = 0,
+    first: np.ndarray | None = None,
+    spread: float = 0.7,
 ) -> Iterator[np.ndarray]:
     """CMA-ES on the logits of `levels_from_logits`, from the geometric grid.
 
@@ -32,6 +34,8 @@ def evolve(
         generations, candidates: of the search.
         batch: noises that a generation is judged on, common to its candidates, drawn with replacement.
         seed: of the search and of the batches.
+        first: (K−1,) logits to begin with; those of the geometric grid by default.
+        spread: of the first candidates' logits.
 
     Yields:
         (K+1,) levels of the mean after each generation.
@@ -45,7 +49,10 @@ def evolve(
 
     # CMA-ES refuses one dimension: for K = 2 the second one is a dummy. Its own stopping rules are for exact losses.
     options = {"popsize": candidates, "seed": seed + 1, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
-    strategy = cma.CMAEvolutionStrategy(np.zeros(max(num_steps - 1, 2)), 0.7, options)
+    middle = np.zeros(max(num_steps - 1, 2))
+    if first is not None:
+        middle[: num_steps - 1] = first
+    strategy = cma.CMAEvolutionStrategy(middle, spread, options)
     for _ in range(generations):
         asked = strategy.ask()
         rows = rng.integers(len(start), size=batch)

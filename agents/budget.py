@@ -1,0 +1,70 @@
+"""A budget of time or of denoiser evaluations, and a denoiser that stops when it is spent."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from art_gym.denoisers.base import Array, Counted, Denoiser
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class BudgetSpent(Exception):
+    """Raised by a metered denoiser in place of a call that the budget does not allow."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent; the other of the two is ∞.
+
+    Attributes:
+        seconds: of wall time.
+        evaluations: of the denoiser, one a sample and level.
+    """
+
+    seconds: float = float("inf")
+    evaluations: float = float("inf")
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """From "90s", "10m", "1.5h" or "200000nfe". Raises a ValueError that shows these forms."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|nfe)", text.strip().lower())
+        if not match or float(match[1]) == 0:
+            raise ValueError(f"cannot read the budget {text!r}: write it as 90s, 10m, 1.5h or 200000nfe")
+        amount = float(match[1])
+        return cls(evaluations=amount) if match[2] == "nfe" else cls(seconds=amount * UNITS[match[2]])
+
+
+class Metered(Counted):
+    """A denoiser whose calls are counted and timed against a budget.
+
+    Args:
+        denoiser: to call.
+        budget: after it, calls raise `BudgetSpent` — unless ``enforced`` is set to False, as for the closing report.
+    """
+
+    def __init__(self, denoiser: Denoiser, budget: Budget) -> None:
+        super().__init__(denoiser)
+        self.budget, self.began, self.enforced = budget, time.perf_counter(), True
+
+    @property
+    def seconds(self) -> float:
+        """Since the meter was made."""
+        return time.perf_counter() - self.began
+
+    @property
+    def share(self) -> float:
+        """Of the budget that is spent."""
+        return max(self.seconds / self.budget.seconds, self.evaluations / self.budget.evaluations)
+
+    def affordable(self, share: float) -> float:
+        """Evaluations that this share of the whole budget pays for, at the speed so far."""
+        by_time = share * self.budget.seconds * self.evaluations / max(self.seconds, 1e-9)
+        return min(by_time, share * self.budget.evaluations)
+
+    def __call__(self, x: Array, sigma: Array) -> Array:
+        if self.enforced and self.share >= 1:
+            raise BudgetSpent
+        return super().__call__(x, sigma)

@@ -1,0 +1,294 @@
+"""`art-gym learn`: from a model to a better schedule for it, with proof, within a budget.
+
+The closed form comes first and is written at once; then noises get precise endpoints, hand-made grids are compared, and
+Gauss-Newton and CMA-ES improve on the best until the budget is spent. Three sets of noises keep apart what is fitted,
+what is chosen and what is reported. Whatever stops it, the best schedule so far is in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from art_gym.denoisers.base import Denoiser
+from art_gym.quality import endpoint_error
+from art_gym.sampling import integrate
+from art_gym.schedules.closed_forms import ART_NODES, art
+from art_gym.schedules.defect import GaussNewton
+from art_gym.schedules.evolution import evolve
+from art_gym.schedules.fine import reference_grid
+from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
+from art_gym.schedules.grids import edm_grid, make_grid
+from art_gym.schedules.schedule import Schedule, write_text
+from art_gym.solvers import get_solver
+
+from . import pictures
+from .budget import Budget, BudgetSpent, Metered
+
+HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
+REFERENCE_STEPS = 96  # of DPM-Solver++(2M): precise endpoints at one call a step
+REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
+CLOSED_FORM_SHARE = 0.05
+SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
+MOST_NOISES, LEAST_NOISES = 1024, 20
+MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # times K, at which EDM's grid is tried for "steps saved"
+
+
+@dataclass(frozen=True)
+class Noises:
+    """(B, *shape) latents at σ_max and their precise endpoints."""
+
+    start: np.ndarray
+    endpoints: np.ndarray
+
+
+@dataclass(frozen=True)
+class Found:
+    """An improvement: when, by what, and its error on the noises that are chosen on."""
+
+    seconds: float
+    evaluations: int
+    method: str
+    error: float
+    levels: np.ndarray
+
+
+class Learner:
+    """The best schedule so far, its history, and the file that it is kept in.
+
+    Args:
+        denoiser: the model.
+        name: of the model, for the schedule's provenance.
+        num_steps, solver, seed: what the schedule is for.
+        budget: of time or evaluations.
+        out: schedule file.
+        progress: show a bar.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        name: str,
+        num_steps: int,
+        solver: str,
+        budget: Budget,
+        out: Path,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> None:
+        if num_steps < 2:
+            raise ValueError(f"a schedule of {num_steps} steps has nothing to learn: choose at least 2")
+        self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
+        self.denoiser = Metered(denoiser, budget)
+        self.out, self.seed = out, seed
+        self.history: list[Found] = []
+        self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}| {postfix}")
+
+    def run(self) -> str:
+        """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule."""
+        stopped, sets = "the budget was spent", None
+        try:
+            self._closed_form()
+            sets = self._noises()
+            self._compare(sets[0], sets[1])
+            self._improve(sets[0], sets[1])
+        except BudgetSpent:
+            pass
+        except KeyboardInterrupt:
+            stopped = "it was interrupted"
+        finally:
+            self.bar.close()
+        if not self.history:
+            raise ValueError(
+                f"{stopped} before the closed form was found: {self.denoiser.evaluations} evaluations took "
+                f"{self.denoiser.seconds:.0f} s; give it ten times as much"
+            )
+        return self._report(sets, stopped)
+
+    def _closed_form(self) -> None:
+        self._stage("closed form")
+        # One call tells how fast the model is, and whether it gives numbers at all.
+        probe = self._draw(2, stream=0)
+        for sigma in (self.model.sigma_max, self.model.data_std, self.model.sigma_min):
+            found = self.denoiser(probe, np.full(2, sigma, np.float32))
+            if not np.isfinite(found).all():
+                raise ValueError(
+                    f"the model gave values that are not finite at sigma = {sigma:.6g}: check its noise range, "
+                    f"{self.model.sigma_min:g} to {self.model.sigma_max:g}, and its precision"
+                )
+        count = int(np.clip(self.denoiser.affordable(CLOSED_FORM_SHARE) / ART_NODES, 2, 64))
+        levels = art(self.denoiser, self.num_steps, self._draw(count, stream=0))
+        self._keep("ART closed form", np.nan, levels)
+
+    def _noises(self) -> tuple[Noises, Noises, Noises]:
+        self._stage("precise endpoints")
+        count = int(np.clip(self.denoiser.affordable(REFERENCE_SHARE) / REFERENCE_STEPS, LEAST_NOISES, MOST_NOISES))
+        start = self._draw(count, stream=1)
+        grid = reference_grid(self.model, REFERENCE_STEPS)
+        parts = np.array_split(start, max(count // 32, 1))
+        endpoints = []
+        for part in parts:
+            endpoints.append(integrate(self.denoiser, grid, part, "dpmpp_2m"))
+            self._tick()
+        ends = np.concatenate(endpoints)
+        if not np.isfinite(ends).all():
+            raise ValueError("the model gave values that are not finite between its noise levels: check its precision")
+        cuts = np.cumsum([round(share * count) for share in SPLIT[:2]])
+        fitted, chosen, reported = (
+            Noises(a, b) for a, b in zip(np.split(start, cuts), np.split(ends, cuts), strict=True)
+        )
+        return fitted, chosen, reported
+
+    def _compare(self, fitted: Noises, chosen: Noises) -> None:
+        self._stage("hand-made grids")
+        closed_form = self.history.pop().levels
+        self._offer("ART closed form", closed_form, chosen)
+        for name in HAND_MADE:
+            self._offer(name, make_grid(name, self.num_steps, self.model), chosen)
+            self._tick()
+
+    def _improve(self, fitted: Noises, chosen: Noises) -> None:
+        self._stage("Gauss-Newton")
+        starts = [self.history[-1].levels, *(make_grid(name, self.num_steps, self.model) for name in HAND_MADE[1:])]
+
+        def accepted(_: float, logits: np.ndarray) -> None:
+            self._offer("Gauss-Newton", levels_from_logits(logits, self.model), chosen)
+            self._tick()
+
+        fit = GaussNewton(self.denoiser, self.solver, fitted.start, fitted.endpoints, found=accepted)
+        for levels in starts:
+            fit.improve(logits_from_levels(levels, self.model), steps=20)
+        self._stage("CMA-ES")
+        for restart in range(1, 1000):  # until the meter stops it
+            first = logits_from_levels(self.history[-1].levels, self.model)
+            search = evolve(
+                self.denoiser,
+                self.num_steps,
+                self.solver,
+                fitted.start,
+                fitted.endpoints,
+                generations=40 + 10 * self.num_steps,
+                seed=self.seed + restart,
+                first=first,
+                spread=0.3,
+            )
+            for generation, levels in enumerate(search, start=1):
+                if generation % 10 == 0:
+                    self._offer("CMA-ES", levels, chosen)
+                self._tick()
+
+    def _draw(self, count: int, stream: int) -> np.ndarray:
+        noise = np.random.default_rng([self.seed, stream]).standard_normal((count, *self.model.shape), np.float32)
+        return np.float32(self.model.sigma_max) * noise
+
+    def _error(self, levels: np.ndarray, noises: Noises) -> float:
+        samples = integrate(self.denoiser, levels, noises.start, self.solver)
+        return float(endpoint_error(samples, noises.endpoints).mean())
+
+    def _offer(self, method: str, levels: np.ndarray, chosen: Noises) -> None:
+        """Keep a schedule if it is the best so far on the noises that are chosen on."""
+        error = self._error(levels, chosen)
+        if not self.history or error < self.history[-1].error:
+            self._keep(method, error, levels)
+
+    def _keep(self, method: str, error: float, levels: np.ndarray) -> None:
+        self.history.append(Found(self.denoiser.seconds, self.denoiser.evaluations, method, error, levels))
+        self._schedule(None).save(self.out)
+        self._tick()
+
+    def _schedule(self, error: float | None) -> Schedule:
+        best = self.history[-1]
+        return Schedule(tuple(best.levels), best.method, self.name, self.solver.name, self.seed, error)
+
+    def _stage(self, label: str) -> None:
+        self.stage = label
+        self._tick()
+
+    def _tick(self) -> None:
+        self.bar.n = min(round(100 * self.denoiser.share), 100)
+        best = f", error {self.history[-1].error:.4f}" if self.history and np.isfinite(self.history[-1].error) else ""
+        self.bar.set_postfix_str(f"{self.stage}{best}")
+
+    def _report(self, sets: tuple[Noises, Noises, Noises] | None, stopped: str) -> str:
+        """The table on noises that nothing was fitted or chosen on; the pictures; what each second bought."""
+        best, folder = self.history[-1], self.out.parent
+        files = {kind: folder / f"{self.out.stem}_{kind}.png" for kind in ("schedules", "progress")}
+        grids = {name: make_grid(name, self.num_steps, self.model) for name in HAND_MADE}
+        lines = [f"# A schedule of {self.num_steps} steps for {self.name}, {self.solver.name}", ""]
+        self.denoiser.enforced = False  # the proof belongs to the result, whatever was spent
+        spent = f"{self.denoiser.seconds:.0f} s and {self.denoiser.evaluations:,} denoiser evaluations"
+        if sets is None:
+            lines += [f"After {spent} {stopped}: this is the closed form alone, and nothing was compared.", ""]
+        else:
+            lines += self._proof(sets[2], {**grids, "learned": best.levels})
+            lines += [f"Learning took {spent}; {stopped}.", "", "| seconds | evaluations | by | error |"]
+            lines += ["|---:|---:|:---|---:|"]
+            compared = [found for found in self.history if np.isfinite(found.error)]
+            lines += [f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in compared]
+            lines += ["", "(errors here are on the noises that were chosen on)", ""]
+            if len(compared) > 1:
+                steps, errors = [f.evaluations for f in compared], [f.error for f in compared]
+                pictures.training_curve(files["progress"], steps, errors, {}, x_label="denoiser evaluations")
+        pictures.schedules(files["schedules"], {**grids, "learned": best.levels}, highlight="learned")
+        lines += [f"![{kind}]({file.name})" for kind, file in files.items() if file.exists()]
+        text = "\n".join(lines) + "\n"
+        write_text(folder / f"{self.out.stem}_report.md", text)
+        return text
+
+    def _proof(self, reported: Noises, grids: dict[str, np.ndarray]) -> Iterator[str]:
+        errors = {name: self._errors(levels, reported) for name, levels in grids.items()}
+        learned = errors["learned"]
+        self._schedule(float(learned.mean())).save(self.out)
+        yield f"Mean endpoint error on {len(reported.start)} noises that nothing was fitted or chosen on:"
+        yield from ("", "| schedule | error ± 95 % | learned is better on |", "|:---|---:|---:|")
+        for name, found in sorted(errors.items(), key=lambda entry: -entry[1].mean()):
+            half = 1.96 * found.std() / np.sqrt(len(found))
+            wins = "–" if name == "learned" else f"{100 * float((learned < found).mean()):.0f} % of them"
+            shown = f"**{name}**" if name == "learned" else name
+            yield f"| {shown} | {found.mean():.4f} ± {half:.4f} | {wins} |"
+        yield from ("", self._steps_saved(reported, float(learned.mean())), "")
+
+    def _errors(self, levels: np.ndarray, noises: Noises) -> np.ndarray:
+        return endpoint_error(integrate(self.denoiser, levels, noises.start, self.solver), noises.endpoints)
+
+    def _steps_saved(self, reported: Noises, error: float) -> str:
+        steps = [round(factor * self.num_steps) for factor in MORE_STEPS]
+        curve = [self._error(edm_grid(k, self.model), reported) for k in steps]
+        if min(curve) > error:
+            return f"EDM does not reach in {steps[-1]} steps what the learned schedule does in {self.num_steps}."
+        if curve[0] <= error:
+            return f"EDM's grid is as good in {self.num_steps} steps: nothing was gained."
+        # the first crossing, interpolated in the log of the error
+        after = next(i for i, value in enumerate(curve) if value <= error)
+        share = np.log(curve[after - 1] / error) / np.log(curve[after - 1] / curve[after])
+        needed = steps[after - 1] + share * (steps[after] - steps[after - 1])
+        saved = 100 * (1 - self.num_steps / needed)
+        return f"EDM needs about {needed:.1f} steps for what it does in {self.num_steps}: {saved:.0f} % fewer."
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Without the warnings that libraries of models give on import and on loading."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def load_model(path: Path, scheduler: Path | None, data_std: float, device: str, max_batch: int) -> Denoiser:
+    """The denoiser of a local diffusers folder. Raises a ValueError that says what is wrong with it."""
+    from art_gym.denoisers.adapters import from_diffusers
+
+    if path.suffix in (".pkl", ".pt", ".pth", ".ckpt", ".bin"):
+        raise ValueError(
+            f"{path} is a pickle, which can run any code when it is loaded: save the model as a diffusers folder with "
+            f"safetensors, or load it in Python with art_gym.denoisers.from_edm(path, trust_pickle=True)"
+        )
+    with quiet_libraries():
+        return from_diffusers(path, scheduler, data_std=data_std, device=device, max_batch=max_batch)
