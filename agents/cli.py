@@ -308,6 +308,7 @@ class TrainDenoiser:
 
     Attributes:
         name: digits or photos.
+        kind: the denoiser, or the small classifier whose features images are compared in.
         out: weight file (safetensors); checkpoints and TensorBoard logs go beside it.
         seed: of everything random.
         updates: instead of the recipe's number.
@@ -316,6 +317,7 @@ class TrainDenoiser:
     """
 
     name: Annotated[str, tyro.conf.Positional]
+    kind: Literal["denoiser", "classifier"] = "denoiser"
     out: Path | None = None
     seed: int = 0
     updates: int | None = None
@@ -324,10 +326,13 @@ class TrainDenoiser:
 
     def run(self) -> None:
         """Train and print the facts."""
-        from .denoiser_training import train_denoiser
+        from .denoiser_training import train_classifier, train_denoiser
 
-        file = self.out or Path("runs") / f"{self.name}_net.safetensors"
-        facts = train_denoiser(self.name, file, self.seed, self.resume, self.progress, self.updates)
+        file = self.out or Path("runs") / f"{self.name}_{'net' if self.kind == 'denoiser' else 'lenet'}.safetensors"
+        if self.kind == "classifier":
+            facts = train_classifier(self.name, file, self.seed, *(() if self.updates is None else (self.updates,)))
+        else:
+            facts = train_denoiser(self.name, file, self.seed, self.resume, self.progress, self.updates)
         print(f"written to {file}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))
 
 
@@ -337,20 +342,23 @@ class Reproduce:
 
     Attributes:
         study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
-            (other solvers than Euler), per_sample (policies that see the latents), transfer (to other K and tasks).
+            (other solvers than Euler), per_sample (policies that see the latents), transfer (to other K and
+            tasks), networks (the shipped ones).
         seeds: of what is learned.
         out: folder.
         quick: a fraction of the training, to see that all is in place.
     """
 
-    study: Annotated[Literal["theory", "table1", "dual", "defect", "per_sample", "transfer"], tyro.conf.Positional]
+    study: Annotated[
+        Literal["theory", "table1", "dual", "defect", "per_sample", "transfer", "networks"], tyro.conf.Positional
+    ]
     seeds: tuple[int, ...] = (0, 1, 2)
     out: Path = Path("runs/reproduce")
     quick: bool = False
 
     def run(self) -> None:
         """Run it and print the table."""
-        from .reproduce import grids, per_sample, table1, theory, transfer
+        from .reproduce import grids, networks, per_sample, table1, theory, transfer
 
         studies = {
             "theory": theory.theory,
@@ -359,6 +367,7 @@ class Reproduce:
             "defect": grids.defects,
             "per_sample": per_sample.per_sample,
             "transfer": transfer.transfer,
+            "networks": networks.networks,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from art_gym.denoisers.base import visible
 from art_gym.evaluation import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference, score
@@ -131,6 +132,7 @@ def _draw_samples(file: Path, outcome: Outcome, num_steps: int) -> None:
         f"{outcome.method}, K = {num_steps}": integrate(denoiser, learned, start, outcome.solver),
         "exact": bank.endpoints[:count],
     }
+    panels = {title: visible(samples, denoiser) for title, samples in panels.items()}
     sample_data = getattr(denoiser, "sample_data", None)
     data = None if sample_data is None else sample_data(HELDOUT, np.random.default_rng(17))
     pictures.samples(file, panels, data)

@@ -19,6 +19,10 @@ _IDS = {
     "ARTDiffusion-Mixture1D-v0": "mixture_1d",
     "ARTDiffusion-Ring2D-v0": "ring_2d",
     "ARTDiffusion-Checkerboard2D-v0": "checkerboard_2d",
+    "ARTDiffusion-DigitsNet-v0": "digits_net",
+    "ARTDiffusion-DigitsClass-v0": "digits_class",
+    "ARTDiffusion-DigitsInpaint-v0": "digits_inpaint",
+    "ARTDiffusion-PhotosNet-v0": "photos_net",
 }
 
 _PUBLIC = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from art_gym.config import EnvConfig
-from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.noise_bank import get_bank
 from art_gym.observations import Observed
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
@@ -131,6 +131,7 @@ def _measured(
     levels: np.ndarray,
     distances: bool,
 ) -> Evaluation:
+    samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
     sliced = energy = None
     if distances and hasattr(denoiser, "sample_data"):

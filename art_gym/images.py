@@ -37,10 +37,16 @@ def photographs() -> np.ndarray:
 
 def photo_patches(count: int, rng: np.random.Generator, held_out: bool = False) -> np.ndarray:
     """(count, 3, 16, 16) patches at random places, mirrored at random, from the left or the held-out right part."""
+    return labelled_patches(count, rng, held_out)[0]
+
+
+def labelled_patches(count: int, rng: np.random.Generator, held_out: bool) -> tuple[np.ndarray, np.ndarray]:
+    """As `photo_patches`, with (count,) labels: 3 times the photograph plus the third of its height."""
     photos = photographs()
     edge = int(photos.shape[3] * (1 - HELD_OUT_SHARE))
     first, last = (edge, photos.shape[3] - PATCH) if held_out else (0, edge - PATCH)
     which, top = rng.integers(2, size=count), rng.integers(photos.shape[2] - PATCH + 1, size=count)
     left, mirrored = rng.integers(first, last + 1, size=count), rng.random(count) < 0.5
     patches = [photos[w, :, t : t + PATCH, x : x + PATCH] for w, t, x in zip(which, top, left, strict=True)]
-    return np.stack([p[:, :, ::-1] if m else p for p, m in zip(patches, mirrored, strict=True)])
+    images = np.stack([p[:, :, ::-1] if m else p for p, m in zip(patches, mirrored, strict=True)])
+    return images, 3 * which + np.minimum(3 * top // (photos.shape[2] - PATCH), 2)

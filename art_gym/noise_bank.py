@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Denoiser, visible
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate, path
 from art_gym.schedules.fine import REFERENCE_STEPS, reference_grid
@@ -19,6 +19,7 @@ from art_gym.schedules.grids import edm_grid
 from art_gym.solvers import Solver
 
 SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the two never share a noise
+LARGE = 512  # elements of a latent from which on its denoiser is taken to be slow: chunks are smaller
 CHUNK_ELEMENTS = 16384  # a chunk has about this many elements of x, so that the first is ready within seconds
 
 
@@ -45,7 +46,7 @@ class NoiseBank:
             raise ValueError(f"a noise bank needs at least one noise, got size={size}")
         self.denoiser, self.split = denoiser, split
         elements = int(np.prod(denoiser.shape))
-        self.chunk = max(256, CHUNK_ELEMENTS // elements)
+        self.chunk = max(32 if elements >= LARGE else 256, CHUNK_ELEMENTS // elements)
         self.size = -(-size // self.chunk) * self.chunk
         self.start = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at σ_max
         self.endpoints = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at 0
@@ -74,7 +75,8 @@ class NoiseBank:
             self.ensure(rows)
             todo = slice(len(known), len(self.start))
             samples = integrate(self.denoiser, edm_grid(num_steps, self.denoiser), self.start[todo], solver)
-            known = np.concatenate([known, endpoint_error(samples, self.endpoints[todo])])
+            shown = (visible(x, self.denoiser) for x in (samples, self.endpoints[todo]))
+            known = np.concatenate([known, endpoint_error(*shown)])
             self._reference_errors[key] = known
         return known
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Denoiser, visible
 from art_gym.state import State
 
 GROUPS = ("time", "grid", "latents")
@@ -107,7 +107,7 @@ def _time(state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
 def _latents(state: State, denoiser: Denoiser) -> np.ndarray:
     count = len(state.sigma)
     x, denoised, before = (
-        array.reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
+        visible(array, denoiser, 2).reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
     )  # (E, N·d)
     size = x.shape[1]
     spread = np.sqrt(state.sigma**2 + denoiser.data_std**2)

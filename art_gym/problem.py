@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.noise_bank import NoiseBank
 from art_gym.quality import endpoint_error
 from art_gym.solvers import Solver
@@ -29,7 +29,8 @@ class Problem:
 
     def endpoint_errors(self, state: State) -> np.ndarray:
         """(E, N) errors of latents that have landed on 0."""
-        return endpoint_error(state.x, self.bank.endpoints[state.noise], batch_axes=2)
+        samples, endpoints = (visible(x, self.denoiser, 2) for x in (state.x, self.bank.endpoints[state.noise]))
+        return endpoint_error(samples, endpoints, batch_axes=2)
 
     def reference_errors(self, state: State) -> np.ndarray:
         """(E, N) errors of EDM's grid with the same budget on the same noises."""

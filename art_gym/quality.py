@@ -56,3 +56,33 @@ def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
     n, m = len(first), len(second)
     a, b = first.astype(np.float64), second.astype(np.float64)  # float32 would lose the zeros on the diagonals
     return 2 * mean_distance(a, b, n * m) - mean_distance(a, a, n * (n - 1)) - mean_distance(b, b, m * (m - 1))
+
+
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Squared Fréchet distance between Gaussians fitted to two sets of features (Heusel et al. 2017).
+
+    ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^{1/2}). It is biased upwards by about (features)/N: compare at equal N only.
+
+    Args:
+        first, second: (N, f) and (M, f) features, N and M well above f.
+    """
+    shift = first.mean(axis=0) - second.mean(axis=0)
+    one, two = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    eigenvalues = np.linalg.eigvals(one @ two)  # of a product of two positive matrices: real and not negative
+    return float(shift @ shift + np.trace(one) + np.trace(two) - 2 * np.sqrt(np.maximum(eigenvalues.real, 0)).sum())
+
+
+def precision_recall(samples: np.ndarray, data: np.ndarray, neighbours: int = 3) -> tuple[float, float]:
+    """Improved precision and recall (Kynkäänniemi et al. 2019): shares that lie in the other set's k-nearest balls.
+
+    Args:
+        samples, data: (N, f) and (M, f) features.
+        neighbours: k.
+    """
+    from scipy.spatial.distance import cdist
+
+    def covered(points: np.ndarray, by: np.ndarray) -> float:
+        radius = np.sort(cdist(by, by), axis=1)[:, neighbours]  # column 0 is the point itself
+        return float((cdist(points, by) <= radius).any(axis=1).mean())
+
+    return covered(samples, data), covered(data, samples)

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from art_gym.core import Core
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Denoiser, visible
 from art_gym.schedules.grids import edm_grid
 from art_gym.state import State
 
@@ -46,8 +46,10 @@ class Viewer:
         self._figure.subplots_adjust(left=0.075, right=0.98, bottom=0.13, top=0.83, wspace=0.2)
         denoiser = core.problem.denoiser
         data = draw_data(denoiser)
-        self._draw_samples = samples_panel(left, denoiser.shape, limits(data, denoiser.data_std), data, ESTIMATES)
-        if is_image(denoiser.shape):
+        self._denoiser = denoiser
+        shape = visible(np.empty((1, *denoiser.shape)), denoiser).shape[1:]
+        self._draw_samples = samples_panel(left, shape, limits(data, denoiser.data_std), data, ESTIMATES)
+        if is_image(shape):
             left.set_title(ESTIMATES, fontsize=10)
         else:
             _legend_above(left)
@@ -58,7 +60,7 @@ class Viewer:
         """The picture of a state with E = 1: (H, W, 3) uint8."""
         sigma, step, budget = float(state.sigma[0]), int(state.step[0]), int(state.num_steps[0])
         positive = state.grid[0][: min(step + 1, budget)]
-        self._draw_samples(state.denoised[0])
+        self._draw_samples(visible(state.denoised[0], self._denoiser))
         self._draw_grid(np.append(positive, 0.0) if sigma == 0 else positive, budget)
         self._title.set_text(f"step {step} of {budget},  noise level σ = {sigma:.3g}")
         frame = pixels(self._canvas)

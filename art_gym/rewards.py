@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from art_gym.denoisers.base import visible
 from art_gym.noise_bank import NoiseBank
 from art_gym.problem import Problem
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
@@ -77,8 +78,8 @@ class PathDistance:
     def _distance(self, state: State, problem: Problem) -> np.ndarray:
         start = ~np.isfinite(state.previous_sigma)
         shrink = problem.denoiser.data_std / np.sqrt(state.sigma**2 + problem.denoiser.data_std**2)
-        exact = _path_at(state, problem)
-        distance = endpoint_error(state.x, exact, batch_axes=2).mean(axis=1) * shrink
+        latents, exact = (visible(x, problem.denoiser, 2) for x in (state.x, _path_at(state, problem)))
+        distance = endpoint_error(latents, exact, batch_axes=2).mean(axis=1) * shrink
         return np.where(start, 0.0, distance)
 
 
@@ -106,7 +107,8 @@ class SlicedEndpoints:
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def value(landing: Landing) -> np.ndarray:
             state = landing.state
-            samples, endpoints = (_flat(array) for array in (state.x, problem.bank.endpoints[state.noise]))
+            both = (state.x, problem.bank.endpoints[state.noise])
+            samples, endpoints = (_flat(visible(array, problem.denoiser, 2)) for array in both)
             return sliced_wasserstein(samples, endpoints, _directions(samples.shape[-1], self.directions))
 
         distance = transition.on_landed(value, elsewhere=np.nan)
@@ -138,7 +140,7 @@ class DataDistance:
             raise ValueError("the energy distance needs a population of at least 2: choose one, or 'sliced_data'")
 
         def value(landing: Landing) -> np.ndarray:
-            samples = _flat(landing.state.x)  # (L, N, d)
+            samples = _flat(visible(landing.state.x, problem.denoiser, 2))  # (L, N, d)
             # The draw depends on the noises alone: the same episode has the same reward in any environment.
             seeds = landing.state.noise[:, 0]
             data = np.stack([sample_data(samples.shape[1], np.random.default_rng([3, int(seed)])) for seed in seeds])
@@ -177,8 +179,10 @@ class Stiffness:
         x = shrink * before.x + (1 - shrink) * before.denoised  # an exact Euler step down to σ e^{−h}
         flat = x.reshape(count * population, *x.shape[2:])
         levels = np.repeat((before.sigma * shrink).astype(np.float32), population)
-        moved = problem.denoise(flat, levels).reshape(x.shape)
-        slope = endpoint_error(moved, before.denoised, batch_axes=2).mean(axis=1) / self.probe  # (E,)
+        moved = visible(problem.denoise(flat, levels).reshape(x.shape), problem.denoiser, 2)
+        slope = (
+            endpoint_error(moved, visible(before.denoised, problem.denoiser, 2), batch_axes=2).mean(axis=1) / self.probe
+        )  # (E,)
         ratio = before.sigma / scale
         per_tau = length * (1 + ratio**2) / ratio  # d log σ / dτ, τ normalised to [0, 1]
         stiffness = slope * per_tau**2

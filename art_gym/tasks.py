@@ -45,10 +45,21 @@ def digits() -> Denoiser:
     return ExactDataset(digit_images()[0], width=0.1)
 
 
-_FACTORIES: dict[str, Callable[[], Denoiser]] = {
+def _network(name: str) -> Callable[..., Denoiser]:
+    def factory(**options: float) -> Denoiser:
+        from art_gym import network_tasks  # torch
+
+        return getattr(network_tasks, name)(**options)
+
+    return factory
+
+
+_FACTORIES: dict[str, Callable[..., Denoiser]] = {
     factory.__name__: factory for factory in (gaussian_1d, mixture_1d, ring_2d, checkerboard_2d, digits)
 }
-BUILT_IN = tuple(_FACTORIES)
+BUILT_IN = tuple(_FACTORIES)  # exact, without weights
+NETWORKS = ("digits_net", "digits_class", "digits_inpaint", "photos_net")  # trained, see `art_gym.network_tasks`
+_FACTORIES |= {name: _network(name) for name in NETWORKS}
 _made: dict[str, Denoiser] = {}
 
 
@@ -64,7 +75,7 @@ def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> Non
     """
     if not name.isidentifier():
         raise ValueError(f"a task's name must be an identifier such as 'my_task', got {name!r}")
-    if name in BUILT_IN:
+    if name in (*BUILT_IN, *NETWORKS):
         raise ValueError(f"{name!r} is a built-in task: choose another name")
     if hasattr(denoiser, "shape"):
         known = check_denoiser(denoiser)  # type: ignore[arg-type]
@@ -82,13 +93,22 @@ def task_names() -> tuple[str, ...]:
 
 
 def get_task(name: str) -> Denoiser:
-    """The denoiser of that name, made once. Raises a ValueError that lists the names."""
-    if name not in _FACTORIES:
+    """The denoiser of that name, made once. Options of a task stand behind it, as in "digits_class?guidance=4".
+
+    Raises:
+        ValueError: for an unknown name, which lists the known ones, or an unknown option.
+    """
+    base, _, query = name.partition("?")
+    if base not in _FACTORIES:
         raise ValueError(
-            f"unknown task {name!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first"
+            f"unknown task {base!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first"
         )
     if name not in _made:
-        _made[name] = check_denoiser(_FACTORIES[name]())
+        try:
+            options = {key: float(value) for key, value in (part.split("=") for part in query.split("&") if part)}
+            _made[name] = check_denoiser(_FACTORIES[base](**options))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"cannot make the task {name!r}: {error}") from None
     return _made[name]
 
 

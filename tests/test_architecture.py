@@ -25,9 +25,11 @@ ORDER = (
     "art_gym.denoisers.networks",
     "art_gym.denoisers",
     "art_gym.images",
+    "art_gym.network_tasks",
     "art_gym.solvers",
     "art_gym.sampling",
     "art_gym.quality",
+    "art_gym.features",
     "art_gym.schedules.grids",
     "art_gym.schedules.schedule",
     "art_gym.schedules.exports",
@@ -70,6 +72,8 @@ TORCH_AT_THE_TOP = {
     "art_gym.denoisers.torch_denoiser",
     "art_gym.denoisers.adapters",
     "art_gym.denoisers.networks",
+    "art_gym.network_tasks",
+    "art_gym.features",
 }
 
 

@@ -27,8 +27,10 @@ class Denoiser(Protocol):
     ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
     returns the denoised estimate in the same kind and shape.
 
-    Two further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
-    ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk.
+    Three further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
+    ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
+    ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
+    data, statistics and pictures leave them out (`visible`).
     """
 
     @property
@@ -41,6 +43,12 @@ class Denoiser(Protocol):
     def data_std(self) -> float: ...
 
     def __call__(self, x: Array, sigma: Array, /) -> Array: ...
+
+
+def visible(x: Array, denoiser: Denoiser, batch_axes: int = 1) -> Array:
+    """Latents without the trailing channels that carry a condition; (…batch, *shape) to (…batch, *visible shape)."""
+    carried = getattr(denoiser, "carried_channels", 0)
+    return x[(slice(None),) * batch_axes + (slice(None, -carried),)] if carried else x
 
 
 @dataclass(frozen=True)

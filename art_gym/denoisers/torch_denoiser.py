@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
@@ -55,8 +56,9 @@ class TorchDenoiser:
             raise ValueError(f"expected latents of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
         if isinstance(x, torch.Tensor):
             return self._batches(x, torch.as_tensor(sigma))
-        with torch.no_grad():
-            return self._batches(torch.as_tensor(x), torch.as_tensor(sigma)).numpy()
+        with torch.no_grad():  # torch warns of arrays that are not writable, such as one level for a whole batch
+            latents, levels = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (x, sigma))
+            return self._batches(latents, levels).numpy()
 
     def _batches(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         slices = [slice(i, i + self.max_batch) for i in range(0, len(x), self.max_batch)]

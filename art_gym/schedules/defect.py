@@ -34,7 +34,13 @@ LONGEST = 1.5  # step of a logit
 
 
 def defect(
-    denoiser: Denoiser, num_steps: int, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray, seed: int = 0
+    denoiser: Denoiser,
+    num_steps: int,
+    solver: str | Solver,
+    start: np.ndarray,
+    endpoints: np.ndarray,
+    seed: int = 0,
+    evaluations: float = MOST_EVALUATIONS,
 ) -> np.ndarray:
     """The grid of least mean endpoint error by Gauss-Newton steps on the terminal defect.
 
@@ -42,6 +48,7 @@ def defect(
         denoiser, num_steps, solver: what the grid is for.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints; 1024 are used.
         seed: of the disturbed starts.
+        evaluations: of the denoiser, after which nothing new is begun; fewer where latents are large.
 
     Returns:
         (K+1,) levels with a trailing 0.
@@ -50,7 +57,7 @@ def defect(
         return np.array([denoiser.sigma_max, 0.0])
     # In few dimensions errors fall to 10⁻³ and want float64; in many they stay larger, and float32 takes half the time.
     precision = np.float64 if start[0].size < 16 else np.float32
-    counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, MOST_EVALUATIONS)
+    counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, evaluations)
     few, many = (
         GaussNewton(
             counted, get_solver(solver), start[:count].astype(precision), endpoints[:count].astype(precision), budget

@@ -1,0 +1,237 @@
+"""The shipped networks: schedules against each other at equal cost, and what transfers (the paper's Tables 2 to 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.denoisers.base import Counted, visible
+from art_gym.features import features_of
+from art_gym.noise_bank import get_bank
+from art_gym.quality import endpoint_error, frechet_distance, precision_recall
+from art_gym.sampling import integrate
+from art_gym.schedules.closed_forms import art
+from art_gym.schedules.defect import defect
+from art_gym.schedules.grids import edm_grid, make_grid
+from art_gym.schedules.schedule import Schedule
+from art_gym.solvers import get_solver
+from art_gym.tasks import resolve
+
+from .. import pictures
+from .study import Record, Study, markdown
+
+NFE = (3, 5, 9, 13, 19, 35)  # the layout of the paper's Table 2
+SOLVERS = ("euler", "dpmpp_2m", "heun")
+TASKS = {"digits_net": "digits", "photos_net": "photos"}  # and the features that their samples are compared in
+NOISES = {"digits_net": 2048, "photos_net": 256}  # held out
+EVALUATIONS = {"photos_net": 50_000}  # of what is learned, for each schedule; 400,000 elsewhere
+TRAINING = {"digits_net": 512, "photos_net": 96}
+HAND_MADE = ("edm", "log_snr", "cosine", "arctan")
+LEARNED = "learned (Gauss-Newton)"
+LEARNED_AT = 10  # steps of the schedules that are used elsewhere
+ACROSS = ("digits", "digits_net", "digits_class?guidance=2", "digits_inpaint", "photos_net")
+
+
+def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
+    """Error, Fréchet distance, steps saved by NFE; transfer across K, solvers and tasks. The first seed's noises."""
+    study = Study("networks", out)
+    texts = []
+    for task in list(TASKS)[: 1 if quick else None]:
+        for solver in SOLVERS[: 1 if quick else None]:
+            texts.append(_by_nfe(study, task, solver, seeds, NFE[:2] if quick else NFE))
+    if not quick:
+        texts += [_across_steps(study), _across_solvers(study), _across_tasks(study)]
+    return study.finish("The shipped networks", "\n\n".join(texts))
+
+
+def steps_of(solver: str, nfe: int) -> int:
+    """K with that many denoiser calls, rounded up."""
+    per_step = get_solver(solver).calls_per_step
+    return -(-(nfe - 1) // per_step) + 1
+
+
+def _by_nfe(study: Study, task: str, solver: str, seeds: tuple[int, ...], counts: tuple[int, ...]) -> str:
+    rows: dict[str, list[list[Record]]] = {}
+    for nfe in counts:
+        k = steps_of(solver, nfe)
+        for method, make in _methods(task, solver, k).items():
+            repeated = seeds if method == LEARNED else (0,)
+            records = [
+                study.once(
+                    {"task": task, "solver": solver, "num_steps": k, "method": method, "seed": seed},
+                    lambda make=make, seed=seed: _measured(task, solver, make(seed)),  # type: ignore[misc]
+                )
+                for seed in repeated
+            ]
+            rows.setdefault(method, []).append(records)
+    heads = ["NFE", *map(str, counts)]
+    mean = {
+        method: [[float(np.mean([r[key] for r in records])) for records in row] for key in ("error", "frechet")]
+        for method, row in rows.items()
+    }
+    error = markdown(heads, [[m, *(f"{value:.4f}" for value in values[0])] for m, values in mean.items()])
+    frechet = markdown(heads, [[m, *(f"{value:.4f}" for value in values[1])] for m, values in mean.items()])
+    steps = [steps_of(solver, nfe) for nfe in counts]
+    saved = _steps_saved(study, task, solver, steps, mean[LEARNED][0])
+    pictures.error_curves(
+        study.folder / f"{task}_{solver}.png",
+        {method: dict(zip(steps, values[0], strict=True)) for method, values in mean.items()},
+        highlight=LEARNED,
+    )
+    exact = study.once({"task": task, "method": "precise endpoints"}, lambda: _exact(task))
+    return (
+        f"### {task}, {solver}\n\nMean endpoint error, {NOISES[task]} held-out noises ({len(seeds)} seeds of what is "
+        f"learned)\n\n{error}\n\nFréchet distance to data in features of the classifier; the precise endpoints have "
+        f"{exact['frechet']:.4f}\n\n{frechet}\n\nSteps saved against EDM: {saved}"
+    )
+
+
+def _methods(task: str, solver: str, num_steps: int) -> dict[str, Callable[[int], np.ndarray]]:
+    denoiser = resolve(task)
+    methods: dict[str, Callable[[int], np.ndarray]] = {
+        name: lambda _, name=name: make_grid(name, num_steps, denoiser)  # type: ignore[misc]
+        for name in HAND_MADE
+    }
+    methods["ART closed form"] = lambda seed: art(denoiser, num_steps, _training(task)[0][:64])
+    methods[LEARNED] = lambda seed: _learn(task, solver, num_steps, seed)
+    return methods
+
+
+def _learn(task: str, solver: str, num_steps: int, seed: int) -> np.ndarray:
+    start, endpoints = _training(task)
+    half = len(start) // 2  # each seed has noises of its own
+    rows = np.random.default_rng(seed).permutation(len(start))[:half]
+    budget = EVALUATIONS.get(task, 400_000)
+    return defect(Counted(resolve(task)), num_steps, solver, start[rows], endpoints[rows], seed, budget)
+
+
+def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
+    count = 2 * TRAINING.get(task, 512)
+    bank = get_bank(resolve(task), "train", 4096)
+    bank.ensure(count)
+    return bank.start[:count], bank.endpoints[:count]
+
+
+def _held_out(task: str) -> tuple[np.ndarray, np.ndarray]:
+    count = NOISES.get(task, 1024)
+    bank = get_bank(resolve(task), "heldout", 4096)
+    bank.ensure(count)
+    return bank.start[:count], bank.endpoints[:count]
+
+
+def _error(task: str, solver: str, levels: np.ndarray) -> float:
+    return float(_errors(task, solver, levels)[1].mean())
+
+
+def _errors(task: str, solver: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    denoiser, (start, endpoints) = resolve(task), _held_out(task)
+    samples = integrate(denoiser, levels, start * np.float32(levels[0] / denoiser.sigma_max), solver)
+    shown = visible(samples, denoiser), visible(endpoints, denoiser)
+    return shown[0], endpoint_error(*shown)
+
+
+def _measured(task: str, solver: str, levels: np.ndarray) -> Record:
+    samples, errors = _errors(task, solver, levels)
+    return {
+        "error": float(errors.mean()),
+        "half_interval": float(1.96 * errors.std() / np.sqrt(len(errors))),
+        **_distances(task, samples),
+        "sigmas": levels.tolist(),
+    }
+
+
+def _exact(task: str) -> Record:
+    return _distances(task, _held_out(task)[1])
+
+
+def _distances(task: str, samples: np.ndarray) -> Record:
+    data = resolve(task).sample_data(len(samples), np.random.default_rng(17))  # type: ignore[attr-defined]
+    ours, theirs = (features_of(images, TASKS[task]) for images in (samples, data))
+    precision, recall = precision_recall(ours, theirs)
+    return {"frechet": frechet_distance(ours, theirs), "precision": precision, "recall": recall}
+
+
+def _steps_saved(study: Study, task: str, solver: str, steps: list[int], errors: list[float]) -> str:
+    """By interpolation in the log of EDM's error over K, up to twice the largest K."""
+    budgets = sorted({*steps, *(2 * k for k in steps), *(round(1.4 * k) for k in steps)})
+    curve = [
+        study.once(
+            {"task": task, "solver": solver, "num_steps": k, "method": "EDM's curve"},
+            lambda k=k: {"error": _error(task, solver, edm_grid(k, resolve(task)))},  # type: ignore[misc]
+        )["error"]
+        for k in budgets
+    ]
+    said = []
+    for k, error in zip(steps, errors, strict=True):
+        after = next((i for i, value in enumerate(curve) if value <= error), None)
+        if after is None:
+            said.append(f"K = {k}: EDM needs more than {budgets[-1]}")
+        elif after == 0:
+            said.append(f"K = {k}: none")
+        else:
+            share = np.log(curve[after - 1] / error) / np.log(curve[after - 1] / curve[after])
+            needed = budgets[after - 1] + share * (budgets[after] - budgets[after - 1])
+            said.append(f"K = {k}: EDM needs {needed:.1f} ({100 * (1 - k / needed):.0f} % fewer)")
+    return "; ".join(said) + "."
+
+
+def _schedule(study: Study, task: str, solver: str) -> Schedule:
+    record = study.once(
+        {"task": task, "solver": solver, "num_steps": LEARNED_AT, "method": "schedule to transfer"},
+        lambda: {"sigmas": _learn(task, solver, LEARNED_AT, 0).tolist()},
+    )
+    return Schedule(tuple(record["sigmas"]), "defect", task, solver)
+
+
+def _across_steps(study: Study) -> str:
+    steps, lines = (5, 7, 10, 14, 20), []
+    for task in TASKS:
+        schedule = _schedule(study, task, "dpmpp_2m")
+        grids = {
+            "EDM": [edm_grid(k, resolve(task)) for k in steps],
+            f"learned at K = {LEARNED_AT}, resampled": [np.array(schedule.resample(k).sigmas) for k in steps],
+        }
+        for name, levels in grids.items():
+            key = {"across": "steps", "task": task, "grid": name}
+            record = study.once(key, partial(_across_errors, task, levels))
+            lines.append([f"{task}, {name}", *(f"{value:.4f}" for value in record["errors"])])
+    table = markdown(["", *(f"K = {k}" for k in steps)], lines)
+    return f"### Across K, dpmpp_2m: mean endpoint error\n\n{table}"
+
+
+def _across_errors(task: str, grids: list[np.ndarray]) -> Record:
+    return {"errors": [_error(task, "dpmpp_2m", levels) for levels in grids]}
+
+
+def _across_solvers(study: Study) -> str:
+    lines = []
+    for task in TASKS:
+        for source in SOLVERS:
+            levels = np.array(_schedule(study, task, source).sigmas)
+            gains = [_gain(study, task, source, task, target, levels) for target in SOLVERS]
+            lines.append([f"{task}, {source}", *gains])
+    table = markdown(["learned with / used with", *SOLVERS], lines)
+    return f"### Across solvers, K = {LEARNED_AT}: error over EDM's with the solver that it is used with\n\n{table}"
+
+
+def _across_tasks(study: Study) -> str:
+    lines = []
+    for source in ACROSS:
+        levels = np.array(_schedule(study, source, "dpmpp_2m").sigmas)
+        lines.append([source, *(_gain(study, source, "dpmpp_2m", target, "dpmpp_2m", levels) for target in ACROSS)])
+    table = markdown(["learned on / used on", *ACROSS], lines)
+    return f"### Across tasks, dpmpp_2m, K = {LEARNED_AT}: error over EDM's on the task that it is used on\n\n{table}"
+
+
+def _gain(study: Study, source: str, learned: str, target: str, used: str, levels: np.ndarray) -> str:
+    denoiser = resolve(target)
+    inner = np.clip(levels[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
+    moved = np.array([denoiser.sigma_max, *inner, 0.0])  # from the σ_max of the task that it is used on
+    record = study.once(
+        {"across": "uses", "source": source, "learned": learned, "target": target, "used": used},
+        lambda: {"ratio": _error(target, used, moved) / _error(target, used, edm_grid(LEARNED_AT, denoiser))},
+    )
+    return f"{record['ratio']:.2f}"

@@ -1,0 +1,119 @@
+"""Tasks on the shipped networks: digits without and with a class, with known pixels, and patches of photographs.
+
+A condition rides along in the latents: one more channel, which the denoiser hands back as it is. The flow leaves
+alone (x − D = 0), so every solver, bank and search works on conditional tasks without knowing of them, and each noise
+has a condition of its own, drawn with it. Errors, statistics and pictures leave carried channels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from art_gym.denoisers.networks import NO_LABEL, Preconditioned, load_network
+from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser
+from art_gym.images import photo_patches, split_digits
+
+Draw = Callable[[int, np.random.Generator], np.ndarray]
+SIGMA_MIN, SIGMA_MAX = 0.01, 40.0  # what the networks were trained on, three deviations of ln σ either way
+CLASSES = 10
+KNOWN_COLUMNS = 4  # of an inpainted digit: its left half
+
+
+class NetworkTask(TorchDenoiser):
+    """A shipped network as a task's denoiser, with the data that it learned to compare with.
+
+    Args:
+        function, shape, fingerprint: as for `TorchDenoiser`.
+        data: (count, rng) to (count, *visible shape) images.
+        carried_channels: trailing channels of the latent that carry a condition.
+    """
+
+    def __init__(
+        self, function: Function, shape: tuple[int, ...], fingerprint: str, data: Draw, carried_channels: int = 0
+    ) -> None:
+        self.carried_channels = carried_channels
+        self._data = data
+        super().__init__(function, shape, SIGMA_MIN, SIGMA_MAX, 0.5, fingerprint=fingerprint)
+
+    def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw (count, *visible shape) images."""
+        return self._data(count, rng)
+
+
+def digits_net() -> NetworkTask:
+    """The network on digits, unconditional."""
+    network, fingerprint = _network("digits")
+    return NetworkTask(lambda x, sigma: network(x, sigma), (1, 8, 8), fingerprint, _digits)
+
+
+def digits_class(guidance: float = 2.0) -> NetworkTask:
+    """A class for each noise, with classifier-free guidance: D = D₀ + w (D_class − D₀) (Ho & Salimans 2022).
+
+    Args:
+        guidance: w; 1 is the conditional model itself.
+    """
+    network, fingerprint = _network("digits")
+
+    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        image, carried = x[:, :1], x[:, 1:]
+        label = torch.floor(_uniform(carried) * CLASSES).long().clamp(0, CLASSES - 1)
+        both = network(
+            torch.cat([image, image]),
+            torch.cat([sigma, sigma]),
+            torch.cat([torch.full_like(label, NO_LABEL), label]),
+        )
+        free, given = both.chunk(2)
+        return torch.cat([free + guidance * (given - free), carried], dim=1)
+
+    return NetworkTask(function, (2, 8, 8), f"{fingerprint} class {guidance}", _digits, carried_channels=1)
+
+
+def digits_inpaint() -> NetworkTask:
+    """The left half of a held-out digit is given: its pixels replace the estimate's (replacement, Song et al. 2021).
+
+    Where D is the known pixel c, the flow gives x = c + σ ε with the noise that the pixel started from: the network
+    sees known pixels at the right noise level without anything being added to them on the way.
+    """
+    network, fingerprint = _network("digits")
+    known = torch.from_numpy(split_digits(held_out=True)[0])
+
+    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        image, carried = x[:, :1], x[:, 1:]
+        row = torch.floor(_uniform(carried) * len(known)).long().clamp(0, len(known) - 1)
+        given = known.to(x)[row]
+        estimate = network(image, sigma)
+        left, right = given[..., :KNOWN_COLUMNS], estimate[..., KNOWN_COLUMNS:]
+        return torch.cat([torch.cat([left, right], dim=3), carried], dim=1)
+
+    return NetworkTask(function, (2, 8, 8), f"{fingerprint} inpaint", _digits, carried_channels=1)
+
+
+def photos_net() -> NetworkTask:
+    """The network on 16×16 patches of two photographs, in colour."""
+    network, fingerprint = _network("photos")
+    return NetworkTask(lambda x, sigma: network(x, sigma), (3, 16, 16), fingerprint, photo_patches)
+
+
+@cache
+def _network(name: str) -> tuple[Preconditioned, str]:
+    with resources.as_file(resources.files("art_gym").joinpath(f"data/{name}_net.safetensors")) as file:
+        network, _, fingerprint = load_network(Path(file))
+    return network, fingerprint
+
+
+def _digits(count: int, rng: np.random.Generator) -> np.ndarray:
+    images = split_digits(held_out=False)[0]
+    return images[rng.integers(len(images), size=count)]
+
+
+def _uniform(carried: torch.Tensor) -> torch.Tensor:
+    """(B,) uniform numbers from carried channels, which are σ_max times standard normal noise."""
+    flat = carried.flatten(1)
+    normal = flat.sum(dim=1) / (SIGMA_MAX * flat.shape[1] ** 0.5)
+    return torch.special.ndtr(normal)
