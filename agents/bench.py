@@ -10,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 
 import art_gym  # noqa: F401 registers the ids
+from art_gym.adaptive import AdaptivePolicy, sample
+from art_gym.config import load_config
 from art_gym.sampling import integrate
 from art_gym.tasks import resolve
 
@@ -34,6 +36,12 @@ def bench(seconds: float) -> str:
     rate = _steps_a_second(seconds)
     lines.append(
         f"| mixture_1d, 1024 environments of population 1: environment steps a second | {rate:,.0f} | 1,000,000 |"
+    )
+    overhead = _policy_overhead(seconds)
+    lines.append(f"| a policy (64-64 network) over a fixed grid, one sample, µs a step | {overhead:.0f} | – |")
+    model = _large_model_call(seconds)
+    lines.append(
+        f"| the same as a share of a call of a network of 50 M parameters, one sample | {overhead / model:.1%} | – |"
     )
     return "\n".join(lines)
 
@@ -112,3 +120,39 @@ def _steps_a_second(seconds: float) -> float:
     spent, _ = _paired(episode, lambda: None, seconds)
     env.close()
     return lanes * num_steps / spent
+
+
+def _policy_overhead(seconds: float) -> float:
+    """Microseconds a step that `art_gym.sample` takes more with a policy of a small network than with a fixed grid."""
+    import torch
+    from stable_baselines3 import PPO
+
+    from art_gym.sb3 import ARTDiffusionVecEnv
+
+    num_steps, task = 18, "mixture_1d"
+    torch.set_num_threads(1)
+    model = PPO("MlpPolicy", ARTDiffusionVecEnv(1, task, population=1, num_steps=num_steps))
+    config = load_config(task, population=1, num_steps=num_steps)
+    policy = AdaptivePolicy(lambda observed: model.predict(observed, deterministic=True)[0], config, num_steps)
+    denoiser, noise = resolve(task), np.ones((1, 1), np.float32)
+    levels = np.append(np.geomspace(denoiser.sigma_max, denoiser.sigma_min, num_steps), 0.0)
+    adaptive, fixed = _paired(
+        lambda: _ignore(sample(denoiser, policy, noise)), lambda: _ignore(sample(denoiser, levels, noise)), seconds
+    )
+    return (adaptive - fixed) / num_steps * 1e6
+
+
+def _large_model_call(seconds: float) -> float:
+    """Microseconds of one call of a network of 50 million parameters (linear layers, each used once) on one sample."""
+    import torch
+
+    torch.set_num_threads(1)
+    layers = torch.nn.Sequential(*(torch.nn.Linear(2500, 2500) for _ in range(8)))  # 50.02 M
+    x = torch.ones(1, 2500)
+    with torch.no_grad():
+        spent, _ = _paired(lambda: _ignore(layers(x)), lambda: None, seconds)
+    return spent * 1e6
+
+
+def _ignore(_: object) -> None:
+    pass

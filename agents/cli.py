@@ -343,14 +343,15 @@ class Reproduce:
     Attributes:
         study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
             (other solvers than Euler), per_sample (policies that see the latents), transfer (to other K and
-            tasks), networks (the shipped ones).
+            tasks), networks (the shipped ones), discount (by clock time, for PPO and SAC).
         seeds: of what is learned.
         out: folder.
         quick: a fraction of the training, to see that all is in place.
     """
 
     study: Annotated[
-        Literal["theory", "table1", "dual", "defect", "per_sample", "transfer", "networks"], tyro.conf.Positional
+        Literal["theory", "table1", "dual", "defect", "per_sample", "transfer", "networks", "discount"],
+        tyro.conf.Positional,
     ]
     seeds: tuple[int, ...] = (0, 1, 2)
     out: Path = Path("runs/reproduce")
@@ -358,7 +359,7 @@ class Reproduce:
 
     def run(self) -> None:
         """Run it and print the table."""
-        from .reproduce import grids, networks, per_sample, table1, theory, transfer
+        from .reproduce import discount, grids, networks, per_sample, table1, theory, transfer
 
         studies = {
             "theory": theory.theory,
@@ -368,6 +369,7 @@ class Reproduce:
             "per_sample": per_sample.per_sample,
             "transfer": transfer.transfer,
             "networks": networks.networks,
+            "discount": discount.discount,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))
 
