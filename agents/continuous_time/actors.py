@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 NODES = 257  # of the quadrature over the position ψ
+FASTEST_LOG = 6.0  # of the log speed, so that no part of the clock is lost to float32
 
 
 class Basis(nn.Module):
@@ -61,7 +62,8 @@ class NormalisedActor(nn.Module):
 
     def time(self, features: torch.Tensor) -> torch.Tensor:
         """(B, M): clock time I(ψ)/I(1) at the nodes."""
-        density = torch.exp(-self.log_speed(self.nodes, features))  # (B, M)
+        log_speed = self.log_speed(self.nodes, features).clamp(-FASTEST_LOG, FASTEST_LOG)
+        density = torch.exp(-log_speed)  # (B, M)
         cumulative = torch.cumsum((density[:, 1:] + density[:, :-1]) / 2, dim=1)
         cumulative = torch.cat([torch.zeros_like(cumulative[:, :1]), cumulative], dim=1)
         return cumulative / cumulative[:, -1:]

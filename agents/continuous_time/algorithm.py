@@ -20,6 +20,8 @@ from .clock import Clock
 from .critic import Batch, LinearCritic
 from .policy import ClockPolicy, Instant
 
+# A clock learned with short steps is used with long ones: what depends on the last step's length would mislead it.
+STEP_DEPENDENT = ("denoised_change", "log_denoised_change")
 CLAMP = 1e-3  # least |Q|, in units in which E[|Q|θ²] = 1 at first
 STANDSTILL = 1e-3  # a clock speed
 MULTIPLIER_RATE = 0.2  # α_γ
@@ -213,5 +215,5 @@ def _clock_arguments(core: Core) -> dict[str, Any]:
         "clock": Clock.of(core.problem.denoiser),
         "max_steps": core.max_steps,
         "sharpness": action.sharpness,
-        "columns": tuple(names.index(name) for name in LATENTS if name in names),
+        "columns": tuple(names.index(name) for name in LATENTS if name in names and name not in STEP_DEPENDENT),
     }

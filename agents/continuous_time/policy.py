@@ -82,7 +82,7 @@ class ClockPolicy(BasePolicy):
         # One step in 10⁶ of the clock may be lost to float32: a position is never beyond its end.
         position = self.clock.position(sigma).clamp(0, 1 - 1e-6)
         return Instant(
-            time, position, steps_left, steps_left / (1 - time), observation[:, list(self.columns)].clamp(-3, 3)
+            time, position, steps_left, steps_left / (1 - time), observation[:, list(self.columns)].clamp(-3, 3) / 3
         )
 
     def mean(self, instant: Instant) -> torch.Tensor:

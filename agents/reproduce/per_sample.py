@@ -36,7 +36,8 @@ NOISES = 16384  # training noises: with 2048 a policy learns them by heart
 def per_sample(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     """Scores of PPO, SAC and ART-RL, seeing and blind."""
     study = Study("per_sample", out)
-    lines, progress = [], {}
+    lines, means, text = [], {}, ""
+    heads = ["task, solver", "agent", "policy", f"score ({len(seeds)} seeds, IQM, 95 %)", "seconds"]
     for task, solver in SETTINGS[:1] if quick else SETTINGS:
         for agent in ("ppo", "sac", "art_rl"):
             for view, groups in VIEWS.items():
@@ -44,10 +45,12 @@ def per_sample(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
                 scores = [run["score"] for run in runs]
                 seconds = float(np.mean([run["seconds"] for run in runs]))
                 lines.append([f"{task}, {solver}", agent, view, interval(scores), f"{seconds:.0f}"])
-                progress[f"{task}, {solver}, {agent}, {view}"] = float(np.mean(scores))
-    pictures.bars(study.folder / "per_sample.png", progress, "score (1 = best fixed grid)")
-    heads = ["task, solver", "agent", "policy", f"score ({len(seeds)} seeds, IQM, 95 %)", "seconds"]
-    return study.finish(f"State-dependent policies, one sample each, K = {NUM_STEPS}", markdown(heads, lines))
+                means[f"{task}, {solver}, {agent}, {view}"] = float(np.mean(scores))
+            # hours in all: what is there can be read on the way
+            pictures.bars(study.folder / "per_sample.png", means, "score (1 = best fixed grid)")
+            title = f"State-dependent policies, one sample each, K = {NUM_STEPS}"
+            text = study.finish(title, markdown(heads, lines))
+    return text
 
 
 def _run(
