@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation import HELDOUT, evaluate_levels
@@ -38,11 +39,20 @@ class EdmCurve:
 
         ∞ where 100 steps do not reach it.
         """
-        for steps in range(1, LIMIT + 1):
-            here = self.error(steps)
-            if here <= error:
-                if steps == 1:
-                    return 1.0
-                before = self.error(steps - 1)
-                return steps - 1 + math.log(before / error) / math.log(before / here)
-        return math.inf
+        steps = range(1, LIMIT + 1)
+        return steps_reaching(error, steps, map(self.error, steps))
+
+
+def steps_reaching(error: float, steps: Iterable[int], errors: Iterable[float]) -> float:
+    """The steps at which a curve first has an error, interpolated in log error; ∞ where it never has.
+
+    The curve is read no further than needed.
+    """
+    before: tuple[int, float] | None = None
+    for k, found in zip(steps, errors, strict=True):
+        if found <= error:
+            if before is None:
+                return float(k)
+            return before[0] + (k - before[0]) * math.log(before[1] / error) / math.log(before[1] / found)
+        before = k, found
+    return math.inf

@@ -7,8 +7,8 @@ what is chosen and what is reported. Whatever stops it, the best schedule so far
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from art_gym.solvers import get_solver
 
 from . import pictures
 from .budget import Budget, BudgetSpent, Metered
+from .edm_curve import steps_reaching
 
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
 REFERENCE_STEPS = 96  # of DPM-Solver++(2M): precise endpoints at one call a step
@@ -95,7 +96,7 @@ class Learner:
         try:
             self._closed_form()
             sets = self._noises()
-            self._compare(sets[0], sets[1])
+            self._compare(sets[1])
             self._improve(sets[0], sets[1])
         except BudgetSpent:
             pass
@@ -144,7 +145,7 @@ class Learner:
         )
         return fitted, chosen, reported
 
-    def _compare(self, fitted: Noises, chosen: Noises) -> None:
+    def _compare(self, chosen: Noises) -> None:
         self._stage("hand-made grids")
         closed_form = self.history.pop().levels
         self._offer("ART closed form", closed_form, chosen)
@@ -259,26 +260,13 @@ class Learner:
     def _steps_saved(self, reported: Noises, error: float) -> str:
         steps = [round(factor * self.num_steps) for factor in MORE_STEPS]
         curve = [self._error(edm_grid(k, self.model), reported) for k in steps]
-        if min(curve) > error:
+        needed = steps_reaching(error, steps, curve)
+        if not np.isfinite(needed):
             return f"EDM does not reach in {steps[-1]} steps what the learned schedule does in {self.num_steps}."
-        if curve[0] <= error:
+        if needed <= self.num_steps:
             return f"EDM's grid is as good in {self.num_steps} steps: nothing was gained."
-        # the first crossing, interpolated in the log of the error
-        after = next(i for i, value in enumerate(curve) if value <= error)
-        share = np.log(curve[after - 1] / error) / np.log(curve[after - 1] / curve[after])
-        needed = steps[after - 1] + share * (steps[after] - steps[after - 1])
         saved = 100 * (1 - self.num_steps / needed)
         return f"EDM needs about {needed:.1f} steps for what it does in {self.num_steps}: {saved:.0f} % fewer."
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Without the warnings that libraries of models give on import and on loading."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def load_model(path: Path, scheduler: Path | None, data_std: float, device: str, max_batch: int) -> Denoiser:
@@ -290,5 +278,6 @@ def load_model(path: Path, scheduler: Path | None, data_std: float, device: str,
             f"{path} is a pickle, which can run any code when it is loaded: save the model as a diffusers folder with "
             f"safetensors, or load it in Python with art_gym.denoisers.from_edm(path, trust_pickle=True)"
         )
-    with quiet_libraries():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what model libraries say on import and on loading
         return from_diffusers(path, scheduler, data_std=data_std, device=device, max_batch=max_batch)

@@ -10,7 +10,7 @@ import numpy as np
 
 from art_gym.config import EnvConfig
 from art_gym.denoisers.base import Denoiser
-from art_gym.evaluation import Policy
+from art_gym.evaluation import Policy, follow
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
 from art_gym.solvers import Solver
@@ -71,10 +71,6 @@ def sample(
     start = (np.float32(denoiser.sigma_max) * noise).reshape(lanes, population, *denoiser.shape)
     rows = np.zeros((lanes, population), np.int64)  # of no bank
     state = core.denoise(core.begin(start, np.full(lanes, schedule.num_steps), rows))
-    for step in range(schedule.num_steps):
-        action = np.asarray(schedule.policy(core.observe(state)), np.float64)[:, 0]
-        state, _ = core.move(state, np.clip(action, -1, 1))
-        if step < schedule.num_steps - 1:
-            state = core.denoise(state)
+    state = follow(core, schedule.policy, state, schedule.num_steps)
     levels = np.concatenate([state.grid[:, : schedule.num_steps], np.zeros((lanes, 1))], axis=1)
     return Sampled(state.x.reshape(noise.shape), np.repeat(levels, population, axis=0))

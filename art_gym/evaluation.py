@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from art_gym.config import EnvConfig
+from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.noise_bank import get_bank
 from art_gym.observations import Observed
@@ -16,6 +17,7 @@ from art_gym.quality import endpoint_error, energy_distance, random_directions, 
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
 from art_gym.solvers import Solver
+from art_gym.state import State
 from art_gym.tasks import resolve
 
 HELDOUT_BANK = 4096  # noises that nothing is trained on
@@ -108,10 +110,7 @@ def evaluate_policy(
     noise = first + np.arange(lanes * config.population).reshape(lanes, -1)  # (E, N)
     began = time.perf_counter()
     state = core.denoise(core.start(noise, np.full(lanes, num_steps)))
-    for _ in range(num_steps):
-        action = np.clip(np.asarray(policy(core.observe(state)), np.float64)[:, 0], -1, 1)
-        state, _ = core.advance(state, action)
-        state = core.denoise(state)
+    state = follow(core, policy, state, num_steps)
     seconds = time.perf_counter() - began
     logs = np.log(state.grid[:, :num_steps])  # (E, K)
     levels = np.append(np.exp(logs.mean(axis=0)), 0.0)
@@ -120,6 +119,15 @@ def evaluate_policy(
     nfe = core.problem.denoise.evaluations / noise.size
     measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
     return replace(measured, spread=float(logs.std(axis=0).max()))
+
+
+def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
+    """Let a policy take ``num_steps`` steps from a denoised state, without rewards."""
+    for _ in range(num_steps):
+        action = np.clip(np.asarray(policy(core.observe(state)), np.float64)[:, 0], -1, 1)
+        moved, _ = core.move(state, action)
+        state = core.denoise(moved)
+    return state
 
 
 def _measured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -11,6 +12,7 @@ HELD_OUT_DIGITS = 180  # the last of a fixed shuffle: networks are not trained o
 HELD_OUT_SHARE = 0.25  # of each photograph's width, on the right
 
 
+@cache
 def digit_images() -> tuple[np.ndarray, np.ndarray]:
     """The 1797 digit images that scikit-learn ships, (1797, 1, 8, 8), mean 0 and standard deviation 0.5; and labels."""
     with resources.files("art_gym").joinpath("data/digits.npz").open("rb") as file:
@@ -28,6 +30,7 @@ def split_digits(held_out: bool) -> tuple[np.ndarray, np.ndarray]:
     return images[rows], labels[rows].astype(np.int64)
 
 
+@cache
 def photographs() -> np.ndarray:
     """The two photographs that scikit-learn ships, at half size: (2, 3, 213, 320)."""
     with resources.files("art_gym").joinpath("data/photos.npz").open("rb") as file:

@@ -1,6 +1,6 @@
 """Tasks on the shipped networks: digits without and with a class, with known pixels, and patches of photographs.
 
-A condition rides along in the latents: one more channel, which the denoiser hands back as it is. The flow leaves
+A condition rides along in the latents: one more channel, which the denoiser hands back as it is. The flow leaves it
 alone (x − D = 0), so every solver, bank and search works on conditional tasks without knowing of them, and each noise
 has a condition of its own, drawn with it. Errors, statistics and pictures leave carried channels out.
 """
@@ -49,7 +49,7 @@ class NetworkTask(TorchDenoiser):
 def digits_net() -> NetworkTask:
     """The network on digits, unconditional."""
     network, fingerprint = _network("digits")
-    return NetworkTask(lambda x, sigma: network(x, sigma), (1, 8, 8), fingerprint, _digits)
+    return NetworkTask(network, (1, 8, 8), fingerprint, _digits)
 
 
 def digits_class(guidance: float = 2.0) -> NetworkTask:
@@ -97,7 +97,7 @@ def digits_inpaint() -> NetworkTask:
 def photos_net() -> NetworkTask:
     """The network on 16×16 patches of two photographs, in colour."""
     network, fingerprint = _network("photos")
-    return NetworkTask(lambda x, sigma: network(x, sigma), (3, 16, 16), fingerprint, photo_patches)
+    return NetworkTask(network, (3, 16, 16), fingerprint, photo_patches)
 
 
 @cache

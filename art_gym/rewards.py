@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,12 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from art_gym.denoisers.base import visible
+from art_gym.denoisers.base import Denoiser, visible
 from art_gym.noise_bank import NoiseBank
 from art_gym.problem import Problem
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
 from art_gym.schedules.closed_forms import dual_weights
 from art_gym.schedules.fine import reference_grid
+from art_gym.solvers import Denoise
 from art_gym.state import Landing, State, Transition
 
 DUAL_NOISES = 64  # trajectories that the dual weights are computed along
@@ -173,24 +175,36 @@ class Stiffness:
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         before, after = transition.before, transition.after
         scale = problem.denoiser.data_std
-        length = np.arctan(problem.denoiser.sigma_max / scale)  # of the whole clock in τ
         count, population = before.noise.shape
-        shrink = np.float32(np.exp(-self.probe))
-        x = shrink * before.x + (1 - shrink) * before.denoised  # an exact Euler step down to σ e^{−h}
-        flat = x.reshape(count * population, *x.shape[2:])
-        levels = np.repeat((before.sigma * shrink).astype(np.float32), population)
-        moved = visible(problem.denoise(flat, levels).reshape(x.shape), problem.denoiser, 2)
-        slope = (
-            endpoint_error(moved, visible(before.denoised, problem.denoiser, 2), batch_axes=2).mean(axis=1) / self.probe
-        )  # (E,)
-        ratio = before.sigma / scale
-        per_tau = length * (1 + ratio**2) / ratio  # d log σ / dτ, τ normalised to [0, 1]
-        stiffness = slope * per_tau**2
+        x, denoised = (array.reshape(count * population, *array.shape[2:]) for array in (before.x, before.denoised))
+        levels = np.repeat(before.sigma, population)
+        each = clock_stiffness(problem.denoise, problem.denoiser, x, denoised, levels, self.probe)
+        stiffness = each.reshape(count, population).mean(axis=1)  # (E,)
         if self.dual:
             nodes, weights = _dual_weights(problem.bank)
             stiffness = stiffness * np.interp(-before.sigma, -nodes, weights)
-        speed = (np.arctan(ratio) - np.arctan(after.sigma / scale)) / length * before.num_steps
+        length = np.arctan(problem.denoiser.sigma_max / scale)  # of the whole clock in τ
+        speed = (np.arctan(before.sigma / scale) - np.arctan(after.sigma / scale)) / length * before.num_steps
         return -stiffness * speed**2 / before.num_steps, {"stiffness": stiffness, "clock_speed": speed}
+
+
+def clock_stiffness(
+    denoise: Denoise, denoiser: Denoiser, x: np.ndarray, denoised: np.ndarray, sigma: np.ndarray, probe: float
+) -> np.ndarray:
+    """(B,) |Q| = ‖dD/d log σ‖ / √d · (d log σ/dτ)² in τ = arctan(σ/s), normalised to [0, 1].
+
+    Args:
+        denoise: D, called once at σ e^{−probe} on the Euler path from (B, *shape) x and its estimates.
+        denoiser: what D belongs to.
+        x, denoised, sigma: the latents, D(x, σ) and (B,) noise levels.
+        probe: relative step of the finite difference.
+    """
+    shrink = math.exp(-probe)
+    moved = denoise(shrink * x + (1 - shrink) * denoised, (sigma * shrink).astype(x.dtype))
+    slope = endpoint_error(visible(moved, denoiser), visible(denoised, denoiser)) / probe
+    ratio = sigma / denoiser.data_std
+    length = math.atan(denoiser.sigma_max / denoiser.data_std)
+    return slope * (length * (1 + ratio**2) / ratio) ** 2
 
 
 @lru_cache(maxsize=8)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
-from scipy import stats
 
 import art_gym
 from art_gym.agents.pipeline import learn
+from art_gym.agents.reproduce.study import interval
 from art_gym.agents.runs import Run, TrainConfig
 from art_gym.references import find_reference, score
 
@@ -79,21 +78,6 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
         "evaluations": outcome.evaluations,
         "version": art_gym.__version__,
     }
-
-
-def interval(scores: Sequence[float]) -> str:
-    """Interquartile mean with a bootstrap 95 % interval over seeds."""
-    values = np.array(scores)
-    centre = stats.trim_mean(values, 0.25)
-    if len(values) < 2 or np.ptp(values) == 0:
-        return f"{centre:.3f}"
-    bounds = stats.bootstrap(
-        (values,),
-        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return f"{centre:.3f} [{bounds.low:.3f}, {bounds.high:.3f}]"
 
 
 def table(algo: str) -> str:

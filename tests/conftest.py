@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,26 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("ART_GYM_CACHE", str(folder))
         patch.setenv("MPLBACKEND", "Agg")
         yield folder
+
+
+@pytest.fixture
+def tiny_model() -> Callable[[], Any]:
+    """Makes a small UNet2DModel of diffusers, always with the same weights."""
+
+    def make() -> Any:
+        import diffusers
+        import torch
+
+        torch.manual_seed(0)
+        return diffusers.UNet2DModel(
+            sample_size=8,
+            in_channels=2,
+            out_channels=2,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+        ).eval()
+
+    return make

@@ -21,6 +21,7 @@ ORDER = (
     "art_gym.denoisers.dataset",
     "art_gym.denoisers.mixture",
     "art_gym.denoisers.torch_denoiser",
+    "art_gym.denoisers.variance_preserving",
     "art_gym.denoisers.adapters",
     "art_gym.denoisers.networks",
     "art_gym.denoisers",

@@ -20,17 +20,16 @@ from .critic import Batch, differences
 LOG_SIGMA = TIME.index("log_sigma")  # scaled to 1 at σ_max and 0 at σ_min and at the end
 
 
-class ClockReplayBuffer(ReplayBuffer):
-    """SB3's replay buffer with a discount for each transition, which SAC, TD3 and DQN use instead of their γ.
-
-    Args:
-        args, kwargs: as for SB3's.
-        rate: β.
-    """
+class _Clocked:
+    """A buffer of SB3's with one more keyword argument, ``rate``: β."""
 
     def __init__(self, *args: Any, rate: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rate = rate
+
+
+class ClockReplayBuffer(_Clocked, ReplayBuffer):
+    """SB3's replay buffer with a discount for each transition, which SAC, TD3 and DQN use instead of their γ."""
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> ReplayBufferSamples:
         samples = super()._get_samples(batch_inds, env)
@@ -38,20 +37,12 @@ class ClockReplayBuffer(ReplayBuffer):
         return samples._replace(discounts=torch.exp(-self.rate * elapsed)[:, None])
 
 
-class ClockRolloutBuffer(RolloutBuffer):
+class ClockRolloutBuffer(_Clocked, RolloutBuffer):
     """SB3's rollout buffer with advantages that are sums of continuous-time martingale differences.
 
     A_k = δ_k + η e^{−βΔ_k} A_{k+1} with δ_k = e^{−βΔ_k} V_{k+1} − V_k + r_k; η is ``gae_lambda``. Of the last row,
     whose next state the buffer does not see, Δ is the mean one; rollouts of whole episodes do not need it.
-
-    Args:
-        args, kwargs: as for SB3's.
-        rate: β.
     """
-
-    def __init__(self, *args: Any, rate: float, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.rate = rate
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
         """Fill in advantages and returns."""

@@ -15,7 +15,7 @@ from ..runs import Run, TrainConfig
 from ..training import train
 from .study import Record, Study, interval, markdown
 
-TASK, ENV_ID = "mixture_1d", "ARTDiffusion-Mixture1D-v0"
+TASK = "mixture_1d"
 NUM_STEPS = 7
 RATE = 0.5  # β: an episode is discounted by e^{−β}, in clock time or in K equal parts
 BY_STEPS = float(np.exp(-RATE / NUM_STEPS))
@@ -56,7 +56,7 @@ def discount(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 def _run(algo: str, hyperparams: dict[str, Any], seed: int, quick: bool) -> Record:
     steps = 2000 * NUM_STEPS // (20 if quick else 1) * (4 if algo == "ppo" else 2)
     env = {"solver": "dpmpp_2m", "num_steps": NUM_STEPS}
-    config = TrainConfig(ENV_ID, algo, seed, env=env, hyperparams=hyperparams, n_timesteps=steps)
+    config = TrainConfig(TASK, algo, seed, env=env, hyperparams=hyperparams, n_timesteps=steps)
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(config, Run(Path(folder) / "run"), progress=False)
     error = outcome.as_grid[NUM_STEPS].error

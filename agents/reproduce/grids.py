@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.references import find_reference
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
@@ -21,7 +21,7 @@ from art_gym.tasks import BUILT_IN, resolve
 from .. import pictures
 from ..comparison import TUNING_NOISES
 from .art_rl import train_art_rl
-from .study import Record, Study, markdown, training_noises
+from .study import Record, Study, bank_noises, markdown
 
 STEPS = (5, 7, 10, 18)
 DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
@@ -79,7 +79,7 @@ def _closed_forms(task: str, num_steps: int) -> dict[str, Callable[[], np.ndarra
     denoiser = resolve(task)
 
     def from_noises(form: Callable[[Denoiser, int, np.ndarray], np.ndarray], count: int) -> Callable[[], np.ndarray]:
-        return lambda: form(denoiser, num_steps, training_noises(task, count)[0])
+        return lambda: form(denoiser, num_steps, bank_noises(task, "train", count)[0])
 
     return {
         "EDM ρ=7": lambda: make_grid("edm", num_steps, denoiser),
@@ -93,10 +93,12 @@ def _closed_forms(task: str, num_steps: int) -> dict[str, Callable[[], np.ndarra
 
 def _searches(task: str, solver: str, num_steps: int) -> dict[str, Callable[[], np.ndarray]]:
     def log_normal() -> np.ndarray:
-        return tuned("log_normal", num_steps, resolve(task), solver, *training_noises(task, TUNING_NOISES))[0]
+        return tuned("log_normal", num_steps, resolve(task), solver, *bank_noises(task, "train", TUNING_NOISES))[0]
 
     def cma() -> np.ndarray:
-        found = evolve(resolve(task), num_steps, solver, *training_noises(task, 4096), generations=40 + 10 * num_steps)
+        found = evolve(
+            resolve(task), num_steps, solver, *bank_noises(task, "train", 4096), generations=40 + 10 * num_steps
+        )
         *_, levels = found
         return levels
 
@@ -104,14 +106,14 @@ def _searches(task: str, solver: str, num_steps: int) -> dict[str, Callable[[], 
 
 
 def _defect(task: str, solver: str, num_steps: int, seed: int) -> Callable[[], np.ndarray]:
-    return lambda: defect(Counted(resolve(task)), num_steps, solver, *training_noises(task, LATENTS), seed)
+    return lambda: defect(resolve(task), num_steps, solver, *bank_noises(task, "train", LATENTS), seed)
 
 
 def _evaluated(
     study: Study, method: str, task: str, solver: str, num_steps: int, make: Callable[[], np.ndarray], seed: int = 0
 ) -> Record:
     def compute() -> Record:
-        training_noises(task, TUNING_NOISES)  # made beforehand: every method uses them
+        bank_noises(task, "train", TUNING_NOISES)  # made beforehand: every method uses them
         began = time.perf_counter()
         levels = make()
         return {"seconds": time.perf_counter() - began, **_measures(task, solver, levels)}

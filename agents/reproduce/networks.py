@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, visible
+from art_gym.denoisers.base import visible
 from art_gym.features import features_of
-from art_gym.noise_bank import get_bank
 from art_gym.quality import endpoint_error, frechet_distance, precision_recall
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import art
@@ -21,7 +20,8 @@ from art_gym.solvers import get_solver
 from art_gym.tasks import resolve
 
 from .. import pictures
-from .study import Record, Study, markdown
+from ..edm_curve import steps_reaching
+from .study import Record, Study, bank_noises, markdown
 
 NFE = (3, 5, 9, 13, 19, 35)  # the layout of the paper's Table 2
 SOLVERS = ("euler", "dpmpp_2m", "heun")
@@ -105,21 +105,15 @@ def _learn(task: str, solver: str, num_steps: int, seed: int) -> np.ndarray:
     half = len(start) // 2  # each seed has noises of its own
     rows = np.random.default_rng(seed).permutation(len(start))[:half]
     budget = EVALUATIONS.get(task, 400_000)
-    return defect(Counted(resolve(task)), num_steps, solver, start[rows], endpoints[rows], seed, budget)
+    return defect(resolve(task), num_steps, solver, start[rows], endpoints[rows], seed, budget)
 
 
 def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
-    count = 2 * TRAINING.get(task, 512)
-    bank = get_bank(resolve(task), "train", 4096)
-    bank.ensure(count)
-    return bank.start[:count], bank.endpoints[:count]
+    return bank_noises(task, "train", 2 * TRAINING.get(task, 512))
 
 
 def _held_out(task: str) -> tuple[np.ndarray, np.ndarray]:
-    count = NOISES.get(task, 1024)
-    bank = get_bank(resolve(task), "heldout", 4096)
-    bank.ensure(count)
-    return bank.start[:count], bank.endpoints[:count]
+    return bank_noises(task, "heldout", NOISES.get(task, 1024))
 
 
 def _error(task: str, solver: str, levels: np.ndarray) -> float:
@@ -166,14 +160,12 @@ def _steps_saved(study: Study, task: str, solver: str, steps: list[int], errors:
     ]
     said = []
     for k, error in zip(steps, errors, strict=True):
-        after = next((i for i, value in enumerate(curve) if value <= error), None)
-        if after is None:
+        needed = steps_reaching(error, budgets, curve)
+        if not np.isfinite(needed):
             said.append(f"K = {k}: EDM needs more than {budgets[-1]}")
-        elif after == 0:
+        elif needed == budgets[0]:
             said.append(f"K = {k}: none")
         else:
-            share = np.log(curve[after - 1] / error) / np.log(curve[after - 1] / curve[after])
-            needed = budgets[after - 1] + share * (budgets[after] - budgets[after - 1])
             said.append(f"K = {k}: EDM needs {needed:.1f} ({100 * (1 - k / needed):.0f} % fewer)")
     return "; ".join(said) + "."
 

@@ -17,10 +17,6 @@ from ..training import Setup, train
 from .art_rl import train_art_rl
 from .study import Record, Study, interval, markdown
 
-IDS = {
-    "mixture_1d": "ARTDiffusion-Mixture1D-v0",
-    "digits": "ARTDiffusion-Digits-v0",
-}
 SETTINGS = (("mixture_1d", "dpmpp_2m"), ("mixture_1d", "euler"), ("digits", "euler"))
 NUM_STEPS = 7
 VIEWS = {"sees the latents": ["time", "latents"], "blind": ["time"]}
@@ -71,7 +67,7 @@ def _sb3(agent: str, task: str, solver: str, groups: list[str], seed: int, quick
         "noises": 512 if quick else NOISES,
     }
     steps = TIMESTEPS[agent] // (50 if quick else 1)
-    config = TrainConfig(IDS[task], agent, seed, env=env, hyperparams=AGENTS[agent], n_timesteps=steps)
+    config = TrainConfig(task, agent, seed, env=env, hyperparams=AGENTS[agent], n_timesteps=steps)
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(config, Run(Path(folder) / "run"), progress=False)
     assert outcome.as_policy is not None
@@ -81,7 +77,7 @@ def _sb3(agent: str, task: str, solver: str, groups: list[str], seed: int, quick
 def _art_rl(agent: str, task: str, solver: str, groups: list[str], seed: int, quick: bool) -> Record:
     trained = train_art_rl(task, seed, 0.03 if quick else 1.0, {"population": 1, "observation": groups})
     config = TrainConfig(
-        IDS[task],
+        task,
         agent,
         seed,
         env={

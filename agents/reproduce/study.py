@@ -73,8 +73,8 @@ def interval(values: Sequence[float], digits: int = 3) -> str:
     return f"{centre} [{bounds.low:.{digits}f}, {bounds.high:.{digits}f}]"
 
 
-def training_noises(task: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(count, *shape) training noises at σ_max and their precise endpoints."""
-    bank = get_bank(resolve(task), "train", 4096)
+def bank_noises(task: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first (count, *shape) noises of a split at σ_max, and their precise endpoints."""
+    bank = get_bank(resolve(task), split, 4096)
     bank.ensure(count)
     return bank.start[:count], bank.endpoints[:count]

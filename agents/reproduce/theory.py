@@ -10,6 +10,7 @@ import torch
 
 from art_gym.denoisers.base import Denoiser
 from art_gym.noise_bank import get_bank
+from art_gym.rewards import clock_stiffness
 from art_gym.schedules.closed_forms import stiffness_profile
 from art_gym.tasks import BUILT_IN, resolve
 
@@ -131,7 +132,7 @@ def _profile(denoiser: Denoiser, clock: Clock, x: np.ndarray, position: np.ndarr
     for here, after in zip(position, [*position[1:], 1.0], strict=True):
         sigma = _sigma(clock, np.full(len(x), here))
         denoised = denoiser(x, sigma)
-        values.append(_stiffness(denoiser, clock, x, denoised, sigma).mean())
+        values.append(clock_stiffness(denoiser, denoiser, x, denoised, sigma, PROBE).mean())
         at = _sigma(clock, np.full(len(x), after))
         ratio = (at / sigma)[:, None]
         x = ratio * x + (1 - ratio) * denoised
@@ -156,7 +157,7 @@ def _roll(
     for _ in range(first, last):
         sigma = _sigma(clock, np.minimum(position, 1 - 1e-4))
         denoised = denoiser(x, sigma)
-        stiffness = np.maximum(_stiffness(denoiser, clock, x, denoised, sigma) / unit, 1e-3)
+        stiffness = np.maximum(clock_stiffness(denoiser, denoiser, x, denoised, sigma, PROBE) / unit, 1e-3)
         speed = mean_speed(np.minimum(position, 1 - 1e-9))
         if rng is not None:
             speed = speed + np.sqrt(TEMPERATURE / stiffness) * rng.standard_normal(len(x))
@@ -169,12 +170,3 @@ def _roll(
 
 def _sigma(clock: Clock, position: np.ndarray) -> np.ndarray:
     return clock.sigma(torch.from_numpy(position)).numpy()
-
-
-def _stiffness(denoiser: Denoiser, clock: Clock, x: np.ndarray, denoised: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """(B,) |Q| in the coordinate of the clock, by a finite difference along the path."""
-    shrink = np.exp(-PROBE)
-    moved = denoiser(shrink * x + (1 - shrink) * denoised, sigma * shrink)
-    slope = np.sqrt(((moved - denoised) ** 2).reshape(len(x), -1).mean(axis=1)) / PROBE
-    ratio = sigma / clock.scale
-    return slope * (clock.length * (1 + ratio**2) / ratio) ** 2

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from art_gym.denoisers.torch_denoiser import TorchDenoiser
+from art_gym.denoisers.variance_preserving import vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 FLOW_LARGEST = 0.999  # s of pure noise is 1, where σ = s/(1 − s) is infinite
@@ -58,7 +59,7 @@ def from_diffusers(
         bounds = low / (1 - low), high / (1 - high)
         function = _flow(model, run, steps)
     else:
-        table = vp_table(scheduler)
+        table = vp_sigmas(scheduler)
         bounds = float(table[0]), float(table[-1])
         function = _variance_preserving(model, run, prediction, table, rounding)
     options.setdefault("fingerprint", _fingerprint(model, prediction, call is None, rounding))
@@ -107,13 +108,6 @@ def from_edm(
     high = min(float(getattr(network, "sigma_max", np.inf)), 80.0)
     options.setdefault("fingerprint", hashlib.sha256(path.read_bytes()).hexdigest())
     return TorchDenoiser(function, shape, low, high, **options)
-
-
-def vp_table(scheduler: Any) -> np.ndarray:
-    """(T,) increasing noise levels of a variance-preserving scheduler's timesteps; a zero terminal SNR is left out."""
-    signal = np.asarray(scheduler.alphas_cumprod, np.float64)
-    signal = signal[signal > 1e-8]
-    return np.sqrt((1 - signal) / signal)
 
 
 def _variance_preserving(model: Any, run: Call, prediction: str, table: np.ndarray, rounding: bool) -> Callable:

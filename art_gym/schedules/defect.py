@@ -55,8 +55,7 @@ def defect(
     """
     if num_steps == 1:
         return np.array([denoiser.sigma_max, 0.0])
-    # In few dimensions errors fall to 10⁻³ and want float64; in many they stay larger, and float32 takes half the time.
-    precision = np.float64 if start[0].size < 16 else np.float32
+    precision = working_precision(start)
     counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, evaluations)
     few, many = (
         GaussNewton(
@@ -76,6 +75,11 @@ def defect(
     pool.sort(key=lambda entry: entry[0])
     finals = [many.improve(logits, STEPS) for _, logits in pool[:FINALISTS]]
     return levels_from_logits(min(finals, key=lambda entry: entry[0])[1], denoiser)
+
+
+def working_precision(start: np.ndarray) -> type[np.floating]:
+    """For fitting grids: errors fall to 10⁻³ in few dimensions and want float64; else float32 takes half the time."""
+    return np.float64 if start[0].size < 16 else np.float32
 
 
 class GaussNewton:

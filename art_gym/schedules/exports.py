@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.schedules.schedule import Schedule
 
 
@@ -53,12 +54,6 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     if getattr(scheduler, "alphas_cumprod", None) is not None:
         return {"timesteps": discrete_timesteps(np.array(schedule.sigmas[:-1]), vp_sigmas(scheduler))}
     raise ValueError(f"no export for {name}: choose EulerDiscrete, DPMSolverMultistep, FlowMatchEulerDiscrete or UniPC")
-
-
-def vp_sigmas(scheduler: Any) -> np.ndarray:
-    """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a discrete variance-preserving scheduler's timesteps."""
-    signal = np.asarray(scheduler.alphas_cumprod, np.float64)
-    return np.sqrt((1 - signal) / signal)
 
 
 def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from scipy import optimize
 from art_gym.denoisers.base import Denoiser
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import art, dual_weighted
+from art_gym.schedules.defect import working_precision
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import make_grid
@@ -73,9 +74,7 @@ def optimise(
     *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
     grids.append(evolved)
     grids += [art(denoiser, num_steps, start[few]), dual_weighted(denoiser, num_steps, start[: min(64, len(start))])]
-    # In few dimensions errors fall to 10⁻³ and want float64; in many they stay larger, and float32 takes half the time.
-    precision = np.float64 if start[0].size < 16 else np.float32
-    arrays = [torch.from_numpy(array.astype(precision)) for array in (start, endpoints)]
+    arrays = [torch.from_numpy(array.astype(working_precision(start))) for array in (start, endpoints)]
 
     def refined(logits: np.ndarray, rows: slice, iterations: int) -> tuple[float, np.ndarray]:
         def target(z: np.ndarray) -> tuple[float, np.ndarray]:

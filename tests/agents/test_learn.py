@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,22 +118,10 @@ def test_model_that_is_not_finite(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_learns_for_a_saved_diffusers_model(tmp_path: Path) -> None:
+def test_learns_for_a_saved_diffusers_model(tmp_path: Path, tiny_model: Any) -> None:
     import diffusers
-    import torch
 
-    torch.manual_seed(0)
-    model = diffusers.UNet2DModel(
-        sample_size=8,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(8, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-    )
-    diffusers.DDPMPipeline(model, diffusers.DDPMScheduler()).save_pretrained(tmp_path / "pipeline")
+    diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler()).save_pretrained(tmp_path / "pipeline")
     out = tmp_path / "schedule.json"
     arguments = ["learn", "--model", str(tmp_path / "pipeline"), "--steps", "4", "--budget", "12s", "-o", str(out)]
     assert main([*arguments, "--no-progress"]) == 0

@@ -12,29 +12,16 @@ import pytest
 import torch
 
 from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
+from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.sampling import integrate
 from art_gym.schedules import Schedule
-from art_gym.schedules.exports import diffusers_arguments, vp_sigmas
+from art_gym.schedules.exports import diffusers_arguments
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of diffusers and what it imports
     import diffusers
 
 SIZE = (2, 8, 8)
-
-
-def tiny_model() -> Any:
-    torch.manual_seed(0)
-    return diffusers.UNet2DModel(
-        sample_size=8,
-        in_channels=2,
-        out_channels=2,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-    ).eval()
 
 
 def start(sigma: float) -> torch.Tensor:
@@ -51,7 +38,7 @@ def run(scheduler: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-def test_euler_with_our_sigmas(prediction: str) -> None:
+def test_euler_with_our_sigmas(prediction: str, tiny_model: Any) -> None:
     model = tiny_model()
     scheduler = diffusers.EulerDiscreteScheduler(prediction_type=prediction)
     levels = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
@@ -64,7 +51,7 @@ def test_euler_with_our_sigmas(prediction: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-def test_multistep_with_our_timesteps(prediction: str) -> None:
+def test_multistep_with_our_timesteps(prediction: str, tiny_model: Any) -> None:
     model = tiny_model()
     scheduler = diffusers.DPMSolverMultistepScheduler(prediction_type=prediction, final_sigmas_type="zero")
     wanted = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
@@ -82,7 +69,7 @@ def test_multistep_with_our_timesteps(prediction: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_heun_with_our_timesteps(prediction: str) -> None:
+def test_heun_with_our_timesteps(prediction: str, tiny_model: Any) -> None:
     model = tiny_model()
     scheduler = diffusers.HeunDiscreteScheduler(prediction_type=prediction)
     arguments = diffusers_arguments(Schedule((14.0, 2.0, 0.7, 0.1, 0.0), "test"), scheduler)
@@ -96,7 +83,7 @@ def test_heun_with_our_timesteps(prediction: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_flow_matching_with_shift(shift: float) -> None:
+def test_flow_matching_with_shift(shift: float, tiny_model: Any) -> None:
     model = tiny_model()
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
     levels = Schedule((50.0, 5.0, 1.0, 0.3, 0.05, 0.0), "test")
@@ -132,7 +119,7 @@ def test_timesteps_that_fall_together() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_saved_pipeline_round_trips(tmp_path: Path) -> None:
+def test_saved_pipeline_round_trips(tmp_path: Path, tiny_model: Any) -> None:
     pipeline = diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler())
     pipeline.save_pretrained(tmp_path / "pipeline")
     loaded = from_diffusers(tmp_path / "pipeline")
@@ -145,7 +132,7 @@ def test_saved_pipeline_round_trips(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_callable_conditions_the_model() -> None:
+def test_a_callable_conditions_the_model(tiny_model: Any) -> None:
     """Guidance fixed in a callable: twice the model's output minus a copy that sees another time."""
     model, scheduler = tiny_model(), diffusers.DDPMScheduler()
 
@@ -184,7 +171,7 @@ def folder_with(tmp_path: Path, **files: str | bytes) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_bad_models_are_one_line_errors(tmp_path: Path) -> None:
+def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None:
     with pytest.raises(ValueError, match=r"no model_index\.json or config\.json"):
         from_diffusers(tmp_path)
     pickled = folder_with(tmp_path, config__json='{"_class_name": "UNet2DModel"}', model__bin=b"pickle")
