@@ -103,7 +103,8 @@ def table(rows: list[Row], first: str | None = None, every_measure: bool = False
         every_measure: show root mean square, median and energy distance too.
     """
     more = ["RMS", "median", "energy"] if every_measure else []
-    heads = ["K", "schedule", "error ± 95 %", *more[:2], "SW to data", *more[2:], "score", "NFE", "seconds"]
+    images = ["image error"] if any(entry.evaluation.image_error is not None for entry in rows) else []
+    heads = ["K", "schedule", "error ± 95 %", *images, *more[:2], "SW to data", *more[2:], "score", "NFE", "seconds"]
     lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
         found = entry.evaluation
@@ -112,6 +113,7 @@ def table(rows: list[Row], first: str | None = None, every_measure: bool = False
             str(entry.num_steps),
             f"**{entry.method}**" if entry.method == first else entry.method,
             f"{found.error:.4f} ± {found.error_interval:.4f}",
+            *[_number(found.image_error, 4) for _ in images],
             *extra[:2],
             _number(found.sliced, 4),
             *extra[2:],

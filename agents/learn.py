@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.denoisers.base import Denoiser
-from art_gym.quality import endpoint_error
+from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import ART_NODES, art
 from art_gym.schedules.defect import GaussNewton
@@ -188,8 +188,10 @@ class Learner:
         return np.float32(self.model.sigma_max) * noise
 
     def _error(self, levels: np.ndarray, noises: Noises) -> float:
-        samples = integrate(self.denoiser, levels, noises.start, self.solver)
-        return float(endpoint_error(samples, noises.endpoints).mean())
+        return float(endpoint_error(self._sample(levels, noises), noises.endpoints).mean())
+
+    def _sample(self, levels: np.ndarray, noises: Noises) -> np.ndarray:
+        return integrate(self.denoiser, levels, noises.start, self.solver)
 
     def _offer(self, method: str, levels: np.ndarray, chosen: Noises) -> None:
         """Keep a schedule if it is the best so far on the noises that are chosen on."""
@@ -242,20 +244,20 @@ class Learner:
         return text
 
     def _proof(self, reported: Noises, grids: dict[str, np.ndarray]) -> Iterator[str]:
-        errors = {name: self._errors(levels, reported) for name, levels in grids.items()}
+        samples = {name: self._sample(levels, reported) for name, levels in grids.items()}
+        errors = {name: endpoint_error(found, reported.endpoints) for name, found in samples.items()}
         learned = errors["learned"]
         self._schedule(float(learned.mean())).save(self.out)
         yield f"Mean endpoint error on {len(reported.start)} noises that nothing was fitted or chosen on:"
-        yield from ("", "| schedule | error ± 95 % | learned is better on |", "|:---|---:|---:|")
+        decoded = getattr(self.model, "decode", None) is not None
+        heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
+        yield from ("", f"| {' | '.join(heads)} |", f"|:---{'|---:' * (len(heads) - 1)}|")
         for name, found in sorted(errors.items(), key=lambda entry: -entry[1].mean()):
-            half = 1.96 * found.std() / np.sqrt(len(found))
+            images = [_interval(image_error(self.model, samples[name], reported.endpoints))] if decoded else []
             wins = "–" if name == "learned" else f"{100 * float((learned < found).mean()):.0f} % of them"
             shown = f"**{name}**" if name == "learned" else name
-            yield f"| {shown} | {found.mean():.4f} ± {half:.4f} | {wins} |"
+            yield f"| {' | '.join([shown, _interval(found), *images, wins])} |"
         yield from ("", self._steps_saved(reported, float(learned.mean())), "")
-
-    def _errors(self, levels: np.ndarray, noises: Noises) -> np.ndarray:
-        return endpoint_error(integrate(self.denoiser, levels, noises.start, self.solver), noises.endpoints)
 
     def _steps_saved(self, reported: Noises, error: float) -> str:
         steps = [round(factor * self.num_steps) for factor in MORE_STEPS]
@@ -267,6 +269,10 @@ class Learner:
             return f"EDM's grid is as good in {self.num_steps} steps: nothing was gained."
         saved = 100 * (1 - self.num_steps / needed)
         return f"EDM needs about {needed:.1f} steps for what it does in {self.num_steps}: {saved:.0f} % fewer."
+
+
+def _interval(errors: np.ndarray) -> str:
+    return f"{errors.mean():.4f} ± {1.96 * errors.std() / np.sqrt(len(errors)):.4f}"
 
 
 def load_model(path: Path, scheduler: Path | None, data_std: float, device: str, max_batch: int) -> Denoiser:

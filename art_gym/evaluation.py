@@ -13,7 +13,7 @@ from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.noise_bank import get_bank
 from art_gym.observations import Observed
-from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
+from art_gym.quality import endpoint_error, energy_distance, image_error, random_directions, sliced_wasserstein
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
 from art_gym.solvers import Solver
@@ -36,6 +36,7 @@ class Evaluation:
         rms, median: root mean square and median of the same errors.
         sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
         energy: energy distance to the same draws; None without data.
+        image_error: mean endpoint error between decoded images; None without a decoder.
         nfe: denoiser calls for one sample.
         seconds: wall time of the sampling.
         levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
@@ -52,6 +53,7 @@ class Evaluation:
     seconds: float
     levels: np.ndarray
     spread: float = 0.0
+    image_error: float | None = None
 
 
 def evaluate_levels(
@@ -141,7 +143,9 @@ def _measured(
 ) -> Evaluation:
     samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
-    sliced = energy = None
+    sliced = energy = images = None
+    if distances and getattr(denoiser, "decode", None) is not None:
+        images = float(image_error(denoiser, samples, endpoints).mean())
     if distances and hasattr(denoiser, "sample_data"):
         flat = samples.reshape(len(samples), -1)
         data = denoiser.sample_data(len(samples), np.random.default_rng(17)).reshape(flat.shape)
@@ -157,4 +161,5 @@ def _measured(
         nfe=nfe,
         seconds=seconds,
         levels=levels,
+        image_error=images,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import platformdirs
 
 from art_gym.denoisers.base import Denoiser, visible
-from art_gym.quality import endpoint_error
+from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate, path
 from art_gym.schedules.fine import REFERENCE_STEPS, reference_grid
 from art_gym.schedules.grids import edm_grid
@@ -51,7 +51,7 @@ class NoiseBank:
         self.start = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at σ_max
         self.endpoints = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at 0
         self._paths: np.ndarray | None = None
-        self._reference_errors: dict[tuple[str, int], np.ndarray] = {}
+        self._reference_errors: dict[tuple[str, int, bool], np.ndarray] = {}
 
     def ensure(self, rows: int) -> None:
         """Have at least this many rows at hand.
@@ -67,16 +67,17 @@ class NoiseBank:
             self.start = np.concatenate([self.start, start])
             self.endpoints = np.concatenate([self.endpoints, endpoints])
 
-    def reference_errors(self, solver: Solver, num_steps: int, rows: int) -> np.ndarray:
-        """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises."""
-        key = (solver.name, num_steps)
+    def reference_errors(self, solver: Solver, num_steps: int, rows: int, images: bool = False) -> np.ndarray:
+        """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises; in image space if asked."""
+        key = (solver.name, num_steps, images)
         known = self._reference_errors.get(key, np.empty(0, np.float32))
         if len(known) < rows:
             self.ensure(rows)
             todo = slice(len(known), len(self.start))
             samples = integrate(self.denoiser, edm_grid(num_steps, self.denoiser), self.start[todo], solver)
-            shown = (visible(x, self.denoiser) for x in (samples, self.endpoints[todo]))
-            known = np.concatenate([known, endpoint_error(*shown)])
+            shown = [visible(x, self.denoiser) for x in (samples, self.endpoints[todo])]
+            errors = image_error(self.denoiser, *shown) if images else endpoint_error(*shown)
+            known = np.concatenate([known, errors])
             self._reference_errors[key] = known
         return known
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.noise_bank import NoiseBank
-from art_gym.quality import endpoint_error
+from art_gym.quality import endpoint_error, image_error
 from art_gym.solvers import Solver
 from art_gym.state import State
 
@@ -27,18 +27,20 @@ class Problem:
         """Errors below this count as this much: 10⁻⁴ of the data's standard deviation (DESIGN §3)."""
         return 1e-4 * self.denoiser.data_std
 
-    def endpoint_errors(self, state: State) -> np.ndarray:
-        """(E, N) errors of latents that have landed on 0."""
+    def endpoint_errors(self, state: State, images: bool = False) -> np.ndarray:
+        """(E, N) errors of latents that have landed on 0; in image space if asked."""
         samples, endpoints = (visible(x, self.denoiser, 2) for x in (state.x, self.bank.endpoints[state.noise]))
+        if images:
+            return image_error(self.denoiser, samples, endpoints, batch_axes=2)
         return endpoint_error(samples, endpoints, batch_axes=2)
 
-    def reference_errors(self, state: State) -> np.ndarray:
-        """(E, N) errors of EDM's grid with the same budget on the same noises."""
+    def reference_errors(self, state: State, images: bool = False) -> np.ndarray:
+        """(E, N) errors of EDM's grid with the same budget on the same noises; in image space if asked."""
         errors = np.empty(state.noise.shape, np.float32)
         rows = int(state.noise.max()) + 1
         for budget in np.unique(state.num_steps):
             lanes = state.num_steps == budget
-            errors[lanes] = self.bank.reference_errors(self.solver, int(budget), rows)[state.noise[lanes]]
+            errors[lanes] = self.bank.reference_errors(self.solver, int(budget), rows, images)[state.noise[lanes]]
         return errors
 
     def mean_reference_error(self, num_steps: np.ndarray) -> np.ndarray:

@@ -18,8 +18,7 @@ from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 
 REFERENCES_FILE = Path(__file__).parent / "data" / "references.json"
-TRAIN_ELEMENTS = 65536  # of the noises that the oracle is optimised on: 1024 of Digits
-MAX_TRAIN = 4096
+TRAIN_NOISES = 4096  # that the oracle is optimised on
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,9 @@ def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> 
 
     get_solver(solver)
     denoiser = get_task(task)
-    bank = get_bank(denoiser, "train", MAX_TRAIN)
-    rows = min(MAX_TRAIN, TRAIN_ELEMENTS // math.prod(denoiser.shape))
-    bank.ensure(rows)
-    levels = optimise(denoiser, num_steps, solver, bank.start[:rows], bank.endpoints[:rows], seed)
+    bank = get_bank(denoiser, "train", TRAIN_NOISES)
+    bank.ensure(TRAIN_NOISES)
+    levels = optimise(denoiser, num_steps, solver, bank.start, bank.endpoints, seed)
     errors = [
         evaluate_levels(denoiser, solver, grid, distances=False).error
         for grid in (edm_grid(num_steps, denoiser), levels)
@@ -79,7 +77,7 @@ def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> 
         oracle_error=errors[1],
         oracle_sigmas=tuple(float(level) for level in levels),
         floor=1e-4 * denoiser.data_std,
-        train_noises=rows,
+        train_noises=TRAIN_NOISES,
         heldout_noises=HELDOUT,
         seed=seed,
         version=art_gym.__version__,

@@ -38,19 +38,27 @@ class LogRatio:
 
     Attributes:
         power: 1 for the mean of errors, 2 for their root mean square (ruled by latents that change their mode).
+        images: errors between decoded images, for latent-diffusion models.
     """
 
     power: int = 1
+    images: bool = False
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def mean(errors: np.ndarray) -> np.ndarray:
             return (errors**self.power).mean(axis=1) ** (1 / self.power)
 
         def value(landing: Landing) -> np.ndarray:
-            error, reference = mean(landing.errors), mean(landing.reference_errors)
-            return np.log(np.maximum(reference, problem.error_floor) / np.maximum(error, problem.error_floor))
+            errors, references = landing.errors, landing.reference_errors
+            if self.images:
+                errors, references = (
+                    of(landing.state, images=True) for of in (problem.endpoint_errors, problem.reference_errors)
+                )
+            error, reference = (np.maximum(mean(found), problem.error_floor) for found in (errors, references))
+            return np.log(reference / error)
 
-        return transition.on_landed(value, elsewhere=0.0), {}
+        reward = transition.on_landed(value, elsewhere=0.0)
+        return reward, {"image_log_ratio": np.where(transition.landed, reward, np.nan)} if self.images else {}
 
 
 @dataclass(frozen=True)
@@ -226,6 +234,7 @@ def _directions(dimension: int, count: int) -> np.ndarray:
 REWARDS: dict[str, Callable[[], Reward]] = {
     "log_ratio": LogRatio,
     "log_ratio_rms": lambda: LogRatio(power=2),
+    "log_ratio_images": lambda: LogRatio(images=True),
     "linear": Linear,
     "path": PathDistance,
     "sliced_endpoints": SlicedEndpoints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from art_gym.quality import energy_distance
 from art_gym.rewards import REWARDS, get_reward
 from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.grids import edm_grid
+from art_gym.tasks import resolve
 
 TASK = "ARTDiffusion-Mixture1D-v0"
 
@@ -134,7 +136,12 @@ def test_stiffness_is_the_acceleration_of_a_gaussian() -> None:
 @pytest.mark.parametrize("task", [TASK, "ARTDiffusion-Digits-v0"])
 @pytest.mark.parametrize("reward", REWARDS)
 def test_every_reward_is_finite(reward: str, task: str, population: int) -> None:
-    env = gym.make(task, reward=reward, population=population, num_steps=(1, 4))
+    if reward == "log_ratio_images":
+        denoiser = copy.copy(resolve("mixture_1d" if task == TASK else "digits"))
+        denoiser.decode = lambda x: np.repeat(x, 2, axis=1)
+        env = gym.make(task, task=denoiser, reward=reward, population=population, num_steps=(1, 4))
+    else:
+        env = gym.make(task, reward=reward, population=population, num_steps=(1, 4))
     if reward == "energy_data" and population == 1:  # of one sample it is not defined
         with pytest.raises(ValueError, match="population of at least 2"):
             rollout(env)

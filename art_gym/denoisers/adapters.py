@@ -30,6 +30,8 @@ def from_diffusers(
 ) -> TorchDenoiser:
     """A diffusers model as a denoiser D(x, σ) in the variance-exploding convention.
 
+    A latent-diffusion pipeline is run in its latent space; its VAE becomes the ``decoder``, for errors in image space.
+
     Args:
         model: a pipeline, a model (UNet2DModel, a conditional UNet, a transformer), or the local folder of either. Only
             safetensors are read.
@@ -44,7 +46,7 @@ def from_diffusers(
     Raises:
         ValueError: for a folder without a model or with pickled weights only, or an unknown prediction type.
     """
-    model, scheduler = _parts(model, scheduler)
+    model, scheduler, vae = _parts(model, scheduler)
     config = scheduler.config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or known
@@ -63,6 +65,8 @@ def from_diffusers(
         bounds = float(table[0]), float(table[-1])
         function = _variance_preserving(model, run, prediction, table, rounding)
     options.setdefault("fingerprint", _fingerprint(model, prediction, call is None, rounding))
+    if vae is not None:
+        options.setdefault("decoder", _decoder(vae.to(device=device, dtype=dtype).eval().requires_grad_(False)))
     return TorchDenoiser(function, shape or _shape(model), *bounds, **options)
 
 
@@ -146,8 +150,18 @@ def _interpolated(logs: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return index + share.clamp(0, 1)
 
 
-def _parts(model: Any, scheduler: Any) -> tuple[Any, Any]:
-    """The network and the scheduler, from whatever was given."""
+def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Images of clean latents, by a pipeline's VAE."""
+    scaling, shift = vae.config.get("scaling_factor") or 1.0, vae.config.get("shift_factor") or 0.0
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")  # of each channel, where they are given
+    if mean is None or std is None:
+        return lambda x: vae.decode(x / scaling + shift).sample
+    mean, std = (torch.tensor(values).reshape(-1, 1, 1).to(vae.device, vae.dtype) for values in (mean, std))
+    return lambda x: vae.decode(x * std / scaling + mean).sample
+
+
+def _parts(model: Any, scheduler: Any) -> tuple[Any, Any, Any]:
+    """The network, the scheduler, and the VAE or None, from whatever was given."""
     if isinstance(model, str | Path):
         model = _load(Path(model))
     if isinstance(scheduler, str | Path):
@@ -156,10 +170,10 @@ def _parts(model: Any, scheduler: Any) -> tuple[Any, Any]:
         network = getattr(model, "unet", None) or getattr(model, "transformer", None)
         if network is None:
             raise ValueError(f"{type(model).__name__} has neither a unet nor a transformer: pass its denoising network")
-        return network, scheduler or model.scheduler
+        return network, scheduler or model.scheduler, getattr(model, "vae", None) or getattr(model, "vqvae", None)
     if scheduler is None:
         raise ValueError("a model alone does not say what it predicts at which noise: pass its scheduler too")
-    return model, scheduler
+    return model, scheduler, None
 
 
 def _load(folder: Path) -> Any:

@@ -27,8 +27,10 @@ class Denoiser(Protocol):
     ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
     returns the denoised estimate in the same kind and shape.
 
-    Three further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
+    Four further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
     ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
+    ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images (None is no decoder): with it errors are
+    measured in image space too;
     ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
     data, statistics and pictures leave them out (`visible`).
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ class TorchDenoiser:
         device, dtype: where and in what the function runs; inputs come back as they came.
         autocast: let torch choose lower precisions.
         fingerprint: names the weights; with it, precise endpoints are cached on disk.
+        decoder: maps (B, *shape) clean latents to (B, *image shape) images, for errors in image space.
 
     Raises:
         ValueError: for a noise range or shape that is none, or an output of another shape than the input's.
@@ -42,6 +44,7 @@ class TorchDenoiser:
         dtype: torch.dtype = torch.float32,
         autocast: bool = False,
         fingerprint: str | None = None,
+        decoder: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
@@ -49,6 +52,7 @@ class TorchDenoiser:
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
         self.max_batch, self.device, self.dtype, self.autocast = max_batch, torch.device(device), dtype, autocast
         self.fingerprint = fingerprint
+        self.decode = None if decoder is None else partial(self._decode, decoder)
         check_denoiser(self)
 
     def __call__(self, x: Array, sigma: Array) -> Array:
@@ -60,9 +64,17 @@ class TorchDenoiser:
             latents, levels = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (x, sigma))
             return self._batches(latents, levels).numpy()
 
+    def _decode(self, decoder: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray) -> np.ndarray:
+        latents = torch.from_numpy(np.require(x, requirements=["C", "W"]))
+        with torch.no_grad(), torch.autocast(self.device.type) if self.autocast else nullcontext():
+            parts = [decoder(latents[rows].to(self.device, self.dtype)).float().cpu() for rows in self._slices(x)]
+        return torch.cat(parts).numpy()
+
+    def _slices(self, x: Array) -> list[slice]:
+        return [slice(i, i + self.max_batch) for i in range(0, len(x), self.max_batch)]
+
     def _batches(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        slices = [slice(i, i + self.max_batch) for i in range(0, len(x), self.max_batch)]
-        parts = [self._one(x[rows], sigma[rows]) for rows in slices]
+        parts = [self._one(x[rows], sigma[rows]) for rows in self._slices(x)]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(x)
 
     def _one(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -8,19 +8,20 @@ import numpy as np
 import torch
 from scipy import optimize
 
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import art, dual_weighted
-from art_gym.schedules.defect import working_precision
+from art_gym.schedules.defect import STEPS, GaussNewton, defect, working_precision
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import make_grid
 from art_gym.schedules.tuned import tuned
-from art_gym.solvers import Solver
+from art_gym.solvers import Solver, get_solver
 
 SCREENING = 256  # latents on which all starts are refined a little
 SCREENING_ITERATIONS = 15
-FINALISTS = 2  # starts that are refined on all latents
+FINALISTS = 2  # starts that are refined thoroughly
+GRADIENT_ELEMENTS = 65536  # of the latents that they are refined on by gradients: 1024 of Digits
 ITERATIONS = 60
 
 
@@ -53,8 +54,9 @@ def optimise(
 ) -> np.ndarray:
     """The grid of least mean endpoint error, by L-BFGS over its K−1 free levels.
 
-    Starts are the hand-made grids, tuned ones, closed forms, what CMA-ES finds, and disturbed copies of the best of
-    them: the problem has bad local optima. All are refined briefly on a few latents, the best few thoroughly on all.
+    Starts are the hand-made grids, tuned ones, closed forms, what CMA-ES and Gauss-Newton find, and disturbed copies of
+    the best of them: the problem has bad local optima. All are refined briefly on a few latents, the best few
+    thoroughly on many, the best of those on all by Gauss-Newton: the mean is ruled by few latents, and wants many.
 
     Args:
         denoiser, solver, num_steps: what the grid is for.
@@ -74,7 +76,11 @@ def optimise(
     *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
     grids.append(evolved)
     grids += [art(denoiser, num_steps, start[few]), dual_weighted(denoiser, num_steps, start[: min(64, len(start))])]
-    arrays = [torch.from_numpy(array.astype(working_precision(start))) for array in (start, endpoints)]
+    tick("gauss-newton")
+    grids.append(defect(denoiser, num_steps, solver, start, endpoints, seed))
+    start, endpoints = (array.astype(working_precision(start)) for array in (start, endpoints))
+    arrays = torch.from_numpy(start), torch.from_numpy(endpoints)
+    many = slice(min(GRADIENT_ELEMENTS // start[0].size, len(start)))
 
     def refined(logits: np.ndarray, rows: slice, iterations: int) -> tuple[float, np.ndarray]:
         def target(z: np.ndarray) -> tuple[float, np.ndarray]:
@@ -100,6 +106,8 @@ def optimise(
     finals = []
     for index, (_, logits) in enumerate(pool[:FINALISTS]):
         tick(f"finalist {index + 1} of {FINALISTS}")
-        finals.append(refined(logits, slice(None), ITERATIONS))
+        finals.append(refined(logits, many, ITERATIONS))
     _, best = min(finals, key=lambda entry: entry[0])
+    tick("all latents")
+    _, best = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints).improve(best, STEPS)
     return levels_from_logits(best, denoiser)

@@ -7,12 +7,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
 from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
 from art_gym.denoisers.variance_preserving import vp_sigmas
+from art_gym.quality import image_error
 from art_gym.sampling import integrate
 from art_gym.schedules import Schedule
 from art_gym.schedules.exports import diffusers_arguments
@@ -230,3 +232,49 @@ def test_shapes_that_do_not_fit() -> None:
         denoiser(torch.ones(3, 1, 4, 4), torch.ones(3))
     with pytest.raises(ValueError, match="does it predict a variance as well"):
         denoiser(torch.ones(3, 2, 4, 4), torch.ones(3))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_latent_pipeline_is_judged_in_image_space(tmp_path: Path, tiny_model: Any) -> None:
+    """A saved latent-diffusion pipeline: its VAE decodes with its own scaling, and the reward may be of images."""
+    torch.manual_seed(1)
+    vae = diffusers.AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=2,
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        scaling_factor=0.5,
+    ).eval()
+    diffusers.LDMPipeline(vae, tiny_model(), diffusers.DDIMScheduler()).save_pretrained(tmp_path / "latent")
+    denoiser = from_diffusers(tmp_path / "latent", data_std=1.0, max_batch=2)
+    latents = np.random.default_rng(0).standard_normal((5, *SIZE)).astype(np.float32)
+    with torch.no_grad():
+        images = vae.decode(torch.from_numpy(latents) / 0.5).sample.numpy()
+    assert images.shape == (5, 3, 16, 16)
+    np.testing.assert_allclose(denoiser.decode(latents), images, atol=1e-5)
+    moved = latents + np.float32(0.1)
+    expected = np.sqrt(((images - denoiser.decode(moved)) ** 2).mean(axis=(1, 2, 3)))
+    np.testing.assert_allclose(image_error(denoiser, latents, moved), expected, rtol=1e-5)
+    env = gym.make(
+        "art_gym:ARTDiffusion-v0", task=denoiser, solver="euler", num_steps=2, population=2, reward="log_ratio_images"
+    )
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    *_, terminated, _, info = (step := env.step(env.action_space.sample()))
+    assert terminated
+    core, landed = env.unwrapped.core, env.unwrapped.state
+    ours, edm = (
+        of(landed, images=True)[0].mean() for of in (core.problem.endpoint_errors, core.problem.reference_errors)
+    )
+    assert step[1] == pytest.approx(np.log(edm / ours), rel=1e-4)
+    assert step[1] != pytest.approx(np.log(info["error_reference"] / info["error"]), rel=1e-3)
+
+
+def test_image_reward_needs_a_decoder() -> None:
+    env = gym.make("art_gym:ARTDiffusion-v0", task="gaussian_1d", num_steps=1, reward="log_ratio_images")
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="has no decoder"):
+        env.step(env.action_space.sample())
