@@ -266,6 +266,8 @@ class Learn:
         device: cpu, cuda, mps.
         max_batch: most latents in one call of the model.
         seed: of the noises and the search.
+        agent: an RL agent that goes on where Gauss-Newton stops (ppo, sac, any class of stable-baselines3 or
+            sb3-contrib by name), instead of CMA-ES.
         progress: show a progress bar.
     """
 
@@ -280,6 +282,7 @@ class Learn:
     device: str = "cpu"
     max_batch: int = 64
     seed: int = 0
+    agent: str | None = None
     progress: bool = True
 
     def run(self) -> None:
@@ -297,8 +300,8 @@ class Learn:
         else:
             denoiser = get_task(self.task or "")
         name = self.task or self.model.name  # type: ignore[union-attr]
-        learner = Learner(denoiser, name, self.steps, self.solver, budget, self.out, self.seed, self.progress)
-        print(learner.run())
+        where = budget, self.out, self.seed, self.progress, self.agent
+        print(Learner(denoiser, name, self.steps, self.solver, *where).run())
         print(f"written: {self.out}, {self.out.stem}_report.md and pictures beside it")
 
 

@@ -30,11 +30,13 @@ from art_gym.solvers import get_solver
 from . import pictures
 from .budget import Budget, BudgetSpent, Metered
 from .edm_curve import steps_reaching
+from .hyperparams import algorithm_class
 
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
 REFERENCE_STEPS = 96  # of DPM-Solver++(2M): precise endpoints at one call a step
 REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
 CLOSED_FORM_SHARE = 0.05
+AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is left then
 SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
 MOST_NOISES, LEAST_NOISES = 1024, 20
 MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # times K, at which EDM's grid is tried for "steps saved"
@@ -69,6 +71,7 @@ class Learner:
         budget: of time or evaluations.
         out: schedule file.
         progress: show a bar.
+        agent: an SB3 algorithm that goes on where Gauss-Newton stops, instead of CMA-ES.
     """
 
     def __init__(
@@ -81,12 +84,15 @@ class Learner:
         out: Path,
         seed: int = 0,
         progress: bool = True,
+        agent: str | None = None,
     ) -> None:
         if num_steps < 2:
             raise ValueError(f"a schedule of {num_steps} steps has nothing to learn: choose at least 2")
+        if agent is not None:
+            algorithm_class(agent)  # an unknown name is said now, not when its turn comes
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
         self.denoiser = Metered(denoiser, budget)
-        self.out, self.seed = out, seed
+        self.out, self.seed, self.agent = out, seed, agent
         self.history: list[Found] = []
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}| {postfix}")
 
@@ -163,7 +169,11 @@ class Learner:
 
         fit = GaussNewton(self.denoiser, self.solver, fitted.start, fitted.endpoints, found=accepted)
         for levels in starts:
-            fit.improve(logits_from_levels(levels, self.model), steps=20)
+            if self.agent is None or self.denoiser.share < AGENT_FROM:
+                fit.improve(logits_from_levels(levels, self.model), steps=20)
+        if self.agent is not None:
+            self._train_agent(fitted, chosen)
+            return
         self._stage("CMA-ES")
         for restart in range(1, 1000):  # until the meter stops it
             first = logits_from_levels(self.history[-1].levels, self.model)
@@ -182,6 +192,20 @@ class Learner:
                 if generation % 10 == 0:
                     self._offer("CMA-ES", levels, chosen)
                 self._tick()
+
+    def _train_agent(self, fitted: Noises, chosen: Noises) -> None:
+        from .learn_agent import train_agent  # stable-baselines3
+
+        agent = self.agent or ""
+        self._stage(agent)
+
+        def offered(levels: np.ndarray) -> None:
+            self._offer(agent, levels, chosen)
+            self._tick()
+
+        left = self.denoiser.affordable(1 - self.denoiser.share)
+        best, noises = self.history[-1].levels, (fitted.start, fitted.endpoints)
+        train_agent(self.denoiser, best, self.solver.name, agent, self.seed, noises, left, offered)
 
     def _draw(self, count: int, stream: int) -> np.ndarray:
         noise = np.random.default_rng([self.seed, stream]).standard_normal((count, *self.model.shape), np.float32)

@@ -53,6 +53,11 @@ class NoiseBank:
         self._paths: np.ndarray | None = None
         self._reference_errors: dict[tuple[str, int, bool], np.ndarray] = {}
 
+    def adopt(self, start: np.ndarray, endpoints: np.ndarray) -> None:
+        """Hold these noises and their precise endpoints, (B, *shape) each, and no others."""
+        self.start, self.endpoints = start, endpoints
+        self.size = self.chunk = len(start)
+
     def ensure(self, rows: int) -> None:
         """Have at least this many rows at hand.
 

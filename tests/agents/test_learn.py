@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from art_gym.agents import learn
 from art_gym.agents.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.cli import main
 from art_gym.agents.learn import Learner
 from art_gym.denoisers import FunctionDenoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.schedules import Schedule, make_grid
+from art_gym.schedules.defect import GaussNewton
 from art_gym.tasks import get_task
 
 
@@ -79,6 +81,23 @@ def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
     assert Schedule.load(tmp_path / "s.json").method == "ART closed form"
 
 
+@pytest.mark.parametrize("agent", ["ppo", "art_rl"])
+def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a bad start, so that there is something to improve: the agent's grids are offered, and its name stays."""
+    monkeypatch.setattr(GaussNewton, "improve", lambda self, logits, steps: (np.inf, logits))
+    monkeypatch.setattr(learn, "art", lambda denoiser, num_steps, start: make_grid("edm", num_steps, denoiser))
+    monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
+    budget = Budget(evaluations=1_000_000)
+    learner = Learner(
+        get_task("gaussian_1d"), "mine", 4, "euler", budget, tmp_path / "s.json", progress=False, agent=agent
+    )
+    assert f"| {agent} |" in learner.run()
+    assert Schedule.load(tmp_path / "s.json").method == agent
+    edm, best = learner.history[0].error, learner.history[-1].error
+    assert best < 0.8 * edm
+    assert learner.denoiser.evaluations < 1.01 * budget.evaluations + 200_000  # the report is made on top
+
+
 def test_interruption_keeps_the_best(tmp_path: Path) -> None:
     out = tmp_path / "s.json"
     command = [sys.executable, "-m", "art_gym.agents", "learn", "--task", "mixture_1d", "--budget", "10m"]
@@ -100,6 +119,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         ([], "name either --model"),
         (["--task", "digits", "--steps", "1"], "choose at least 2"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
+        (["--task", "digits", "--agent", "ppa"], "unknown algorithm 'ppa'"),
     ):
         assert main(["learn", *arguments, "--no-progress", "-o", str(tmp_path / "s.json")]) == 2
         error = capsys.readouterr().err
