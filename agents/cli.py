@@ -214,19 +214,24 @@ class References:
         solvers: which solvers.
         steps: which K.
         file: where to; the package's own data by default.
+        seed: of the search.
+        again: compute what exists too, and keep the better of the two on training noise.
     """
 
     tasks: tuple[str, ...] = ()
     solvers: tuple[str, ...] = ("dpmpp_2m", "euler", "heun")
     steps: tuple[int, ...] = (5, 7, 10, 18)
     file: Path | None = None
+    seed: int = 0
+    again: bool = False
 
     def run(self) -> None:
         """Compute and store them."""
         from art_gym.references import REFERENCES_FILE, compute_all
         from art_gym.tasks import BUILT_IN
 
-        compute_all(self.tasks or BUILT_IN, self.solvers, self.steps, self.file or REFERENCES_FILE)
+        file = self.file or REFERENCES_FILE
+        compute_all(self.tasks or BUILT_IN, self.solvers, self.steps, file, self.seed, self.again)
 
 
 @dataclass(frozen=True)

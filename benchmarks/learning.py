@@ -62,7 +62,6 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
     with tempfile.TemporaryDirectory() as folder:
         outcome = learn(config, Run(Path(folder) / "run"), resume=False, progress=False)
     found = (outcome.as_policy or outcome.as_grid)[num_steps]
-    reference = find_reference(task, solver, num_steps)
     return {
         "algo": algo,
         "task": task,
@@ -72,8 +71,7 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
         "seed": seed,
         "error": found.error,
         "grid_error": outcome.as_grid[num_steps].error,
-        "score": score(found.error, reference),
-        "grid_score": score(outcome.as_grid[num_steps].error, reference),
+        "sigmas": outcome.as_grid[num_steps].levels.tolist(),
         "seconds": outcome.seconds,
         "evaluations": outcome.evaluations,
         "version": art_gym.__version__,
@@ -91,7 +89,8 @@ def table(algo: str) -> str:
         "|:---|:---|---:|:---|---:|---:|---:|---:|",
     ]
     for (task, solver, k, action), entries in sorted(rows.items()):
-        scored = [entry["score"] for entry in entries if entry["score"] is not None]
+        scores = [score(entry["error"], find_reference(task, solver, k)) for entry in entries]
+        scored = [value for value in scores if value is not None]
         lines.append(
             f"| {task} | {solver} | {k} | {action} | {len(entries)} | {interval(scored) if scored else '–'} "
             f"| {np.mean([entry['error'] for entry in entries]):.4f} "

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from art_gym.evaluation import evaluate_levels
-from art_gym.references import compute_reference, find_reference, load_references, score
+from art_gym.references import (
+    better,
+    compute_all,
+    compute_reference,
+    find_reference,
+    load_references,
+    score,
+    write_references,
+)
+from art_gym.schedules.grids import make_grid
+from art_gym.tasks import resolve
 
 FAST = [entry for entry in load_references() if entry.task != "digits"]
 
@@ -39,3 +51,21 @@ def test_score_is_0_for_edm_and_1_for_the_oracle():
     assert score(entry.oracle_error, entry) == pytest.approx(1)
     assert score(np.sqrt(entry.edm_error * entry.oracle_error), entry) == pytest.approx(0.5)
     assert score(1.0, None) is None
+
+
+def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
+    stored = find_reference("mixture_1d", "euler", 5)
+    grid = make_grid("edm", 5, resolve("mixture_1d"))
+    worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), seed=7)
+    assert better(worse, stored) is stored and better(stored, worse) is stored
+    file, other = tmp_path / "references.json", find_reference("ring_2d", "euler", 5)
+    write_references([worse, other], file)
+    monkeypatch.setattr("art_gym.references.compute_reference", lambda *_: stored)
+    wanted = (("mixture_1d",), ("euler",), (5,), file)
+    compute_all(*wanted)
+    assert load_references(file) == (worse, other)
+    compute_all(*wanted, again=True)
+    assert load_references(file) == (stored, other)
+    monkeypatch.setattr("art_gym.references.compute_reference", lambda *_: worse)
+    compute_all(*wanted, again=True)
+    assert load_references(file) == (stored, other)
