@@ -150,7 +150,8 @@ class Export:
         """Print or write it."""
         import json
 
-        from art_gym.schedules.schedule import Schedule, write_text
+        from art_gym.files import write_text
+        from art_gym.schedules.schedule import Schedule
 
         schedule = Schedule.load(self.schedule)
         if self.num_steps is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.denoisers.base import Denoiser
+from art_gym.files import write_text
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import ART_NODES, art
@@ -24,7 +25,7 @@ from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import edm_grid, make_grid
-from art_gym.schedules.schedule import Schedule, write_text
+from art_gym.schedules.schedule import Schedule
 from art_gym.solvers import get_solver
 
 from . import pictures

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from art_gym.evaluation import Evaluation
-from art_gym.schedules.schedule import Schedule, write_text
+from art_gym.files import write_text
+from art_gym.schedules.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 
 from art_gym.denoisers.base import visible
 from art_gym.evaluation import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
+from art_gym.files import write_text
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference, score
 from art_gym.sampling import integrate
 from art_gym.schedules.grids import edm_grid
-from art_gym.schedules.schedule import write_text
 from art_gym.tasks import resolve
 
 from . import pictures

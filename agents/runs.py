@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from art_gym.config import EnvConfig, load_config, make_config
-from art_gym.schedules.schedule import write_text
+from art_gym.files import write_text
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import zlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import platformdirs
 
 from art_gym.denoisers.base import Denoiser, visible
+from art_gym.files import replacing
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate, path
 from art_gym.schedules.fine import REFERENCE_STEPS, reference_grid
@@ -20,6 +22,7 @@ from art_gym.solvers import Solver
 
 SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the two never share a noise
 LARGE = 512  # elements of a latent from which on its denoiser is taken to be slow: chunks are smaller
+FEW = 256  # noises that are not rounded up to a whole chunk
 CHUNK_ELEMENTS = 16384  # a chunk has about this many elements of x, so that the first is ready within seconds
 
 
@@ -36,7 +39,7 @@ class NoiseBank:
     Args:
         denoiser: makes the endpoints.
         split: "train" or "heldout".
-        size: how many noises there are; rounded up to whole chunks.
+        size: how many noises there are; more than 256 are rounded up to whole chunks.
     """
 
     def __init__(self, denoiser: Denoiser, split: str, size: int) -> None:
@@ -46,7 +49,9 @@ class NoiseBank:
             raise ValueError(f"a noise bank needs at least one noise, got size={size}")
         self.denoiser, self.split = denoiser, split
         elements = int(np.prod(denoiser.shape))
-        self.chunk = max(32 if elements >= LARGE else 256, CHUNK_ELEMENTS // elements)
+        chunk = max(32 if elements >= LARGE else 256, CHUNK_ELEMENTS // elements)
+        # Who asks for few noises has a slow denoiser: these are the first of a whole chunk, and no more are made.
+        self.chunk = min(size, chunk) if size <= FEW else chunk
         self.size = -(-size // self.chunk) * self.chunk
         self.start = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at σ_max
         self.endpoints = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at 0
@@ -116,8 +121,9 @@ class NoiseBank:
         fingerprint = getattr(self.denoiser, "fingerprint", None)
         if fingerprint is None:
             return None
-        key = repr((1, fingerprint, self.denoiser.shape, REFERENCE_STEPS, self.split, chunk, self.chunk))
-        return default_cache_folder() / "endpoints" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+        ends = self.denoiser.sigma_min, self.denoiser.sigma_max, self.denoiser.data_std  # of the reference grid
+        key = repr((2, fingerprint, self.denoiser.shape, *ends, REFERENCE_STEPS, self.split, chunk, self.chunk))
+        return default_cache_folder() / "endpoints" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
     def _not_finite(self, start: np.ndarray) -> str:
         x = start
@@ -138,22 +144,18 @@ class NoiseBank:
 def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """The cached array, or None where there is none or it is damaged (it is made again then)."""
     try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            array, checksum = stored["endpoints"], int(stored["checksum"])
+    except Exception:  # of a damaged file, numpy and zipfile raise errors of a dozen kinds
         return None
-    usable = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == np.float32
-    return array if usable and np.isfinite(array).all() else None
+    usable = array.shape == shape and array.dtype == np.float32 and zlib.crc32(array.tobytes()) == checksum
+    return array if usable else None
 
 
 def _save(file: Path, array: np.ndarray) -> None:
     """Write to a temporary name and rename; a cache that cannot be written is done without."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as handle:
-            np.save(handle, array)
-        os.replace(handle.name, file)
-    except OSError:
-        return
+    with suppress(OSError), replacing(file) as temporary:
+        np.savez(temporary, endpoints=array, checksum=zlib.crc32(array.tobytes()))
 
 
 @lru_cache(maxsize=16)

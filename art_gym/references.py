@@ -14,11 +14,11 @@ import numpy as np
 import art_gym
 from art_gym.denoisers.base import visible
 from art_gym.evaluation import HELDOUT, evaluate_levels
+from art_gym.files import write_text
 from art_gym.noise_bank import get_bank
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
 from art_gym.schedules.grids import edm_grid
-from art_gym.schedules.schedule import write_text
 from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 

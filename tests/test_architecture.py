@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "art_gym",  # resolves its public names lazily
     "art_gym.data",  # no code
+    "art_gym.files",
     "art_gym.denoisers.base",
     "art_gym.denoisers.constants",
     "art_gym.denoisers.dataset",

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import stats
 
 import art_gym
+from art_gym.files import write_text
 from art_gym.noise_bank import get_bank
-from art_gym.schedules.schedule import write_text
 from art_gym.tasks import resolve
 
 Record = dict[str, Any]

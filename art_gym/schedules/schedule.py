@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import art_gym
+from art_gym.files import write_text
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -75,6 +74,8 @@ class Schedule:
         Raises:
             ValueError: for K < 1, or a schedule of one step, which has no density.
         """
+        if num_steps == self.num_steps:
+            return self
         if num_steps < 1 or self.num_steps < 2:
             raise ValueError(f"cannot resample {self.num_steps} steps to {num_steps}: both need K ≥ 1, the first K ≥ 2")
         if num_steps == 1:
@@ -129,14 +130,6 @@ class Schedule:
             return cls(**content)
         except ValueError as error:
             raise ValueError(f"{file} is not a schedule file: {error}") from None
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write to a temporary name beside the file and rename: a reader never sees half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".tmp", delete=False, encoding="utf-8") as handle:
-        handle.write(text)
-    os.replace(handle.name, file)
 
 
 def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:

@@ -1,0 +1,32 @@
+"""Files that a reader never sees half of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A temporary name beside ``file``, which takes its place at the end, or goes away where that fails.
+
+    Raises:
+        OSError: where it cannot be written; it names the path.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.is_dir():
+        raise IsADirectoryError(21, "a folder stands in place of the file to be written", str(file))
+    temporary = file.with_name(f".{os.getpid()}.{file.name}")
+    try:
+        yield temporary
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file by `replacing`. Raises an OSError where it cannot be written."""
+    with replacing(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
