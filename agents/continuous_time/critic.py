@@ -8,9 +8,12 @@ for it differ in ξ and in how the equations are solved; each is a function of t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from .checks import require_number
 
 
 class Batch(NamedTuple):
@@ -52,7 +55,10 @@ def least_squares(batch: Batch, weights: np.ndarray) -> np.ndarray:
 
 
 def monte_carlo(batch: Batch, weights: np.ndarray) -> np.ndarray:
-    """One gradient step on the martingale loss, in units of the features' second moments (a step of 0.5)."""
+    """Half of the way to `least_squares`: a damped step, which remembers earlier batches.
+
+    It is one gradient step on the martingale loss, in units of the features' second moments.
+    """
     return weights + 0.5 * (least_squares(batch, weights) - weights)
 
 
@@ -62,21 +68,18 @@ def orthogonality(batch: Batch, weights: np.ndarray) -> np.ndarray:
     return _solve(now, now - batch.discounts[..., None] * after, batch.rewards)
 
 
-def ctd_zero(batch: Batch, weights: np.ndarray) -> np.ndarray:
-    """CTD(0): one step along Σ ξ_k δ_k with ξ_k = ∂V/∂w, normalised by the features' second moments."""
-    return _td(batch, weights, trace=0.0)
+def temporal_difference(batch: Batch, weights: np.ndarray, trace: float) -> np.ndarray:
+    """CTD(λ), λ = ``trace``: one step along Σ ξ_k δ_k, normalised by the features' second moments.
 
-
-def ctd_lambda(batch: Batch, weights: np.ndarray) -> np.ndarray:
-    """CTD(λ): likewise with ξ_k = Σ_j λ^{k−j} ∂V_j/∂w, an eligibility trace; λ = 0.9 a step."""
-    return _td(batch, weights, trace=0.9)
-
-
-def _td(batch: Batch, weights: np.ndarray, trace: float) -> np.ndarray:
+    ξ_k = ∂V_k/∂w + λ e^{−βΔ_{k−1}} ξ_{k−1} is an eligibility trace; with λ = 0 it is ∂V_k/∂w alone. The sum is
+    Σ_k ∂V_k/∂w (G_k^λ − V_k) in the forward view.
+    """
+    require_number("trace", trace, 0, 1)
     features, delta = batch.features[:-1], differences(batch, weights)
-    eligibility, total = np.zeros(features.shape[1:]), np.zeros_like(weights)
-    for k in range(len(features)):
-        eligibility = trace * batch.discounts[k, :, None] * eligibility + features[k]
+    eligibility = features[0]
+    total = eligibility.T @ delta[0]
+    for k in range(1, len(features)):
+        eligibility = trace * batch.discounts[k - 1, :, None] * eligibility + features[k]
         total += eligibility.T @ delta[k]
     flat = features.reshape(-1, len(weights))
     moments = flat.T @ flat
@@ -98,25 +101,27 @@ CRITICS: dict[str, Fit] = {
     "least_squares": least_squares,
     "monte_carlo": monte_carlo,
     "orthogonality": orthogonality,
-    "ctd_zero": ctd_zero,
-    "ctd_lambda": ctd_lambda,
+    "ctd_zero": partial(temporal_difference, trace=0.0),
+    "ctd_lambda": partial(temporal_difference, trace=0.9),
 }
 
 
 class LinearCritic:
     """V = w · features, with V(T) = 0 by the factor 1 − t in every feature.
 
+    V is a function of clock time t and position ψ; of the state x too where features of the latents are given.
+
     Args:
-        method: a key of `CRITICS`.
+        method: a key of `CRITICS`, or a function of that kind such as ``partial(temporal_difference, trace=0.5)``.
 
     Raises:
         ValueError: for an unknown method.
     """
 
-    def __init__(self, method: str = "least_squares") -> None:
-        if method not in CRITICS:
+    def __init__(self, method: str | Fit = "least_squares") -> None:
+        if isinstance(method, str) and method not in CRITICS:
             raise ValueError(f"unknown critic {method!r}: choose one of {', '.join(CRITICS)}")
-        self.method = method
+        self.method = CRITICS[method] if isinstance(method, str) else method
         self.weights = np.zeros(0)
 
     def features(self, time: np.ndarray, position: np.ndarray, state: np.ndarray) -> np.ndarray:
@@ -136,5 +141,5 @@ class LinearCritic:
         """Improve the weights on a batch; returns the (n, E) martingale differences under the new ones."""
         if len(self.weights) != batch.features.shape[-1]:
             self.weights = np.zeros(batch.features.shape[-1])
-        self.weights = CRITICS[self.method](batch, self.weights)
+        self.weights = self.method(batch, self.weights)
         return differences(batch, self.weights)

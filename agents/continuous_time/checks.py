@@ -1,0 +1,38 @@
+"""What ART-RL and the clocked buffers ask of their arguments and of the observations that they read the clock off."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gymnasium import spaces
+
+from art_gym.observations import TIME
+
+
+def require_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
+    """The number itself, finite and within [low, high]. Raises a ValueError that names value and range."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or math.isinf(value):
+        expected = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be a number {expected}, got {value!r}")
+    return value
+
+
+def require_time(space: spaces.Space | None) -> None:
+    """Raise a ValueError unless observations are flat and begin with the group "time".
+
+    The group is known by its bounds: it alone lies within [0, 1]; levels of the grid reach down to −1, statistics of
+    the latents to −10.
+    """
+    first = slice(len(TIME))
+    if not (
+        isinstance(space, spaces.Box)
+        and len(space.shape) == 1
+        and space.shape[0] >= len(TIME)
+        and (space.low[first] == 0).all()
+        and (space.high[first] == 1).all()
+    ):
+        raise ValueError(
+            "the clock is read off the observation: it must be flat, with the observation group 'time' first; make the "
+            f"environment with observation=['time', …] (got the space {space})"
+        )
