@@ -33,23 +33,49 @@ class LogSpeed(nn.Module):
         self.weights = nn.Parameter(torch.zeros(1 + features, basis))
 
     def forward(self, position: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """(B,) or, for (M,) positions common to all, (B, M)."""
-        weights = self.weights[0] + features @ self.weights[1:]  # (B, basis)
-        values = self.basis(position)
-        return (weights * values).sum(dim=-1) if len(values) == len(weights) else weights @ values.T
+        """(B,) values at (B,) positions, for (B, Z) features."""
+        return (self._weights(features) * self.basis(position)).sum(dim=-1)
+
+    def everywhere(self, positions: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """(B, M) values at (M,) positions that are common to all, for (B, Z) features."""
+        return self._weights(features) @ self.basis(positions).T
+
+    def _weights(self, features: torch.Tensor) -> torch.Tensor:
+        return self.weights[0] + features @ self.weights[1:]  # (B, basis)
 
 
-class NormalisedActor(nn.Module):
-    """An actor that steps in its own clock, so that the budget holds by construction; γ is then a diagnostic.
-
-    With I(ψ) = ∫₀^ψ e^{−g}, a share Δt/(1 − t) of what is left of I is covered: m = (ψ′ − ψ)/Δt with
-    ψ′ = I⁻¹(I(ψ) + (I(1) − I(ψ)) Δt/(1 − t)). The features are taken to stay as they are until the end.
-    """
+class Actor(nn.Module):
+    """What both ways share: g, and the mean clock dψ/dt = e^{g} at features z that stay as they are."""
 
     def __init__(self, basis: int, features: int) -> None:
         super().__init__()
         self.log_speed = LogSpeed(basis, features)
         self.register_buffer("nodes", torch.linspace(0, 1, NODES))
+
+    def time(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, M): clock time I(ψ)/I(1) at the nodes, I(ψ) = ∫₀^ψ e^{−g}, for (B, Z) features."""
+        log_speed = self.log_speed.everywhere(self.nodes, features).clamp(-FASTEST_LOG, FASTEST_LOG)
+        density = torch.exp(-log_speed)  # (B, M)
+        cumulative = torch.cumsum((density[:, 1:] + density[:, :-1]) / 2, dim=1)
+        cumulative = torch.cat([torch.zeros_like(cumulative[:, :1]), cumulative], dim=1)
+        return cumulative / cumulative[:, -1:]
+
+    def positions(self, num_steps: int) -> torch.Tensor:
+        """(K+1,) positions from 0 to 1 at equal steps of the clock, for features of 0: the distilled grid.
+
+        The mean clock is followed to position 1, and the time that it takes is the unit: a clock that is too fast or
+        too slow to be there at t = 1 is rescaled.
+        """
+        features = torch.zeros(1, self.log_speed.weights.shape[0] - 1)
+        return _invert(self.time(features), torch.linspace(0, 1, num_steps + 1)[None])[0]
+
+
+class NormalisedActor(Actor):
+    """An actor that steps in its own clock, so that the budget holds by construction; γ is then a diagnostic.
+
+    With I(ψ) = ∫₀^ψ e^{−g}, a share Δt/(1 − t) of what is left of I is covered: m = (ψ′ − ψ)/Δt with
+    ψ′ = I⁻¹(I(ψ) + (I(1) − I(ψ)) Δt/(1 − t)). The features are taken to stay as they are until the end.
+    """
 
     def forward(
         self, position: torch.Tensor, steps_left: torch.Tensor, num_steps: torch.Tensor, features: torch.Tensor
@@ -60,44 +86,18 @@ class NormalisedActor(nn.Module):
         reached = at + (1 - at) / steps_left
         return (_invert(time, reached[:, None])[:, 0] - position) * num_steps
 
-    def time(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, M): clock time I(ψ)/I(1) at the nodes."""
-        log_speed = self.log_speed(self.nodes, features).clamp(-FASTEST_LOG, FASTEST_LOG)
-        density = torch.exp(-log_speed)  # (B, M)
-        cumulative = torch.cumsum((density[:, 1:] + density[:, :-1]) / 2, dim=1)
-        cumulative = torch.cat([torch.zeros_like(cumulative[:, :1]), cumulative], dim=1)
-        return cumulative / cumulative[:, -1:]
 
-    def positions(self, num_steps: int) -> torch.Tensor:
-        """(K+1,) positions from 0 to 1 at equal steps of the clock, for features of 0: the distilled grid."""
-        features = torch.zeros(1, self.log_speed.weights.shape[0] - 1)
-        return _invert(self.time(features), torch.linspace(0, 1, num_steps + 1)[None])[0]
+class MultiplierActor(Actor):
+    """The paper's actor, m = e^{g}: only the multiplier γ makes it meet the budget.
 
-
-class MultiplierActor(nn.Module):
-    """The paper's actor, m = e^{g}: only the multiplier γ makes it meet the budget."""
-
-    def __init__(self, basis: int, features: int) -> None:
-        super().__init__()
-        self.log_speed = LogSpeed(basis, features)
+    g is a function of the position (and features), so that m ignores the time t: the mean clock is autonomous.
+    """
 
     def forward(
         self, position: torch.Tensor, steps_left: torch.Tensor, num_steps: torch.Tensor, features: torch.Tensor
     ) -> torch.Tensor:
         """(B,) mean speeds; the steps left and the budget do not matter."""
         return torch.exp(self.log_speed(position, features))
-
-    def positions(self, num_steps: int) -> torch.Tensor:
-        """(K+1,) positions of the mean clock, its increments normalised to sum to 1: the distilled grid."""
-        fine = 32 * num_steps
-        position, path = torch.zeros(1), [torch.zeros(1)]
-        features = torch.zeros(1, self.log_speed.weights.shape[0] - 1)
-        for _ in range(fine):
-            speed = self(position, position, position, features)
-            position = (position + speed / fine).clamp(max=1)
-            path.append(position)
-        positions = torch.cat(path)[::32]
-        return positions / positions[-1]
 
 
 ACTORS: dict[str, type[NormalisedActor] | type[MultiplierActor]] = {

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from art_gym.agents.continuous_time.actors import ACTORS, NormalisedActor
+from art_gym.agents.continuous_time.actors import ACTORS, NODES, NormalisedActor
 from art_gym.agents.continuous_time.clock import Clock
 
 CLOCK = Clock(0.002, 80.0, 0.5)
@@ -47,6 +47,29 @@ def test_distilled_positions_are_a_grid(kind: str) -> None:
     positions = randomised(kind, 3).positions(18).detach().numpy()
     assert positions[0] == 0 and positions[-1] == pytest.approx(1, abs=1e-6)
     assert (np.diff(positions) > 0).all()
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.3, 4.0])
+def test_a_clock_that_is_too_fast_or_too_slow_is_rescaled(speed: float) -> None:
+    """An even clock distils to even positions, whatever its speed: none of them is crowded at the end."""
+    actor = ACTORS["multiplier"](12, 0)
+    with torch.no_grad():
+        actor.log_speed.weights.fill_(float(np.log(speed)))
+        positions = actor.positions(10)
+    np.testing.assert_allclose(positions, np.linspace(0, 1, 11), atol=1e-5)
+
+
+def test_multiplier_ignores_time() -> None:
+    actor = randomised("multiplier", 2)
+    position, state = torch.tensor([0.3, 0.3]), torch.zeros(2, 0)
+    speeds = actor(position, torch.tensor([9.0, 2.0]), torch.tensor([10.0, 10.0]), state)
+    assert speeds[0].item() == speeds[1].item()
+
+
+def test_as_many_lanes_as_nodes() -> None:
+    actor = randomised("normalised", 2)
+    state, steps = torch.zeros(NODES, 0), torch.full((NODES,), 4.0)
+    assert actor(torch.linspace(0, 0.9, NODES), steps, steps, state).shape == (NODES,)
 
 
 def test_mean_path_is_the_distilled_grid() -> None:
