@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import maybe_make_env
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from art_gym.actions import SpeedMap
 from art_gym.core import Core
 from art_gym.evaluation import Policy
-from art_gym.observations import LATENTS, TIME, Observed
+from art_gym.observations import LATENTS, Observed
 from art_gym.rewards import Stiffness
 
+from .checks import require_number, require_time
 from .clock import Clock
-from .critic import Batch, LinearCritic
+from .critic import Batch, Fit, LinearCritic
 from .policy import ClockPolicy, Instant
 
 # A clock learned with short steps is used with long ones: what depends on the last step's length would mislead it.
@@ -36,17 +40,19 @@ class ARTRL(OnPolicyAlgorithm):
 
     Args:
         policy: "ClockPolicy" (or the class).
-        env: a VecEnv of ``ARTDiffusion`` environments with reward "stiffness" (or "dual_stiffness"), an action map
-            "speed_arctan…", the observation group "time" first, and one K for all episodes (32 to 64, whatever K the
-            schedule is used with).
+        env: ``ARTDiffusion`` environments (a VecEnv, one environment, or an id) with reward "stiffness" (or
+            "dual_stiffness"), the action map "speed_arctan", the observation group "time" first, and one K for all
+            episodes (32 to 64, whatever K the schedule is used with). With the observation ["time"] alone V and m are
+            functions of clock time and position only; the group "latents" makes them depend on the state x.
         learning_rate: of Adam on the actor.
-        critic: how the critic is fitted, a key of `critic.CRITICS`.
-        trace: η. 1 sums all differences (returns with a baseline), 0 is the paper's single δ_k.
+        critic: how the critic is fitted, a key of `critic.CRITICS` or a function like those.
+        trace: η from 0 to 1. 1 sums all differences (returns with a baseline), 0 is the paper's single δ_k.
         policy_kwargs: of `ClockPolicy`: budget, basis, temperature.
-        seed, verbose, tensorboard_log, device: as for SB3's algorithms.
+        seed, verbose, tensorboard_log: as for SB3's algorithms.
+        device: "cpu" (or "auto", which is the same here).
 
     Raises:
-        ValueError: for an environment that does not fit; the message says which part.
+        ValueError: for an environment or a value that does not fit; the message says which part.
 
     Source: Huang, Tang, Zhou, arXiv:2607.02137; Jia & Zhou, JMLR 23 (2022).
     """
@@ -57,11 +63,10 @@ class ARTRL(OnPolicyAlgorithm):
     def __init__(
         self,
         policy: str | type[ClockPolicy],
-        env: VecEnv,
+        env: GymEnv | str | None,
         learning_rate: Any = 0.03,
-        critic: str = "least_squares",
+        critic: str | Fit = "least_squares",
         trace: float = 1.0,
-        gamma: float = 1.0,
         policy_kwargs: dict[str, Any] | None = None,
         seed: int | None = None,
         verbose: int = 0,
@@ -69,19 +74,21 @@ class ARTRL(OnPolicyAlgorithm):
         device: str = "cpu",
         _init_setup_model: bool = True,
     ) -> None:
+        if str(device) not in ("cpu", "auto"):
+            raise ValueError(f"ARTRL runs on the CPU, for its policy is tiny: leave out device={str(device)!r}")
         self.critic = LinearCritic(critic)
-        self.trace = trace
-        core: Core | None = env.get_attr("core")[0] if env is not None else None
-        if core is not None and len(set(env.get_attr("config")[0].budgets)) > 1:
-            raise ValueError("ARTRL needs one K for all episodes of its environment: its schedules serve any other K")
-        if core is not None:
-            policy_kwargs = {**_clock_arguments(core), **(policy_kwargs or {})}
+        self.trace = require_number("trace", trace, 0, 1)
+        n_steps = 0
+        if env is not None:  # SB3 loads a model without one
+            env = self._wrap_env(maybe_make_env(env, verbose), verbose)
+            clock = _clock_arguments(env)
+            policy_kwargs, n_steps = {**clock, **(policy_kwargs or {})}, clock["max_steps"]
         super().__init__(
             policy,  # type: ignore[arg-type]  # what SB3's rollouts call of an actor-critic policy, it has
-            env,
+            env,  # type: ignore[arg-type]
             learning_rate,
-            n_steps=core.max_steps if core is not None else 64,
-            gamma=gamma,
+            n_steps=n_steps,
+            gamma=1.0,
             gae_lambda=1.0,
             ent_coef=0.0,
             vf_coef=0.0,
@@ -92,9 +99,21 @@ class ARTRL(OnPolicyAlgorithm):
             seed=seed,
             verbose=verbose,
             tensorboard_log=tensorboard_log,
-            device=device,
+            device="cpu",
             _init_setup_model=_init_setup_model,
         )
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        assert self.env is not None
+        for name, value in _clock_arguments(self.env).items():
+            if name != "columns" and getattr(self.policy, name) != value:
+                raise ValueError(
+                    f"this ARTRL was made for an environment with {name} = {getattr(self.policy, name)}, not {value}: "
+                    f"make a new one for this environment"
+                )
+        # A rollout is whole episodes. A callback may have stopped the last one in the midst of them: begin anew.
+        self._last_obs = None
+        return super()._setup_learn(*args, **kwargs)
 
     def train(self) -> None:
         """One update from one rollout of whole episodes."""
@@ -112,6 +131,7 @@ class ARTRL(OnPolicyAlgorithm):
         # Where the clock stands still, Q = −r/θ² is not defined: the profile stands in there.
         known = self.policy.profile(position)
         stiffness = torch.where(speed > STANDSTILL, measured / self.policy.unit, known).clamp(min=CLAMP)
+        precision = self.policy.precision(position)  # of the noise that was drawn: before the profile moves on
         self._learn_stiffness(position, stiffness)
         mean = self.policy.mean(instant).reshape(count, lanes)
         if not self.policy.keeps_budget:  # what the policy meant, not what the end of the clock made of it
@@ -119,7 +139,7 @@ class ARTRL(OnPolicyAlgorithm):
             speed = torch.cat([self.policy.speed(instant, actions).reshape(count, lanes)[:-1], mean.detach()[-1:]])
         rewards = self._rewards(stiffness, speed)
         advantages = self._advantages(instant, rewards)
-        score = (speed - mean.detach()) * self.policy.precision(position)
+        score = (speed - mean.detach()) * precision
         # The last step lands whatever the policy says: nothing can be learned from it.
         loss = -(score * advantages * mean)[:-1].sum() / lanes
         self.policy.optimizer.zero_grad()
@@ -176,7 +196,8 @@ class ARTRL(OnPolicyAlgorithm):
         for k in reversed(range(count)):
             total = delta[k] + self.trace * total
             advantages[k] = total
-        advantages -= advantages.mean(axis=1, keepdims=True)
+        if lanes > 1:  # of one lane, the critic is all the baseline
+            advantages -= advantages.mean(axis=1, keepdims=True)
         self.logger.record("art_rl/critic_residual", float(np.sqrt((delta**2).mean())))
         return torch.as_tensor(advantages, dtype=torch.float32)
 
@@ -195,22 +216,36 @@ class ARTRL(OnPolicyAlgorithm):
         return float(-2 * (stiffness * mean**2).mean())
 
 
-def _clock_arguments(core: Core) -> dict[str, Any]:
+def _clock_arguments(env: VecEnv) -> dict[str, Any]:
     """What the policy must know of the environment. Raises a ValueError where it does not fit."""
+    if unwrap_vec_normalize(env) is not None:
+        raise ValueError("ARTRL reads the clock off observations and costs as they are: leave out VecNormalize")
+    try:
+        core: Core = env.get_attr("core")[0]
+    except AttributeError:
+        raise ValueError(
+            "ARTRL needs an ARTDiffusion environment: gym.make('ARTDiffusion-v0', …) or ARTDiffusionVecEnv"
+        ) from None
+    require_time(env.observation_space)
+    names = core.observation.names(core.max_steps)
+    if env.observation_space.shape != (len(names),):
+        raise ValueError(
+            f"ARTRL needs observations as the environment gives them, {len(names)} numbers, not of shape "
+            f"{env.observation_space.shape}: leave out wrappers that change them"
+        )
     action = core.action_map
     if not (isinstance(action, SpeedMap) and action.coordinate == "arctan"):
         raise ValueError(
             f"ARTRL steers the speed of an arctan clock: make the environment with action='speed_arctan', "
             f"not {action!r}"
         )
-    names = core.observation.names(core.max_steps)
-    if names[: len(TIME)] != TIME or core.observation.raw:
-        raise ValueError(f"ARTRL needs the observation group 'time' first and flat observations, got {names}")
     if not isinstance(core.reward, Stiffness):
         raise ValueError(
             f"ARTRL learns from the paper's running cost: make the environment with reward='stiffness', "
             f"not {core.reward!r}"
         )
+    if len(set(env.get_attr("config")[0].budgets)) > 1:
+        raise ValueError("ARTRL needs one K for all episodes of its environment: its schedules serve any other K")
     return {
         "clock": Clock.of(core.problem.denoiser),
         "max_steps": core.max_steps,

@@ -10,10 +10,12 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 
 from .actors import ACTORS, NODES, MultiplierActor, NormalisedActor
+from .checks import require_number
 from .clock import Clock
 
 SLOWEST = 0.02  # of the mean speed: the noise may not stop the clock, nor turn it back
 FASTEST = 0.98  # of what remains of the clock
+LEAST_TEMPERATURE = 1e-6  # λ: without noise nothing is learned, and 1/λ weighs what is
 
 
 class Instant(NamedTuple):
@@ -35,10 +37,14 @@ class ClockPolicy(BasePolicy):
         max_steps: largest budget of the environment that it is trained on.
         sharpness: of the environment's clock-speed map, which takes a to e^{sharpness·a} times the speed that would
             use up what is left evenly.
-        columns: of the observation, the latents' features; without any, the policy is a function of time alone.
+        columns: of the observation, the latents' features z. Without any (as shipped, observing "time" alone), m and
+            V are functions of clock time t and position ψ only; with them they depend on the state x, through z.
         budget: "normalised" or "multiplier", see `actors`.
-        basis: radial basis functions over the position.
-        temperature: λ, in units of the initial E[|Q|θ²].
+        basis: radial basis functions over the position, at least 2.
+        temperature: λ > 0, in units of the initial E[|Q|θ²].
+
+    Raises:
+        ValueError: for an unknown budget, or a basis or temperature out of range.
     """
 
     actor: NormalisedActor | MultiplierActor
@@ -64,6 +70,10 @@ class ClockPolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         if budget not in ACTORS:
             raise ValueError(f"unknown budget {budget!r}: choose one of {', '.join(ACTORS)}")
+        if not isinstance(basis, int):
+            raise ValueError(f"basis must be a whole number of functions, got {basis!r}")
+        require_number("basis", basis, 2)
+        require_number("temperature", temperature, LEAST_TEMPERATURE)
         self.clock, self.max_steps, self.sharpness, self.columns = clock, max_steps, sharpness, tuple(columns)
         self.budget, self.basis, self.temperature = budget, basis, temperature
         self.actor = ACTORS[budget](basis, len(self.columns))
@@ -78,12 +88,12 @@ class ClockPolicy(BasePolicy):
         time, remaining, scaled = observation[:, 0], observation[:, 1], observation[:, 2]
         ratio = self.clock.sigma_max / self.clock.sigma_min
         sigma = self.clock.sigma_min * ratio**scaled
-        steps_left = remaining * self.max_steps
+        # Of an episode that has ended (or of zeros) nothing is left: its last step stands in, so that m is a number.
+        steps_left = (remaining * self.max_steps).clamp(min=1)
+        num_steps = steps_left / (1 - time).clamp(min=1 / self.max_steps)
         # One step in 10⁶ of the clock may be lost to float32: a position is never beyond its end.
         position = self.clock.position(sigma).clamp(0, 1 - 1e-6)
-        return Instant(
-            time, position, steps_left, steps_left / (1 - time), observation[:, list(self.columns)].clamp(-3, 3) / 3
-        )
+        return Instant(time, position, steps_left, num_steps, observation[:, list(self.columns)].clamp(-3, 3) / 3)
 
     def mean(self, instant: Instant) -> torch.Tensor:
         """(B,) mean clock speeds."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from art_gym.agents.continuous_time import ARTRL
 from art_gym.agents.reproduce.art_rl import train_art_rl
@@ -94,3 +96,105 @@ def test_the_policy_has_the_variance_of_the_theory() -> None:
 def test_environment_that_does_not_fit(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**changes)
+
+
+class StopAt(BaseCallback):
+    """Stops learning at a call of `_on_step`."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def _on_step(self) -> bool:
+        return self.n_calls < self.calls
+
+
+@pytest.mark.parametrize("calls", [1, 5, 21])
+def test_stopped_in_the_midst_of_an_episode(calls: int) -> None:
+    """The next rollout begins episodes in all lanes: its first row has t = 0, its last one lands."""
+    model = make().learn(16 * 8 * 10, callback=StopAt(calls))
+    model.learn(16 * 8, reset_num_timesteps=False)
+    progress = model.rollout_buffer.observations[..., 0]
+    np.testing.assert_allclose(progress, np.broadcast_to(np.arange(16)[:, None] / 16, (16, 8)), atol=1e-6)
+
+
+def environment(**changes: object) -> gym.Env:
+    return gym.make("ARTDiffusion-v0", **{**ENV, "task": "mixture_1d", **changes})
+
+
+def test_one_environment_of_gymnasium() -> None:
+    model = ARTRL("ClockPolicy", environment(), seed=0)
+    before = model.levels(5)
+    assert not np.array_equal(model.learn(16 * 2).levels(5), before)
+
+
+def test_an_id_of_gymnasium() -> None:
+    gym.register("ARTDiffusion-ClockTest-v0", entry_point=lambda **_: environment())
+    try:
+        assert ARTRL("ClockPolicy", "ARTDiffusion-ClockTest-v0").n_steps == 16
+    finally:
+        del gym.registry["ARTDiffusion-ClockTest-v0"]
+
+
+def test_an_environment_of_others() -> None:
+    with pytest.raises(ValueError, match="needs an ARTDiffusion environment"):
+        ARTRL("ClockPolicy", "CartPole-v1")
+
+
+def test_wrappers_that_change_observations() -> None:
+    env = ARTDiffusionVecEnv(2, "mixture_1d", **ENV)
+    with pytest.raises(ValueError, match="leave out VecNormalize"):
+        ARTRL("ClockPolicy", VecNormalize(env))
+    with pytest.raises(ValueError, match="leave out wrappers"):
+        ARTRL("ClockPolicy", VecFrameStack(env, 2))
+
+
+def test_an_environment_with_another_clock(tmp_path: Path) -> None:
+    make().save(tmp_path / "model.zip")
+    loaded = ARTRL.load(tmp_path / "model.zip", env=ARTDiffusionVecEnv(8, "mixture_1d", **{**ENV, "num_steps": 12}))
+    with pytest.raises(ValueError, match="max_steps = 16, not 12"):
+        loaded.learn(12 * 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trace": 1.5}, "trace must be a number from 0 to 1, got 1.5"),
+        ({"trace": "much"}, "trace must be a number from 0 to 1, got 'much'"),
+        ({"policy_kwargs": {"basis": 1}}, "basis must be a number of at least 2, got 1"),
+        ({"policy_kwargs": {"basis": 2.5}}, "basis must be a whole number"),
+        ({"policy_kwargs": {"temperature": 0.0}}, "temperature must be a number of at least 1e-06, got 0.0"),
+        ({"policy_kwargs": {"budget": "none"}}, "unknown budget 'none'"),
+        ({"critic": "sarsa"}, "unknown critic 'sarsa'"),
+        ({"device": "cuda"}, "runs on the CPU"),
+    ],
+)
+def test_values_out_of_range(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ARTRL("ClockPolicy", ARTDiffusionVecEnv(2, "mixture_1d", **ENV), **arguments)
+
+
+@pytest.mark.parametrize("budget", ["normalised", "multiplier"])
+def test_an_action_for_every_observation(budget: str) -> None:
+    """Of an episode that has landed, and of zeros, too."""
+    env = ARTDiffusionVecEnv(2, "mixture_1d", **ENV)
+    model = ARTRL("ClockPolicy", env, policy_kwargs={"budget": budget}, seed=0)
+    observations = np.zeros((2, *env.observation_space.shape), np.float32)
+    observations[1, 0] = 1.0
+    for deterministic in (True, False):
+        action, _ = model.predict(observations, deterministic=deterministic)
+        assert np.isfinite(action).all() and (np.abs(action) <= 1).all()
+
+
+def test_the_score_has_the_variance_that_was_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|Q|/λ is read from the profile of the rollout, not from the one that this rollout updates."""
+    model = make()
+    asked: list[torch.Tensor] = []
+    precision = model.policy.precision
+    monkeypatch.setattr(
+        model.policy, "precision", lambda at: asked.append(model.policy.stiffness.clone()) or precision(at)
+    )
+    model.learn(16 * 8)
+    assert len(asked) == 17  # once a step of the rollout, once in the update
+    assert all(torch.equal(profile, asked[0]) for profile in asked)
+    assert not torch.equal(model.policy.stiffness, asked[0])
