@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.vec_env import VecNormalize
 
+from art_gym.agents.continuous_time.critic import CRITICS
+from art_gym.agents.continuous_time.discount import ClockRolloutBuffer
 from art_gym.agents.hyperparams import clock_buffer
 from art_gym.sb3 import ARTDiffusionVecEnv
 
@@ -46,3 +49,49 @@ def test_not_for_every_algorithm() -> None:
 
     with pytest.raises(ValueError, match="not for A2C"):
         clock_buffer(A2C, 1.0)
+
+
+@pytest.mark.parametrize("kind", [PPO, SAC])
+@pytest.mark.parametrize("groups", [["grid"], ["latents", "time"]])
+def test_observations_without_a_clock_are_refused(kind: type, groups: list[str]) -> None:
+    env = ARTDiffusionVecEnv(2, "mixture_1d", population=4, observation=groups)
+    with pytest.raises(ValueError, match="observation group 'time' first"):
+        kind("MlpPolicy", env, **clock_buffer(kind, 0.5))
+
+
+@pytest.mark.parametrize("rate", [-0.5, "fast", float("nan"), float("inf"), True])
+@pytest.mark.parametrize("kind", [PPO, SAC])
+def test_rates_that_are_none(kind: type, rate: object) -> None:
+    env = ARTDiffusionVecEnv(2, "mixture_1d", population=4)
+    with pytest.raises(ValueError, match=f"discount rate by clock time must be a number of at least 0, got {rate!r}"):
+        kind("MlpPolicy", env, **clock_buffer(kind, rate))  # type: ignore[arg-type]
+
+
+def test_normalised_observations_are_refused() -> None:
+    env = VecNormalize(ARTDiffusionVecEnv(4, "mixture_1d", population=4))
+    with pytest.raises(ValueError, match="leave out VecNormalize"):
+        PPO("MlpPolicy", env, n_steps=14, batch_size=14, seed=0, **clock_buffer(PPO, 0.5)).learn(56)
+
+
+def with_critic(critic: str, rate: float = 0.5, n_steps: int = 14) -> ClockRolloutBuffer:
+    env = ARTDiffusionVecEnv(16, "mixture_1d", population=4)
+    arguments = {"rollout_buffer_class": ClockRolloutBuffer, "rollout_buffer_kwargs": {"rate": rate, "critic": critic}}
+    model = PPO("MlpPolicy", env, n_steps=n_steps, batch_size=16, seed=0, gae_lambda=1.0, **arguments)  # type: ignore[arg-type]
+    buffer = model.learn(16 * n_steps).rollout_buffer
+    assert isinstance(buffer, ClockRolloutBuffer)
+    return buffer
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_linear_critic_as_the_baseline(critic: str) -> None:
+    """With η = 1 the returns are what the rewards say whatever the baseline, which takes their mean away."""
+    buffer = with_critic(critic)
+    last = buffer.observations.reshape(16, 14, -1)[:, 6, 2]  # log σ of the decision that lands
+    expected = np.exp(-0.5 * (1 - last)) * buffer.rewards.T[:, 6]
+    np.testing.assert_allclose(buffer.returns.reshape(16, 14)[:, 0], expected, rtol=1e-4, atol=1e-5)
+    if critic == "least_squares":
+        assert buffer.advantages.std() < 0.8 * buffer.returns.std()
+
+
+def test_linear_critic_where_a_rollout_is_cut_off() -> None:
+    assert np.isfinite(with_critic("least_squares", n_steps=10).returns).all()
