@@ -13,17 +13,24 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from .continuous_time import ARTRL
+
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 def save_model(model: BaseAlgorithm, file: Path, with_buffer: bool) -> None:
-    """Write parameters, optimizers, the number of steps, and on demand an off-policy algorithm's replay buffer."""
+    """Write parameters, optimizers, the number of steps, and on demand an off-policy algorithm's replay buffer.
+
+    Of ART-RL the critic's weights too: they are no parameters of its policy.
+    """
     content: dict[str, Any] = {
         "parameters": model.get_parameters(),
         "variables": {name: attrgetter(name)(model).data for name in _variables(model)},
         "num_timesteps": model.num_timesteps,
         "updates": model._n_updates,
     }
+    if isinstance(model, ARTRL):
+        content["critic"] = torch.from_numpy(model.critic.weights)
     if with_buffer and isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
         buffer = model.replay_buffer
         used = buffer.buffer_size if buffer.full else buffer.pos
@@ -45,6 +52,8 @@ def load_model(model: BaseAlgorithm, file: Path) -> None:
             attrgetter(name)(model).data = data
         model.num_timesteps = content["num_timesteps"]
         model._n_updates = content["updates"]
+        if isinstance(model, ARTRL):
+            model.critic.weights = content["critic"].numpy()
         buffer = content.get("buffer")
     except FileNotFoundError:
         raise ValueError(f"there is no checkpoint {file}") from None
