@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from art_gym.denoisers.base import Array, Counted, Denoiser
+from art_gym.denoisers.base import Array, Counted, Denoiser, check_finite
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -43,6 +43,9 @@ class Metered(Counted):
     Args:
         denoiser: to call.
         budget: after it, calls raise `BudgetSpent` — unless ``enforced`` is set to False, as for the closing report.
+
+    Raises:
+        ValueError: in a call whose result is not finite; the message names σ.
     """
 
     def __init__(self, denoiser: Denoiser, budget: Budget) -> None:
@@ -67,4 +70,4 @@ class Metered(Counted):
     def __call__(self, x: Array, sigma: Array) -> Array:
         if self.enforced and self.share >= 1:
             raise BudgetSpent
-        return super().__call__(x, sigma)
+        return check_finite(super().__call__(x, sigma), sigma, self.denoiser)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.config import EnvConfig
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Array, Denoiser, check_finite, check_levels
 from art_gym.evaluation import Policy, follow
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
@@ -54,14 +54,20 @@ def sample(
         solver: name or object.
 
     Raises:
-        ValueError: for noise of another shape, levels that are none, or a B that populations do not divide.
+        ValueError: for noise of another shape, levels that are none or beyond the denoiser's noise range, a B that
+            populations do not divide, or values of D that are not finite; the message names σ.
     """
     noise = np.asarray(noise, np.float32)
     if noise.shape[1:] != tuple(denoiser.shape):
         raise ValueError(f"expected noise of shape (B, {', '.join(map(str, denoiser.shape))}), got {noise.shape}")
     if not isinstance(schedule, AdaptivePolicy):
         levels = as_levels(schedule)
-        samples = integrate(denoiser, levels, np.float32(levels[0]) * noise, solver)
+        check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
+
+        def checked(x: Array, sigma: Array) -> Array:
+            return check_finite(denoiser(x, sigma), sigma, denoiser)
+
+        samples = integrate(checked, levels, np.float32(levels[0]) * noise, solver)
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
     population = schedule.config.population
     if len(noise) % population:

@@ -43,6 +43,23 @@ def test_a_policy_does_what_it_does_in_the_environment(solver: str) -> None:
         np.testing.assert_allclose(found.sigmas[4 * lane, :6], env.state.grid[0], rtol=1e-6)
 
 
+def test_levels_beyond_the_noise_range() -> None:
+    ring, noise = get_task("ring_2d"), np.zeros((4, 2))
+    with pytest.raises(ValueError, match=r"level 10000 is outside the noise range of GaussianMixture, 0\.002 to 80"):
+        art_gym.sample(ring, [1e4, 1.0, 0.0], noise)
+    with pytest.raises(ValueError, match=r"level 0\.001 is outside"):
+        art_gym.sample(ring, [80.0, 0.001, 0.0], noise)
+    art_gym.sample(ring, [80.000001, 0.00199999, 0.0], noise)  # rounding
+
+
+def test_values_that_are_not_finite_name_their_level() -> None:
+    def broken(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        return np.where(sigma[:, None] < 1, np.nan, x / (1 + sigma[:, None] ** 2))
+
+    with pytest.raises(ValueError, match=r"not finite at sigma = 0\.5: check its noise range, 0\.002 to 80"):
+        art_gym.sample(art_gym.FunctionDenoiser(broken, (2,)), [80.0, 2.0, 0.5, 0.0], np.ones((3, 2)))
+
+
 def test_shapes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=r"expected noise of shape \(B, 2\), got \(4, 3\)"):
         art_gym.sample(get_task("ring_2d"), [80.0, 0.0], np.zeros((4, 3)))

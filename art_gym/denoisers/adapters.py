@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from art_gym.denoisers.torch_denoiser import TorchDenoiser
+from art_gym.denoisers.base import RANGE_TOLERANCE
+from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, first_line, of_shape, usable_device
 from art_gym.denoisers.variance_preserving import vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 FLOW_LARGEST = 0.999  # s of pure noise is 1, where σ = s/(1 − s) is infinite
+EDM_RANGE = (0.002, 80.0)  # of EDM's own sampler; its networks are trained beyond
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -26,11 +29,19 @@ def from_diffusers(
     shape: tuple[int, ...] | None = None,
     prediction_type: str | None = None,
     rounding: bool = False,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    dtype: torch.dtype = torch.float32,
+    variant: str | None = None,
     **options: Any,
 ) -> TorchDenoiser:
     """A diffusers model as a denoiser D(x, σ) in the variance-exploding convention.
 
     A latent-diffusion pipeline is run in its latent space; its VAE becomes the ``decoder``, for errors in image space.
+
+    A model (or pipeline) object is used as it is, not copied: it is moved to ``device`` and ``dtype`` and set to
+    evaluation mode, and its parameters stop asking for gradients. Pass a ``copy.deepcopy`` of one that is to be trained
+    further.
 
     Args:
         model: a pipeline, a model (UNet2DModel, a conditional UNet, a transformer), or the local folder of either. Only
@@ -41,37 +52,50 @@ def from_diffusers(
         shape: of one latent; from the model's configuration by default.
         prediction_type: instead of the scheduler's: epsilon, v_prediction, sample or flow_prediction.
         rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones.
-        options: of `TorchDenoiser`: data_std (1.0 fits most latents, 0.5 images), device, dtype, max_batch, autocast.
+        sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
+        dtype: of the network (and of the decoder); everything around it is computed in float32.
+        variant: of the weight files in a folder, such as "fp16".
+        options: of `TorchDenoiser`: data_std (1.0 fits most latents, 0.5 images), device, max_batch, autocast.
 
     Raises:
-        ValueError: for a folder without a model or with pickled weights only, or an unknown prediction type.
+        ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler
+            without a table of noise levels, a noise range beyond that table, or a model that cannot be run on such
+            latents, for instance since it needs conditioning.
     """
-    model, scheduler, vae = _parts(model, scheduler)
+    model, scheduler, vae = _parts(model, scheduler, variant)
     config = scheduler.config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or known
     if prediction not in PREDICTIONS:
         raise ValueError(f"unknown prediction type {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
-    device, dtype = torch.device(options.get("device", "cpu")), options.get("dtype", torch.float32)
+    device = usable_device(options.get("device", "cpu"))
     model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
+    network = _network(lambda x, timestep: run(model, x, timestep), type(model).__name__, dtype)
     if prediction == "flow_prediction":
         steps = config.get("num_train_timesteps", 1000)
-        low, high = 1 / steps, FLOW_LARGEST
-        bounds = low / (1 - low), high / (1 - high)
-        function = _flow(model, run, steps)
+        times = np.array([1 / steps, FLOW_LARGEST])
+        table = times / (1 - times)
+        function = _flow(network, steps)
     else:
         table = vp_sigmas(scheduler)
-        bounds = float(table[0]), float(table[-1])
-        function = _variance_preserving(model, run, prediction, table, rounding)
-    options.setdefault("fingerprint", _fingerprint(model, prediction, call is None, rounding))
+        function = _variance_preserving(network, prediction, table, rounding)
+    bounds = _range(sigma_min, sigma_max, float(table[0]), float(table[-1]))
+    if call is None:  # no hash can see what a callable conditions the model on
+        facts = (prediction, rounding, str(dtype), table.tolist(), bounds, *_hashed(options))
+        options.setdefault("fingerprint", _fingerprint(facts, model.state_dict()))
     if vae is not None:
         options.setdefault("decoder", _decoder(vae.to(device=device, dtype=dtype).eval().requires_grad_(False)))
-    return TorchDenoiser(function, shape or _shape(model), *bounds, **options)
+    return _tried(TorchDenoiser(function, shape or _shape(model), *bounds, **options))
 
 
 def from_edm(
-    path: str | Path, trust_pickle: bool = False, labels: torch.Tensor | None = None, **options: Any
+    path: str | Path,
+    trust_pickle: bool = False,
+    labels: torch.Tensor | None = None,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    **options: Any,
 ) -> TorchDenoiser:
     """A network file of NVLabs' EDM: a pickle, whose "ema" is called as network(x, σ, labels).
 
@@ -82,10 +106,12 @@ def from_edm(
         path: the .pkl file.
         trust_pickle: run the file's code.
         labels: (1, classes) one-hot class labels for a conditional network.
+        sigma_min, sigma_max: a part of the network's noise range; by default that of EDM's own sampler.
         options: of `TorchDenoiser`.
 
     Raises:
-        ValueError: if the file is missing or not trusted, or holds no network.
+        ValueError: if the file is missing, not trusted or cannot be loaded, holds no network or one that cannot be run,
+            or for a noise range beyond the network's.
     """
     path = Path(path)
     if not path.is_file():
@@ -96,34 +122,73 @@ def from_edm(
         )
     import pickle
 
-    with path.open("rb") as file:
-        content = pickle.load(file)
-    network = content.get("ema") if isinstance(content, dict) else content
-    if not callable(network) or not hasattr(network, "img_resolution"):
+    try:
+        with path.open("rb") as file:
+            content = pickle.load(file)
+    except Exception as error:  # a pickle's code can raise anything
+        raise ValueError(
+            f"cannot load {path} ({first_line(error)}): download it again if it is truncated; NVLabs' files need "
+            f"dnnlib and torch_utils of their repository on PYTHONPATH"
+        ) from None
+    found = content.get("ema") if isinstance(content, dict) else content
+    if not callable(found) or not hasattr(found, "img_resolution"):
         raise ValueError(f"{path} holds no EDM network under 'ema'")
-    device = torch.device(options.get("device", "cpu"))
-    network = network.to(device).eval().requires_grad_(False)
-    shape = (network.img_channels, network.img_resolution, network.img_resolution)
+    device = usable_device(options.get("device", "cpu"))
+    model = found.to(device).eval().requires_grad_(False)
+    shape = (model.img_channels, model.img_resolution, model.img_resolution)
 
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        return network(x, sigma, None if labels is None else labels.to(device).expand(len(x), -1))
+    def run(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return model(x, sigma, None if labels is None else labels.to(device).expand(len(x), -1))
 
-    low = max(float(getattr(network, "sigma_min", 0.0)), 0.002)
-    high = min(float(getattr(network, "sigma_max", np.inf)), 80.0)
-    options.setdefault("fingerprint", hashlib.sha256(path.read_bytes()).hexdigest())
-    return TorchDenoiser(function, shape, low, high, **options)
+    trained = float(getattr(model, "sigma_min", 0.0)), float(getattr(model, "sigma_max", np.inf))
+    low, high = max(trained[0], EDM_RANGE[0]), min(trained[1], EDM_RANGE[1])
+    bounds = _range(low if sigma_min is None else sigma_min, high if sigma_max is None else sigma_max, *trained)
+    facts = (hashlib.sha256(path.read_bytes()).hexdigest(), bounds, *_hashed(options))
+    options.setdefault("fingerprint", _fingerprint(facts, {} if labels is None else {"labels": labels}))
+    function = _network(run, type(model).__name__, torch.float32)  # which of its layers run in half, it says itself
+    return _tried(TorchDenoiser(function, shape, *bounds, **options))
 
 
-def _variance_preserving(model: Any, run: Call, prediction: str, table: np.ndarray, rounding: bool) -> Callable:
+def _network(run: Function, name: str, dtype: torch.dtype) -> Function:
+    """A network in a precision of its own, between float32 tensors, whose errors and odd shapes are ValueErrors."""
+
+    def network(x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        try:
+            output = run(x.to(dtype), noise)
+        except Exception as error:  # of the model's code, or of the caller's
+            raise ValueError(
+                f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a model with "
+                f"conditioning needs call= in Python (see examples/text_to_image.py); else check shape=, dtype and "
+                f"max_batch"
+            ) from error
+        return of_shape(x, output).float()
+
+    return network
+
+
+def _tried(denoiser: TorchDenoiser) -> TorchDenoiser:
+    """Call a denoiser once, so that a model which cannot be used as given is refused here and now."""
+    middle = (denoiser.sigma_min * denoiser.sigma_max) ** 0.5
+    denoiser(np.zeros((1, *denoiser.shape), np.float32), np.full(1, middle, np.float32))
+    return denoiser
+
+
+def _range(sigma_min: float | None, sigma_max: float | None, low: float, high: float) -> tuple[float, float]:
+    """A noise range, by default from low to high; a ValueError if it goes beyond."""
+    for name, value in (("sigma_min", sigma_min), ("sigma_max", sigma_max)):
+        if value is not None and not low * (1 - RANGE_TOLERANCE) <= value <= high * (1 + RANGE_TOLERANCE):
+            raise ValueError(f"{name}={value:g} is outside the range that the model knows, {low:.6g} to {high:.6g}")
+    return low if sigma_min is None else float(sigma_min), high if sigma_max is None else float(sigma_max)
+
+
+def _variance_preserving(network: Function, prediction: str, table: np.ndarray, rounding: bool) -> Function:
     logs = torch.from_numpy(np.log(table))
 
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        timestep = _interpolated(torch.log(sigma.double()), logs.to(sigma.device))
-        if rounding:
-            timestep = timestep.round().long()
+        timestep = _interpolated(torch.log(sigma.cpu().double()), logs).to(sigma.device, torch.float32)
         wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
         total = (1 + wide**2).sqrt()
-        output = run(model, x / total, timestep.to(torch.long if rounding else x.dtype))
+        output = network(x / total, timestep.round().long() if rounding else timestep)
         if prediction == "epsilon":
             return x - wide * output
         if prediction == "v_prediction":
@@ -133,12 +198,12 @@ def _variance_preserving(model: Any, run: Call, prediction: str, table: np.ndarr
     return function
 
 
-def _flow(model: Any, run: Call, steps: int) -> Callable:
+def _flow(network: Function, steps: int) -> Function:
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         time = sigma / (1 + sigma)  # s, of z = (1 − s) x₀ + s ε
         wide = time.reshape(-1, *[1] * (x.ndim - 1))
         z = (1 - wide) * x
-        return z - wide * run(model, z, time * steps)  # the velocity is ε − x₀
+        return z - wide * network(z, time * steps)  # the velocity is ε − x₀
 
     return function
 
@@ -155,17 +220,17 @@ def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     scaling, shift = vae.config.get("scaling_factor") or 1.0, vae.config.get("shift_factor") or 0.0
     mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")  # of each channel, where they are given
     if mean is None or std is None:
-        return lambda x: vae.decode(x / scaling + shift).sample
-    mean, std = (torch.tensor(values).reshape(-1, 1, 1).to(vae.device, vae.dtype) for values in (mean, std))
-    return lambda x: vae.decode(x * std / scaling + mean).sample
+        return lambda x: vae.decode((x / scaling + shift).to(vae.dtype)).sample
+    mean, std = (torch.tensor(values).reshape(-1, 1, 1).to(vae.device) for values in (mean, std))
+    return lambda x: vae.decode((x * std / scaling + mean).to(vae.dtype)).sample
 
 
-def _parts(model: Any, scheduler: Any) -> tuple[Any, Any, Any]:
+def _parts(model: Any, scheduler: Any, variant: str | None) -> tuple[Any, Any, Any]:
     """The network, the scheduler, and the VAE or None, from whatever was given."""
     if isinstance(model, str | Path):
-        model = _load(Path(model))
+        model = load_folder(Path(model), variant)
     if isinstance(scheduler, str | Path):
-        scheduler = _load(Path(scheduler))
+        scheduler = load_folder(Path(scheduler))
     if hasattr(model, "scheduler"):  # a pipeline
         network = getattr(model, "unet", None) or getattr(model, "transformer", None)
         if network is None:
@@ -176,24 +241,51 @@ def _parts(model: Any, scheduler: Any) -> tuple[Any, Any, Any]:
     return model, scheduler, None
 
 
-def _load(folder: Path) -> Any:
+def load_folder(folder: Path, variant: str | None = None) -> Any:
+    """The pipeline, model or scheduler of diffusers that was saved in a folder; nothing is downloaded, no pickle read.
+
+    Args:
+        folder: with a model_index.json, config.json or scheduler_config.json.
+        variant: of the weight files, such as "fp16".
+
+    Raises:
+        ValueError: for a folder that holds none of them, or whose files are missing, truncated or pickled.
+    """
     import diffusers
 
     found = [name for name in ("model_index.json", "config.json", "scheduler_config.json") if (folder / name).is_file()]
     if not found:
         raise ValueError(f"{folder} is no folder of a diffusers model: it has no model_index.json or config.json")
-    if (folder / "config.json").is_file() or "model_index.json" in found:
+    options: dict[str, Any] = {}
+    if found[0] != "scheduler_config.json":
         _refuse_pickles(folder)
+        options = {"use_safetensors": True, "variant": variant}
     try:
-        name = json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"]
-        kind = getattr(diffusers, name)
-        options = {} if found[0] == "scheduler_config.json" else {"use_safetensors": True}
-        return kind.from_pretrained(str(folder), local_files_only=True, **options)
-    except (KeyError, AttributeError, json.JSONDecodeError):
+        kind = getattr(diffusers, json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"])
+    except (KeyError, AttributeError, ValueError):
         raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}") from None
+    try:
+        with _quiet(diffusers.utils.logging):
+            return kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"cannot load {folder}: {first}") from None
+        raise ValueError(
+            f"cannot load {folder} ({first_line(error)}): download it again, or save the model again with "
+            f"save_pretrained(safe_serialization=True)"
+        ) from None
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Without the messages and progress bars of diffusers, which are as they were afterwards."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _refuse_pickles(folder: Path) -> None:
@@ -216,11 +308,14 @@ def _shape(model: Any) -> tuple[int, ...]:
     return (channels, height, width)
 
 
-def _fingerprint(model: Any, prediction: str, plain: bool, rounding: bool) -> str | None:
-    """Hash of the weights; None where a callable conditions the model in a way that no hash can see."""
-    if not plain:
-        return None
-    digest = hashlib.sha256(f"{prediction} {rounding}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
+def _hashed(options: dict[str, Any]) -> tuple[Any, ...]:
+    """Those options of `TorchDenoiser` that change precise endpoints."""
+    return options.get("data_std"), options.get("autocast", False)
+
+
+def _fingerprint(facts: tuple, tensors: dict[str, torch.Tensor]) -> str:
+    """Hash of all that D depends on: settings by their repr, and weights."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -12,6 +13,7 @@ Array = Any  # a numpy array or a torch tensor: the array-API functions below wo
 
 SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1); a task without its own uses it
 SIGMA_MAX = 80.0
+RANGE_TOLERANCE = 1e-3  # relative: a schedule's ends went through float32, logarithms and six printed digits
 
 
 @runtime_checkable
@@ -53,6 +55,29 @@ def visible(x: Array, denoiser: Denoiser, batch_axes: int = 1) -> Array:
     return x[(slice(None),) * batch_axes + (slice(None, -carried),)] if carried else x
 
 
+def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
+    """Return the (B, *shape) estimate, or raise a ValueError that names the levels where it is not finite."""
+    if not math.isfinite(float(denoised.sum())):
+        bad = np.asarray(sigma)[~np.isfinite(np.asarray(denoised)).reshape(len(sigma), -1).all(axis=1)]
+        if len(bad):  # large finite values may overflow in the sum alone
+            raise ValueError(
+                f"the denoiser {type(denoiser).__name__} gave values that are not finite at sigma = "
+                f"{', '.join(f'{level:.6g}' for level in np.unique(bad)[:3])}: check its noise range, "
+                f"{denoiser.sigma_min:g} to {denoiser.sigma_max:g}, and its precision"
+            )
+    return denoised
+
+
+def check_levels(levels: np.ndarray, sigma_min: float, sigma_max: float, whose: str) -> None:
+    """Raise a ValueError if (K+1,) levels, but for the trailing 0, leave a noise range by more than rounding."""
+    for level in levels[:-1]:
+        if not sigma_min * (1 - RANGE_TOLERANCE) <= level <= sigma_max * (1 + RANGE_TOLERANCE):
+            raise ValueError(
+                f"level {level:.6g} is outside the noise range of {whose}, {sigma_min:.6g} to {sigma_max:.6g}: "
+                f"make the schedule for that range"
+            )
+
+
 @dataclass(frozen=True)
 class FunctionDenoiser:
     """A plain function ``function(x, sigma)`` as a denoiser.
@@ -92,6 +117,7 @@ class Counted:
         self.denoiser = denoiser
         self.shape, self.data_std = denoiser.shape, denoiser.data_std
         self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
+        self.carried_channels = getattr(denoiser, "carried_channels", 0)
         self.calls = 0
         self.evaluations = 0
 

@@ -1,4 +1,4 @@
-"""A torch function as a denoiser: batches split to a limit, on a device and in a precision of its own."""
+"""A torch function as a denoiser: batches split to a limit, on a device of its own."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class TorchDenoiser:
     """``function(x, sigma)`` of torch tensors, callable with numpy arrays and with tensors.
 
+    The function is called with float32 tensors: x − σ ε̂ loses the data in half precision, where σ is large. A network
+    in half precision casts its own input, as the adapters do.
+
     Args:
         function: maps x (B, *shape) and sigma (B,) to the denoised estimate (B, *shape).
         shape: of one latent.
         sigma_min, sigma_max: the noise range that the model was trained on.
         data_std: standard deviation of the data.
         max_batch: most latents in one call, so that memory does; larger batches are split.
-        device, dtype: where and in what the function runs; inputs come back as they came.
+        device: where the function runs; outputs come back as the inputs came.
         autocast: let torch choose lower precisions.
-        fingerprint: names the weights; with it, precise endpoints are cached on disk.
+        fingerprint: names the function, weights included; with it, precise endpoints are cached on disk.
         decoder: maps (B, *shape) clean latents to (B, *image shape) images, for errors in image space.
 
     Raises:
-        ValueError: for a noise range or shape that is none, or an output of another shape than the input's.
+        ValueError: for a noise range, shape or device that is none, or an output of another shape than the input's.
     """
 
     def __init__(
@@ -41,7 +44,6 @@ class TorchDenoiser:
         data_std: float = 0.5,
         max_batch: int = 1024,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
         autocast: bool = False,
         fingerprint: str | None = None,
         decoder: Callable[[torch.Tensor], torch.Tensor] | None = None,
@@ -50,7 +52,7 @@ class TorchDenoiser:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         self.function, self.shape = function, tuple(shape)
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
-        self.max_batch, self.device, self.dtype, self.autocast = max_batch, torch.device(device), dtype, autocast
+        self.max_batch, self.device, self.autocast = max_batch, usable_device(device), autocast
         self.fingerprint = fingerprint
         self.decode = None if decoder is None else partial(self._decode, decoder)
         check_denoiser(self)
@@ -66,8 +68,8 @@ class TorchDenoiser:
 
     def _decode(self, decoder: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray) -> np.ndarray:
         latents = torch.from_numpy(np.require(x, requirements=["C", "W"]))
-        with torch.no_grad(), torch.autocast(self.device.type) if self.autocast else nullcontext():
-            parts = [decoder(latents[rows].to(self.device, self.dtype)).float().cpu() for rows in self._slices(x)]
+        with torch.no_grad(), self._precision():
+            parts = [decoder(latents[rows].to(self.device, torch.float32)).float().cpu() for rows in self._slices(x)]
         return torch.cat(parts).numpy()
 
     def _slices(self, x: Array) -> list[slice]:
@@ -78,14 +80,40 @@ class TorchDenoiser:
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(x)
 
     def _one(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type) if self.autocast else nullcontext():
-            found = self.function(x.to(self.device, self.dtype), sigma.to(self.device, self.dtype))
-        if found.shape != x.shape:
-            raise ValueError(
-                f"the model's output has shape {tuple(found.shape)}, its input {tuple(x.shape)}: they must be the same "
-                f"(does it predict a variance as well? take the first half of the channels)"
-            )
-        return found
+        with self._precision():
+            return of_shape(x, self.function(x.to(self.device, torch.float32), sigma.to(self.device, torch.float32)))
+
+    def _precision(self) -> torch.autocast | nullcontext:
+        return torch.autocast(self.device.type) if self.autocast else nullcontext()
+
+
+def of_shape(x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    """Return a model's output, or raise a ValueError if it has not the shape of the input x."""
+    if output.shape != x.shape:
+        raise ValueError(
+            f"the model's output has shape {tuple(output.shape)}, its input {tuple(x.shape)}: they must be the same "
+            f"(does it predict a variance as well? take the first half of the channels, by call= in Python)"
+        )
+    return output
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The torch device of that name. Raises a ValueError if there is none, or none that works here."""
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:  # an unknown name; a build without CUDA; no such card
+        raise ValueError(
+            f"cannot use the device {str(device)!r} ({first_line(error)}): choose cpu, or cuda or mps where torch "
+            f"finds one"
+        ) from None
+    return found
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of another library says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 def from_callable(function: Function, shape: tuple[int, ...], **kwargs: object) -> TorchDenoiser:

@@ -8,7 +8,17 @@ import numpy as np
 
 
 def vp_sigmas(scheduler: Any) -> np.ndarray:
-    """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a scheduler's timesteps; a zero terminal SNR is left out."""
-    signal = np.asarray(scheduler.alphas_cumprod, np.float64)
+    """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a scheduler's timesteps; a zero terminal SNR is left out.
+
+    Raises:
+        ValueError: for a scheduler without such a table.
+    """
+    table = getattr(scheduler, "alphas_cumprod", None)
+    if table is None:
+        raise ValueError(
+            f"{type(scheduler).__name__} has no table of noise levels (alphas_cumprod): choose a scheduler with "
+            f"discrete timesteps, such as DDPM, DDIM, EulerDiscrete or DPMSolverMultistep, or a FlowMatch scheduler"
+        )
+    signal = np.asarray(table, np.float64)
     signal = signal[signal > 1e-8]
     return np.sqrt((1 - signal) / signal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -209,14 +210,17 @@ class Edm:
         return x / (1 + sigma[:, None, None, None] ** 2)
 
 
-def test_edm_pickles_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
+def edm_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "edm_stub", type(sys)("edm_stub"))
     sys.modules["edm_stub"].Edm = Edm  # type: ignore[attr-defined]
     monkeypatch.setattr(Edm, "__module__", "edm_stub")
-    file = tmp_path / "network.pkl"
+    file = folder / "network.pkl"
     file.write_bytes(pickle.dumps({"ema": Edm()}))
+    return file
+
+
+def test_edm_pickles_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = edm_file(tmp_path, monkeypatch)
     with pytest.raises(ValueError, match="trust_pickle=True"):
         from_edm(file)
     denoiser = from_edm(file, trust_pickle=True)
@@ -224,6 +228,127 @@ def test_edm_pickles_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(denoiser(np.ones((2, 1, 4, 4), np.float32), np.ones(2, np.float32)), 0.5)
     with pytest.raises(ValueError, match="there is no file"):
         from_edm(tmp_path / "none.pkl")
+
+
+def test_edm_files_that_cannot_be_loaded(tmp_path: Path) -> None:
+    truncated = tmp_path / "truncated.pkl"
+    truncated.write_bytes(pickle.dumps({"ema": 1.0})[:8])
+    with pytest.raises(ValueError, match=r"cannot load .*download it again if it is truncated"):
+        from_edm(truncated, trust_pickle=True)
+    foreign = tmp_path / "foreign.pkl"
+    foreign.write_bytes(b"cdnnlib.util\nEasyDict\n.")  # a class of NVLabs' repository
+    with pytest.raises(ValueError, match=r"No module named 'dnnlib'.*PYTHONPATH"):
+        from_edm(foreign, trust_pickle=True)
+
+
+def test_edm_labels_and_range_name_the_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Precise endpoints of one class or noise range are not taken for those of another."""
+    file = edm_file(tmp_path, monkeypatch)
+    labels = [None, torch.eye(3)[:1], torch.eye(3)[1:2]]
+    found = {from_edm(file, trust_pickle=True, labels=label).fingerprint for label in labels}
+    found |= {from_edm(file, trust_pickle=True, sigma_max=40.0).fingerprint}
+    assert len(found) == 4 and None not in found
+    with pytest.raises(ValueError, match="sigma_min=-1 is outside the range that the model knows, 0 to inf"):
+        from_edm(file, trust_pickle=True, sigma_min=-1.0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_endpoints_are_named_by_all_that_they_depend_on(tiny_model: Any) -> None:
+    """One network, but another noise table, range, precision, prediction or scale: other precise endpoints."""
+    scheduler, other = diffusers.DDPMScheduler(), diffusers.DDPMScheduler(beta_schedule="scaled_linear")
+    flow = diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=500)
+    variants = [
+        from_diffusers(tiny_model(), other),
+        from_diffusers(tiny_model(), flow),
+        from_diffusers(tiny_model(), scheduler, sigma_max=80.0),
+        from_diffusers(tiny_model(), scheduler, dtype=torch.bfloat16),
+        from_diffusers(tiny_model(), scheduler, prediction_type="sample"),
+        from_diffusers(tiny_model(), scheduler, rounding=True),
+        from_diffusers(tiny_model(), scheduler, data_std=1.0),
+    ]
+    plain = from_diffusers(tiny_model(), scheduler).fingerprint
+    assert len({plain, *(variant.fingerprint for variant in variants)}) == 1 + len(variants)
+    assert plain == from_diffusers(tiny_model(), diffusers.DDPMScheduler(), max_batch=3).fingerprint
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample", "flow_prediction"])
+def test_only_the_network_runs_in_half_precision(prediction: str, tiny_model: Any) -> None:
+    """D's error is the network's own, and stays small against the data where σ is large or small."""
+    flow = prediction == "flow_prediction"
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler() if flow else diffusers.DDPMScheduler()
+    options = {} if flow else {"prediction_type": prediction}
+    half, full = (
+        from_diffusers(tiny_model(), scheduler, dtype=dtype, **options) for dtype in (torch.bfloat16, torch.float32)
+    )
+    for sigma in (full.sigma_max, 1.0, full.sigma_min):
+        x, levels = start(1.0) * (1 + sigma**2) ** 0.5, torch.full((3,), sigma)
+        weight = {  # of the network's output in D
+            "epsilon": sigma,
+            "v_prediction": sigma / (1 + sigma**2) ** 0.5,
+            "sample": 1.0,
+            "flow_prediction": sigma / (1 + sigma),
+        }[prediction]
+        difference = (half(x, levels) - full(x, levels)).abs().max() / weight
+        assert difference < 0.03  # the tiny network's outputs are about 1, bfloat16 has three digits
+    assert half(x, levels).dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_noise_range_is_part_of_the_models(tiny_model: Any) -> None:
+    scheduler = diffusers.DDPMScheduler()
+    assert from_diffusers(tiny_model(), scheduler, sigma_min=0.02, sigma_max=80.0).sigma_max == 80.0
+    with pytest.raises(ValueError, match=r"sigma_max=500 is outside the range that the model knows, 0\.01\d* to 157"):
+        from_diffusers(tiny_model(), scheduler, sigma_max=500.0)
+    with pytest.raises(ValueError, match=r"sigma_min=0\.001 is outside"):
+        from_diffusers(tiny_model(), scheduler, sigma_min=0.001)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
+    """Refused when they are handed over, in one line, whatever their code raises."""
+    scheduler = diffusers.DDPMScheduler()
+    for make, message in (
+        (lambda: from_diffusers(conditional_model(), scheduler), "'encoder_hidden_states'.*needs call="),
+        (lambda: from_diffusers(variance_model(), scheduler), "does it predict a variance as well"),
+        (lambda: from_diffusers(tiny_model(), scheduler, shape=(3, 8, 8)), r"shape \(1, 3, 8, 8\) .*check shape="),
+        (lambda: from_diffusers(tiny_model(), scheduler, call=lambda model, x, time: model(x)), "cannot be run"),
+        (lambda: from_diffusers(tiny_model(), diffusers.EDMEulerScheduler()), "no table of noise levels"),
+        (lambda: from_diffusers(tiny_model(), scheduler, device="cuda:99"), "cannot use the device 'cuda:99'"),
+        (lambda: from_diffusers(tiny_model(), scheduler, device="foo"), "cannot use the device 'foo'"),
+    ):
+        with pytest.raises(ValueError, match=message) as refused:
+            make()
+        assert "\n" not in str(refused.value)
+
+
+def variance_model() -> Any:
+    return diffusers.UNet2DModel(
+        sample_size=8,
+        in_channels=2,
+        out_channels=4,
+        block_out_channels=(8,),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+    )
+
+
+def conditional_model() -> Any:
+    torch.manual_seed(0)
+    return diffusers.UNet2DConditionModel(
+        sample_size=8,
+        in_channels=2,
+        out_channels=2,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=6,
+        attention_head_dim=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    ).eval()
 
 
 def test_shapes_that_do_not_fit() -> None:
