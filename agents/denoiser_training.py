@@ -99,14 +99,14 @@ def train_denoiser(
         Facts that stand in the file's header too: held-out loss, seconds, parameters.
 
     Raises:
-        ValueError: for an unknown name, or a checkpoint that cannot be read.
+        ValueError: for an unknown name, fewer than one update, or a checkpoint that cannot be read.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     if name not in recipes():
         raise ValueError(f"unknown network {name!r}: choose one of {', '.join(recipes())}")
     recipe = recipes()[name]()
-    total = updates or recipe.updates
+    total = _checked(recipe.updates if updates is None else updates)
     torch.manual_seed(seed)
     network, average = Preconditioned(recipe.config), Preconditioned(recipe.config)
     average.load_state_dict(network.state_dict())
@@ -214,11 +214,15 @@ def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> d
 
     Returns:
         Facts that stand in the file's header too: accuracy on held-out images, seconds, parameters.
+
+    Raises:
+        ValueError: for an unknown name, or fewer than one update.
     """
     if name not in recipes():
         raise ValueError(f"unknown classifier {name!r}: choose one of {', '.join(recipes())}")
     torch.manual_seed(seed)
     rng, began = np.random.default_rng(seed), time.perf_counter()
+    updates = _checked(updates)
     config = LeNetConfig(1, 8, 10) if name == "digits" else LeNetConfig(3, 16, 6)
     network = LeNet(config)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
@@ -241,6 +245,12 @@ def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> d
     file.parent.mkdir(parents=True, exist_ok=True)
     save_weights(file, network, config, {**facts, "name": name, "version": art_gym.__version__})
     return facts
+
+
+def _checked(updates: int) -> int:
+    if updates < 1:
+        raise ValueError(f"a network needs at least one update, got updates={updates}")
+    return updates
 
 
 def _labelled(name: str, count: int, rng: np.random.Generator, held_out: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -57,7 +57,12 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
 
     Args:
         guidance: w; 1 is the conditional model itself.
+
+    Raises:
+        ValueError: for a guidance that is not finite.
     """
+    if not np.isfinite(guidance):
+        raise ValueError(f"guidance must be a finite number, got {guidance}")
     network, fingerprint = _network("digits")
 
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -99,6 +99,11 @@ def get_task(name: str) -> Denoiser:
         ValueError: for an unknown name, which lists the known ones, or an unknown option.
     """
     base, _, query = name.partition("?")
+    if base.startswith("model:"):
+        raise ValueError(
+            f"this is for {base[6:]!r}, a model of your own, which is no task: its proof is in the report beside the "
+            f"schedule; to evaluate it on a task, name that, as with --task digits"
+        )
     if base not in _FACTORIES:
         raise ValueError(
             f"unknown task {base!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first"

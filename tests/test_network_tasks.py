@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import art_gym  # noqa: F401 registers the ids
+from art_gym.agents.cli import main
 from art_gym.agents.denoiser_training import held_out_loss, recipes, train_denoiser
 from art_gym.denoisers.networks import NetworkConfig, load_network
 from art_gym.evaluation import evaluate_levels
@@ -103,6 +104,11 @@ def test_task_options() -> None:
         get_task("digits_class?strength=4")
     with pytest.raises(ValueError, match="cannot make the task 'digits_net"):
         get_task("digits_net?guidance")
+    for value in ("nan", "inf"):
+        with pytest.raises(ValueError, match=f"guidance must be a finite number, got {value}"):
+            get_task(f"digits_class?guidance={value}")
+    with pytest.raises(ValueError, match=r"this is for 'ddpm', a model of your own.*--task digits"):
+        get_task("model:ddpm")
 
 
 def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
@@ -119,6 +125,17 @@ def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
         train_denoiser("digits", tmp_path / "a.safetensors", 0, True, False, updates=60)
     with pytest.raises(ValueError, match="unknown network 'faces': choose one of digits, photos"):
         train_denoiser("faces", tmp_path / "c.safetensors", 0, False, False)
+
+
+@pytest.mark.parametrize("kind", ["denoiser", "classifier"])
+@pytest.mark.parametrize("updates", [0, -1])
+def test_too_few_updates_are_refused(
+    kind: str, updates: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train-denoiser", "digits", "--kind", kind, "--updates", str(updates), "--no-progress"]
+    assert main([*arguments, "--out", str(tmp_path / "a.safetensors")]) == 2
+    assert f"at least one update, got updates={updates}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_damaged_weights_are_one_line_errors(tmp_path: Path) -> None:
