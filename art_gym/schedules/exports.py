@@ -7,53 +7,63 @@ No diffusers is imported: a scheduler is known by its class's name and its confi
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
 import numpy as np
 
+from art_gym.denoisers.base import check_levels
 from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.schedules.schedule import Schedule
+
+REPLACES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+MOVES = ("shift_terminal", "use_dynamic_shifting", "invert_sigmas")
+TAKES = "EulerDiscrete (sigmas), DPMSolverMultistep or HeunDiscrete (timesteps), FlowMatchEulerDiscrete"
 
 
 def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     """Keyword arguments for ``scheduler.set_timesteps`` and for the pipelines that hand them on.
 
-    - EulerDiscreteScheduler: ``sigmas`` with the trailing 0, as it expects.
-    - DPMSolverMultistepScheduler, DDIM and other discrete ones: ``timesteps``, the nearest integers; where two levels
-      fall on one timestep, one is left out, with a warning.
-    - FlowMatchEulerDiscreteScheduler and UniPC with flow sigmas: ``sigmas`` s = σ/(1 + σ) without the trailing 0, with
-      the scheduler's own shift undone, since it applies that to custom sigmas again.
+    What a scheduler takes is read from its ``set_timesteps``:
+
+    - ``sigmas`` and ``timesteps`` (EulerDiscreteScheduler): ``sigmas`` with the trailing 0, as it expects.
+    - ``timesteps`` (DPMSolverMultistepScheduler, HeunDiscreteScheduler, DDPMScheduler): the nearest integers; where two
+      levels fall on one timestep, one is left out, with a warning.
+    - ``sigmas`` of a flow (FlowMatchEulerDiscreteScheduler, UniPC with flow sigmas): s = σ/(1 + σ) without the trailing
+      0, with the scheduler's own shift undone, since it applies that to custom sigmas again.
 
     Args:
         schedule: levels in the variance-exploding convention.
         scheduler: a diffusers scheduler.
 
     Raises:
-        ValueError: for a scheduler whose settings would change the levels; the message says which one.
+        ValueError: for a scheduler that takes no custom levels, or whose settings would change them (the message says
+            which one), and for levels beyond the noise that its model was trained on.
     """
     name, config = type(scheduler).__name__, scheduler.config
-    for option in (
-        "use_karras_sigmas",
-        "use_exponential_sigmas",
-        "use_beta_sigmas",
-        "use_lu_lambdas",
-        "shift_terminal",
-    ):
+    for option in (*REPLACES, *MOVES):
         if getattr(config, option, None):
             raise ValueError(f"{name} replaces or changes custom levels when {option} is set: make it without")
-    if name == "EulerDiscreteScheduler":
-        return {"sigmas": list(schedule.sigmas)}
+    if getattr(config, "final_sigmas_type", "zero") != "zero":
+        raise ValueError(
+            f"{name} ends on another level than 0 with final_sigmas_type={config.final_sigmas_type!r}: "
+            f"make it with final_sigmas_type='zero'"
+        )
+    accepted = inspect.signature(scheduler.set_timesteps).parameters
     if name.startswith("FlowMatch") or getattr(config, "use_flow_sigmas", False):
-        if getattr(config, "use_dynamic_shifting", False):
-            raise ValueError(f"{name} shifts custom levels by image size: make it with use_dynamic_shifting=False")
-        shift = float(getattr(config, "flow_shift", None) or getattr(config, "shift", None) or 1.0)
+        if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages of its own
+            raise ValueError(f"{name} takes no custom levels for flow models: choose FlowMatchEulerDiscrete or UniPC")
+        shift = float(getattr(scheduler, "shift", None) or getattr(config, "flow_shift", None) or 1.0)
         return {"sigmas": _unshifted(np.array(schedule.sigmas[:-1]), shift)}
-    if name == "UniPCMultistepScheduler":
-        raise ValueError("UniPC takes custom levels only of flow models (use_flow_sigmas=True): use DPMSolverMultistep")
-    if getattr(scheduler, "alphas_cumprod", None) is not None:
-        return {"timesteps": discrete_timesteps(np.array(schedule.sigmas[:-1]), vp_sigmas(scheduler))}
-    raise ValueError(f"no export for {name}: choose EulerDiscrete, DPMSolverMultistep, FlowMatchEulerDiscrete or UniPC")
+    if "timesteps" not in accepted:
+        remedy = "make it with use_flow_sigmas=True for a flow model, or " if "sigmas" in accepted else ""
+        raise ValueError(f"{name} takes no custom levels: {remedy}choose {TAKES}")
+    table = vp_sigmas(scheduler)
+    check_levels(np.array(schedule.sigmas), table[0], table[-1], f"{name}'s table")
+    if "sigmas" in accepted:
+        return {"sigmas": list(schedule.sigmas)}
+    return {"timesteps": discrete_timesteps(np.array(schedule.sigmas[:-1]), table)}
 
 
 def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:

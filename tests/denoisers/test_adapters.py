@@ -100,28 +100,6 @@ def test_flow_matching_with_shift(shift: float, tiny_model: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_unipc_uses_our_levels_on_flow_models() -> None:
-    scheduler = diffusers.UniPCMultistepScheduler(
-        use_flow_sigmas=True, flow_shift=2.5, prediction_type="flow_prediction"
-    )
-    levels = Schedule((40.0, 4.0, 0.5, 0.0), "test")
-    scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
-    np.testing.assert_allclose(scheduler.sigmas, np.array(levels.sigmas) / (1 + np.array(levels.sigmas)), rtol=1e-5)
-    with pytest.raises(ValueError, match="only of flow models"):
-        diffusers_arguments(levels, diffusers.UniPCMultistepScheduler())
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_timesteps_that_fall_together() -> None:
-    scheduler = diffusers.DPMSolverMultistepScheduler()
-    with pytest.warns(UserWarning, match="1 of 4 levels fall on the timestep of a neighbour"):
-        arguments = diffusers_arguments(Schedule((10.0, 1.0, 0.9999, 0.2, 0.0), "test"), scheduler)
-    assert len(arguments["timesteps"]) == 3
-    with pytest.raises(ValueError, match="use_karras_sigmas"):
-        diffusers_arguments(Schedule((1.0, 0.0), "test"), diffusers.EulerDiscreteScheduler(use_karras_sigmas=True))
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_saved_pipeline_round_trips(tmp_path: Path, tiny_model: Any) -> None:
     pipeline = diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler())
     pipeline.save_pretrained(tmp_path / "pipeline")

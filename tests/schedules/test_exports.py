@@ -1,0 +1,122 @@
+"""What a diffusers scheduler is given makes it use our levels; where it would use others, the error says why."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_gym.schedules import Schedule
+from art_gym.schedules.exports import diffusers_arguments
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    import diffusers
+    from diffusers import schedulers
+
+LEVELS = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
+TAKE_OURS = {
+    "DDPMParallelScheduler",
+    "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchLCMScheduler",
+    "HeunDiscreteScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
+}
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+def all_schedulers() -> list[type]:
+    """Classes of diffusers that can be made without arguments and that sample."""
+    found = []
+    for name in sorted(dir(schedulers)):
+        try:  # some need libraries that are not here
+            kind = getattr(schedulers, name)
+            if inspect.isclass(kind) and callable(kind.set_timesteps):
+                with warnings.catch_warnings(action="ignore"):
+                    kind()
+                found.append(kind)
+        except (ImportError, AttributeError, TypeError):
+            continue
+    return found
+
+
+def used(scheduler: Any) -> np.ndarray:
+    """The positive levels that a scheduler will step through, in the variance-exploding convention, and its last."""
+    if not hasattr(scheduler, "sigmas"):  # it reads them off its table as it goes
+        signal = scheduler.alphas_cumprod[scheduler.timesteps].numpy()
+        return np.append(((1 - signal) / signal) ** 0.5, 0.0)
+    sigmas = np.array(list(dict.fromkeys(scheduler.sigmas.tolist())))  # Heun's repeats each level
+    flow = type(scheduler).__name__.startswith("FlowMatch") or getattr(scheduler.config, "use_flow_sigmas", False)
+    return sigmas / (1 - sigmas) if flow else sigmas
+
+
+@pytest.mark.parametrize("kind", all_schedulers())
+def test_levels_used_are_ours_or_refused(kind: type) -> None:
+    scheduler = kind()
+    try:
+        arguments = diffusers_arguments(LEVELS, scheduler)
+    except ValueError as refused:
+        assert kind.__name__ not in TAKE_OURS
+        assert "no custom levels" in str(refused) or "no table of noise levels" in str(refused)
+        assert "\n" not in str(refused) and "choose" in str(refused)
+        return
+    assert kind.__name__ in TAKE_OURS
+    scheduler.set_timesteps(**arguments)
+    np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=0.02 if "timesteps" in arguments else 1e-5)
+
+
+@pytest.mark.parametrize("shift", [1.0, 2.5])
+def test_unipc_uses_our_levels_on_flow_models(shift: float) -> None:
+    options = {"use_flow_sigmas": True, "flow_shift": shift, "prediction_type": "flow_prediction"}
+    scheduler = diffusers.UniPCMultistepScheduler(**options)
+    scheduler.set_timesteps(**diffusers_arguments(LEVELS, scheduler))
+    np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"make it with use_flow_sigmas=True for a flow model, or choose"):
+        diffusers_arguments(LEVELS, diffusers.UniPCMultistepScheduler())
+
+
+def test_a_shift_that_was_set_later_is_undone() -> None:
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_shift(4.0)
+    scheduler.set_timesteps(**diffusers_arguments(LEVELS, scheduler))
+    np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=1e-5)
+
+
+def test_timesteps_that_fall_together() -> None:
+    scheduler = diffusers.DPMSolverMultistepScheduler()
+    with pytest.warns(UserWarning, match="1 of 4 levels fall on the timestep of a neighbour"):
+        arguments = diffusers_arguments(Schedule((10.0, 1.0, 0.9999, 0.2, 0.0), "test"), scheduler)
+    assert len(arguments["timesteps"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True}, "when use_karras_sigmas is set"),
+        ("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}, "when invert_sigmas is set"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift_terminal": 0.1}, "when shift_terminal is set"),
+        ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}, "when use_dynamic_shifting is set"),
+        ("DPMSolverMultistepScheduler", {"final_sigmas_type": "sigma_min"}, "make it with final_sigmas_type='zero'"),
+        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "no custom levels for flow models"),
+        ("HeliosScheduler", {}, "no custom levels for flow models"),
+    ],
+)
+def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        diffusers_arguments(LEVELS, getattr(diffusers, kind)(**options))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("levels", [(500.0, 1.0, 0.0), (10.0, 0.001, 0.0)])
+def test_levels_beyond_the_table(levels: tuple[float, ...]) -> None:
+    for kind in (diffusers.EulerDiscreteScheduler, diffusers.DPMSolverMultistepScheduler):
+        with pytest.raises(ValueError, match=r"is outside the noise range of .* table, 0\.01\d* to 157"):
+            diffusers_arguments(Schedule(levels, "test"), kind())
