@@ -47,6 +47,8 @@ class LogSpeed(nn.Module):
 class Actor(nn.Module):
     """What both ways share: g, and the mean clock dψ/dt = e^{g} at features z that stay as they are."""
 
+    nodes: torch.Tensor
+
     def __init__(self, basis: int, features: int) -> None:
         super().__init__()
         self.log_speed = LogSpeed(basis, features)

@@ -21,13 +21,20 @@ Record = dict[str, Any]
 class Study:
     """A folder with ``results.jsonl``, ``table.md`` and a plot.
 
+    A record is found again by its key and by the version of art_gym. Code that changes within a version, so that it
+    would compute another record for the same key, raises the study's revision: records of others are then computed
+    anew. Records keep what was measured and nothing that depends on the references: these improve, and scores and
+    ratios follow them whenever a table is made.
+
     Args:
         name: of the study, and of its folder.
         out: parent folder.
+        revision: of the code behind the records; part of their keys unless it is 0.
     """
 
-    def __init__(self, name: str, out: Path) -> None:
+    def __init__(self, name: str, out: Path, revision: int = 0) -> None:
         self.folder = out / name
+        self.revision = revision
         self.file = self.folder / "results.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -36,10 +43,12 @@ class Study:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
     def once(self, key: Record, compute: Callable[[], Record]) -> Record:
-        """The record with this key: a stored one of this version, or a new one, which is stored."""
+        """The record with this key: a stored one of this version and revision, or a new one, which is stored."""
         key = {**json.loads(json.dumps(key)), "version": art_gym.__version__}
+        if self.revision:
+            key["revision"] = self.revision
         for record in self.records():
-            if key.items() <= record.items():
+            if key.items() <= record.items() and record.get("revision", 0) == self.revision:
                 return record
         record = {**key, **compute()}
         write_text(self.file, "".join(json.dumps(entry) + "\n" for entry in [*self.records(), record]))
