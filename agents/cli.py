@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import tyro
+
+if TYPE_CHECKING:
+    from art_gym.schedules.schedule import Schedule
 
 
 class Command(Protocol):
@@ -135,14 +138,17 @@ class Export:
 
     Attributes:
         schedule: a schedule file.
-        format: sigmas (JSON list for k-diffusion), diffusers (JSON list for EulerDiscreteScheduler), comfyui (one
-            line), csv, json (the schedule file itself).
+        format: sigmas (JSON list for k-diffusion; the default), diffusers (JSON list for EulerDiscreteScheduler),
+            comfyui (one line), csv, json (the schedule file itself).
+        scheduler: local folder of a diffusers scheduler or pipeline: print the arguments of its set_timesteps as a
+            JSON object instead, such as {"timesteps": [...]}.
         num_steps: resample to this K first.
         out: write to this file instead.
     """
 
     schedule: Annotated[Path, tyro.conf.Positional]
-    format: Literal["sigmas", "diffusers", "comfyui", "csv", "json"] = "sigmas"
+    format: Literal["sigmas", "diffusers", "comfyui", "csv", "json"] | None = None
+    scheduler: Path | None = None
     num_steps: int | None = None
     out: Path | None = None
 
@@ -153,20 +159,42 @@ class Export:
         from art_gym.files import write_text
         from art_gym.schedules.schedule import Schedule
 
+        if self.scheduler and self.format not in (None, "diffusers"):
+            raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
         schedule = Schedule.load(self.schedule)
         if self.num_steps is not None:
             schedule = schedule.resample(self.num_steps)
-        text = {
-            "sigmas": lambda: json.dumps(schedule.to_sigmas()),
-            "diffusers": lambda: json.dumps(schedule.to_diffusers()),
-            "comfyui": schedule.to_comfyui,
-            "csv": lambda: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
-            "json": schedule.to_json,
-        }[self.format]()
+        if self.scheduler is not None:
+            text = json.dumps(_arguments_of(schedule, self.scheduler))
+        else:
+            text = {
+                "sigmas": lambda: json.dumps(schedule.to_sigmas()),
+                "diffusers": lambda: json.dumps(schedule.to_diffusers()),
+                "comfyui": schedule.to_comfyui,
+                "csv": lambda: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
+                "json": schedule.to_json,
+            }[self.format or "sigmas"]()
         if self.out is None:
             print(text)
         else:
             write_text(self.out, text + "\n")
+
+
+def _arguments_of(schedule: Schedule, folder: Path) -> dict[str, list[float]]:
+    """What the scheduler in a local folder takes."""
+    import warnings
+
+    import numpy as np
+
+    from art_gym.denoisers.adapters import load_folder
+    from art_gym.schedules.exports import diffusers_arguments
+
+    inside = folder / "scheduler"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what diffusers says on import and on loading
+        scheduler = load_folder(inside if inside.is_dir() else folder)
+    arguments = diffusers_arguments(schedule, scheduler)
+    return {name: np.asarray(values).tolist() for name, values in arguments.items()}
 
 
 @dataclass(frozen=True)
@@ -270,6 +298,8 @@ class Learn:
         scheduler: for a model alone, the folder of the scheduler that it was trained with.
         data_std: standard deviation of the data: 0.5 for images in [-1, 1], 1.0 for most latents.
         device: cpu, cuda, mps.
+        dtype: of the network; everything around it is computed in float32.
+        variant: of the weight files, such as fp16.
         max_batch: most latents in one call of the model.
         seed: of the noises and the search.
         agent: an RL agent that goes on where Gauss-Newton stops (ppo, sac, any class of stable-baselines3 or
@@ -286,6 +316,8 @@ class Learn:
     scheduler: Path | None = None
     data_std: float = 0.5
     device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    variant: str | None = None
     max_batch: int = 64
     seed: int = 0
     agent: str | None = None
@@ -296,18 +328,20 @@ class Learn:
         from art_gym.tasks import get_task
 
         from .budget import Budget
-        from .learn import Learner, load_model
+        from .learn import Learner, check_writable, load_model
 
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):
             raise ValueError("name either --model, the folder of a diffusers model, or --task, a built-in one")
+        check_writable(self.out)  # before a large model is loaded
         if self.model is not None:
-            denoiser = load_model(self.model, self.scheduler, self.data_std, self.device, self.max_batch)
+            where = self.device, self.max_batch, self.dtype, self.variant
+            denoiser = load_model(self.model, self.scheduler, self.data_std, *where)
         else:
             denoiser = get_task(self.task or "")
-        name = self.task or self.model.name  # type: ignore[union-attr]
-        where = budget, self.out, self.seed, self.progress, self.agent
-        print(Learner(denoiser, name, self.steps, self.solver, *where).run())
+        name = self.task or self.model.resolve().name  # type: ignore[union-attr]
+        options = budget, self.out, self.seed, self.progress, self.agent
+        print(Learner(denoiser, name, self.steps, self.solver, *options).run())
         print(f"written: {self.out}, {self.out.stem}_report.md and pictures beside it")
 
 
@@ -352,14 +386,15 @@ class Reproduce:
     Attributes:
         study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
             (other solvers than Euler), per_sample (policies that see the latents), transfer (to other K and
-            tasks), networks (the shipped ones), discount (by clock time, for PPO and SAC).
+            tasks), networks (the shipped ones), discount (by clock time, for PPO and SAC), choices (ART-RL's actors,
+            advantages and critics beside each other).
         seeds: of what is learned.
         out: folder.
         quick: a fraction of the training, to see that all is in place.
     """
 
     study: Annotated[
-        Literal["theory", "table1", "dual", "defect", "per_sample", "transfer", "networks", "discount"],
+        Literal["theory", "table1", "dual", "defect", "per_sample", "transfer", "networks", "discount", "choices"],
         tyro.conf.Positional,
     ]
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -368,7 +403,7 @@ class Reproduce:
 
     def run(self) -> None:
         """Run it and print the table."""
-        from .reproduce import discount, grids, networks, per_sample, table1, theory, transfer
+        from .reproduce import choices, discount, grids, networks, per_sample, table1, theory, transfer
 
         studies = {
             "theory": theory.theory,
@@ -379,6 +414,7 @@ class Reproduce:
             "transfer": transfer.transfer,
             "networks": networks.networks,
             "discount": discount.discount,
+            "choices": choices.choices,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))
 
@@ -399,7 +435,7 @@ COMMANDS: dict[str, Any] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse and run; a mistake of the user's is one line on stderr and exit code 2."""
+    """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
     import art_gym  # noqa: F401 registers the ids
 
     command: Command = tyro.extras.subcommand_cli_from_dict(
@@ -410,10 +446,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         command.run()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("art-gym: interrupted; what was saved is kept, and train --resume goes on from it", file=sys.stderr)
+        print(
+            "art-gym: interrupted; what was saved is kept, and the same command with --resume goes on from it",
+            file=sys.stderr,
+        )
         return 130
     return 0

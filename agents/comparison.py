@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation import Evaluation, evaluate_levels
 from art_gym.noise_bank import get_bank
 from art_gym.references import Reference, find_reference, score
@@ -49,18 +49,15 @@ def baselines(
     ``tick`` is called with a label before each row, to show progress.
     """
     denoiser = resolve(task)
-    bank = get_bank(denoiser, "train", 4096)
-    bank.ensure(TUNING_NOISES)
-    start, endpoints = bank.start[:TUNING_NOISES], bank.endpoints[:TUNING_NOISES]
     rows = []
     for num_steps in budgets:
         reference = find_reference(task, solver, num_steps)
         grids: dict[str, Callable[[], np.ndarray]] = {
-            label(name): _published(name, num_steps, denoiser) for name in HAND_MADE
+            label(name): partial(make_grid, name, num_steps, denoiser) for name in HAND_MADE
         }
         for name in TUNED:
-            grids[f"{label(name)}, tuned"] = _tuned(name, num_steps, denoiser, solver, start, endpoints)
-        grids["ART closed form"] = _closed_form(num_steps, denoiser, start)
+            grids[f"{label(name)}, tuned"] = partial(tuned_grid, name, num_steps, task, solver)
+        grids["ART closed form"] = lambda k=num_steps: art(denoiser, k, _training(task)[0])  # type: ignore[misc]
         for method, make in grids.items():
             tick(f"{method}, K = {num_steps}")
             rows.append(row(method, task, solver, make(), reference))
@@ -80,43 +77,50 @@ def label(name: str) -> str:
     return {"edm": "EDM ρ=7", "log_snr": "log-SNR", "log_normal": "log-normal"}.get(name, name)
 
 
-def _published(name: str, num_steps: int, denoiser: Denoiser) -> Callable[[], np.ndarray]:
-    return lambda: make_grid(name, num_steps, denoiser)
+def tuned_grid(name: str, num_steps: int, task: str, solver: str) -> np.ndarray:
+    """A hand-made grid with its two parameters fitted on training noise, (K+1,)."""
+    return tuned(name, num_steps, resolve(task), get_solver(solver), *_training(task))[0]
 
 
-def _closed_form(num_steps: int, denoiser: Denoiser, start: np.ndarray) -> Callable[[], np.ndarray]:
-    return lambda: art(denoiser, num_steps, start)
+def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
+    bank = get_bank(resolve(task), "train", 4096)
+    bank.ensure(TUNING_NOISES)
+    return bank.start[:TUNING_NOISES], bank.endpoints[:TUNING_NOISES]
 
 
-def _tuned(
-    name: str, num_steps: int, denoiser: Denoiser, solver: str, start: np.ndarray, endpoints: np.ndarray
-) -> Callable[[], np.ndarray]:
-    return lambda: tuned(name, num_steps, denoiser, get_solver(solver), start, endpoints)[0]
-
-
-def table(rows: list[Row], first: str | None = None, every_measure: bool = False) -> str:
+def table(rows: list[Row], first: str | None = None) -> str:
     """Rows as a Markdown table, by K, then from worst to best.
 
     Args:
         rows: what to show.
         first: a method to set in bold.
-        every_measure: show root mean square, median and energy distance too.
     """
-    more = ["RMS", "median", "energy"] if every_measure else []
     images = ["image error"] if any(entry.evaluation.image_error is not None for entry in rows) else []
-    heads = ["K", "schedule", "error ± 95 %", *images, *more[:2], "SW to data", *more[2:], "score", "NFE", "seconds"]
+    heads = [
+        "K",
+        "schedule",
+        "error ± 95 %",
+        *images,
+        "RMS",
+        "median",
+        "SW to data",
+        "energy",
+        "score",
+        "NFE",
+        "seconds",
+    ]
     lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
         found = entry.evaluation
-        extra = [f"{found.rms:.4f}", f"{found.median:.4f}", _number(found.energy, 5)] if every_measure else []
         cells = [
             str(entry.num_steps),
             f"**{entry.method}**" if entry.method == first else entry.method,
             f"{found.error:.4f} ± {found.error_interval:.4f}",
             *[_number(found.image_error, 4) for _ in images],
-            *extra[:2],
+            f"{found.rms:.4f}",
+            f"{found.median:.4f}",
             _number(found.sliced, 4),
-            *extra[2:],
+            _number(found.energy, 5),
             _number(entry.score, 3),
             f"{found.nfe:g}",
             f"{found.seconds:.2f}",

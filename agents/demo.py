@@ -14,8 +14,7 @@ from .outcome import Outcome
 from .pipeline import learn
 from .report import write_report
 from .rivals import RIVALS
-from .runs import Run, TrainConfig
-from .training import TABLE_BUDGETS
+from .runs import TABLE_BUDGETS, Run, TrainConfig
 
 TASK, SOLVER = "digits", "dpmpp_2m"  # of ARTDiffusion-v0
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -15,13 +16,26 @@ Values = dict[str, Any]
 def load_hyperparams(algo: str, env_id: str, num_steps: int) -> Values:
     """The shipped values for an algorithm and an environment, with "4K" resolved for K = num_steps.
 
-    An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1 and 16 environments.
+    An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1, 16 environments and, if
+    it learns from rollouts, rollouts of four episodes.
     """
     file = resources.files("art_gym.envs_configs").joinpath(f"hyperparams/{algo}.yaml")
     if not file.is_file():
-        return {"num_envs": 16, "n_timesteps": 2000 * num_steps, "policy": "MlpPolicy", "gamma": 1.0}
+        return _defaults(algorithm_class(algo), num_steps)
     by_id = yaml.safe_load(file.read_text(encoding="utf-8"))
     return resolve_numbers(by_id.get(env_id, by_id["default"]), num_steps)
+
+
+def _defaults(kind: type, num_steps: int) -> Values:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+    aliases = kind.policy_aliases  # type: ignore[attr-defined]
+    values = {"num_envs": 16, "policy": "MlpPolicy" if "MlpPolicy" in aliases else next(iter(aliases))}
+    if issubclass(kind, OnPolicyAlgorithm):
+        values |= {"n_timesteps": 25000 * num_steps, "n_steps": 4 * num_steps}
+    else:
+        values |= {"n_timesteps": 2000 * num_steps}
+    return values | ({"gamma": 1.0} if "gamma" in inspect.signature(kind).parameters else {})
 
 
 def resolve_numbers(values: Values, num_steps: int) -> Values:
@@ -34,7 +48,7 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
             return value
         if match := re.fullmatch(r"(\d+)K", value):
             return int(match[1]) * num_steps
-        if match := re.fullmatch(r"lin_([\d.e+-]+)", value):
+        if match := re.fullmatch(r"lin_(\d[\d.]*(?:e[+-]?\d+)?)", value):
             return Linear(float(match[1]))
         for number in (int, float):
             try:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from art_gym.evaluation import evaluate_levels
-from art_gym.references import find_reference, score
+from art_gym.evaluation import HELDOUT, evaluate_levels
+from art_gym.references import reference_on, score
 from art_gym.schedules.grids import GRIDS, edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
 
 from . import pictures
-from .comparison import Row, baselines, table
+from .comparison import Row, baselines, table, tuned_grid
 from .outcome import Outcome
 from .report import write_report
 from .rivals import RIVALS, train_rival
-from .runs import Run, TrainConfig
-from .training import load_evaluator, name_of, train
+from .runs import Run, TrainConfig, name_of
+from .training import load_evaluator, train
 
 
 def learn(config: TrainConfig, run: Run, resume: bool, progress: bool) -> Outcome:
     """Train an agent or run a rival, by the name of the algorithm; the schedule files are written."""
-    outcome = train_rival(config, run, progress) if config.algo in RIVALS else train(config, run, resume, progress)
+    outcome = (train_rival if config.algo in RIVALS else train)(config, run, resume, progress)
     outcome.save(run.folder)
     return outcome
 
@@ -50,44 +50,71 @@ def baselines_with_progress(task: str, solver: str, budgets: list[int], progress
 
 
 def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, noises: int) -> str:
-    """The command ``evaluate``. Returns one table for each task and solver."""
+    """The command ``evaluate``. Returns one table for each task and solver.
+
+    Raises:
+        ValueError: for nothing to evaluate, a name, file or folder that is none, or noises beyond those held out.
+    """
+    if not what:
+        raise ValueError("name what to evaluate: schedule files, run folders, or grids such as edm:10")
+    if not 1 <= noises <= HELDOUT:
+        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, those that are held out, got {noises}")
     groups: dict[tuple[str, str], list[Row]] = {}
     for thing in what:
-        if (Path(thing) / "config.yaml").is_file():
-            setup, evaluate = load_evaluator(Run(thing))
-            where = name_of(setup.env_config.task), name_of(setup.env_config.solver)
-            for k in setup.budgets:
-                reference = find_reference(*where, k)
-                found = evaluate(k, noises)
-                groups.setdefault(where, []).append(Row(f"{thing} (policy)", k, found, score(found.error, reference)))
-            continue
-        name, _, budget = thing.partition(":")
-        if name in GRIDS:
-            where = task or "digits", solver or "dpmpp_2m"
-            if not budget.isdigit():
-                raise ValueError(f"a grid by name needs its number of steps, as in {name}:10, got {thing!r}")
-            levels = make_grid(name, int(budget), resolve(where[0]))
-        else:
-            schedule = Schedule.load(thing)
-            where = task or schedule.task or "digits", solver or schedule.solver or "dpmpp_2m"
-            levels = np.array(schedule.sigmas)
-        groups.setdefault(where, []).append(_row(thing, where, levels, noises))
+        for where, row in _rows(thing, task, solver, noises):
+            groups.setdefault(where, []).append(row)
     texts = []
     for where, rows in groups.items():
         for k in sorted({entry.num_steps for entry in rows}):
             rows.append(_row("EDM ρ=7", where, edm_grid(k, resolve(where[0])), noises))
-        texts.append(f"{where[0]}, {where[1]}, {noises} held-out noises\n\n{table(rows, every_measure=True)}")
+            if k > 1:
+                rows.append(_row("EDM ρ=7, tuned", where, tuned_grid("edm", k, *where), noises))
+        texts.append(f"{where[0]}, {where[1]}, {noises} held-out noises\n\n{table(rows)}")
     return "\n\n".join(texts)
+
+
+def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[tuple[str, str], Row]]:
+    """Rows of a run's folder, a grid by name or a schedule file, each with the task and the solver it is for."""
+    folder, (name, _, budget) = Path(thing), thing.partition(":")
+    if (folder / "config.yaml").is_file():
+        run = Run(folder)
+        config = run.config()
+        if config.algo not in RIVALS:
+            setup, evaluate = load_evaluator(run, task, solver)
+            where = name_of(setup.env_config.task), name_of(setup.env_config.solver)
+            for k in setup.budgets:
+                found = evaluate(k, noises)
+                reference = reference_on(*where, k, noises)
+                yield where, Row(f"{thing} (policy)", k, found, score(found.error, reference))
+                yield where, _row(f"{thing} (its mean grid)", where, found.levels, noises)
+            return
+        files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
+        if not files:
+            raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")
+    elif name in GRIDS:
+        where = task or "digits", solver or "dpmpp_2m"
+        if not budget.isdigit() or not int(budget):
+            raise ValueError(f"a grid by name needs its number of steps, as in {name}:10, got {thing!r}")
+        yield where, _row(thing, where, make_grid(name, int(budget), resolve(where[0])), noises)
+        return
+    else:
+        files = [thing]
+    for file in files:
+        schedule = Schedule.load(file)
+        where = task or schedule.task or "digits", solver or schedule.solver or "dpmpp_2m"
+        yield where, _row(file, where, np.array(schedule.sigmas), noises)
 
 
 def _row(name: str, where: tuple[str, str], levels: np.ndarray, noises: int) -> Row:
     found = evaluate_levels(*where, levels, noises)
-    reference = find_reference(*where, len(levels) - 1)
+    reference = reference_on(*where, len(levels) - 1, noises)
     return Row(name, len(levels) - 1, found, score(found.error, reference))
 
 
 def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
-    """The command ``plot``. Returns the files drawn."""
+    """The command ``plot``. Returns the files drawn. Raises a ValueError where there is nothing to draw."""
+    if not what:
+        raise ValueError("name what to draw: schedule files or run folders")
     files, grids = [], {}
     out.mkdir(parents=True, exist_ok=True)
     for thing in what:
@@ -102,6 +129,8 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
                 )
             for file in sorted(thing.glob("schedule_K*.json")):
                 grids[f"{thing.name} {file.stem}"] = np.array(Schedule.load(file).sigmas)
+        elif thing.is_dir():
+            raise ValueError(f"{thing} holds no run: there is no config.yaml in it")
         else:
             grids[thing.stem] = np.array(Schedule.load(thing).sigmas)
     if grids:

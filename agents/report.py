@@ -66,8 +66,9 @@ def write_report(
         [
             f"# {outcome.method} on {outcome.task}, {outcome.solver}",
             "",
-            f"Mean endpoint error on {HELDOUT} held-out noises, in units of the data; SW is the sliced-Wasserstein",
-            "distance to data; the score is 0 for EDM's grid and 1 for the best fixed grid known.",
+            f"Mean endpoint error on {HELDOUT} held-out noises, in units of the data, its root mean square and median;",
+            "sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the best",
+            "fixed grid known.",
             "",
             table(rows, first=outcome.method),
             "",

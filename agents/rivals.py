@@ -1,8 +1,8 @@
 """The rivals of an RL agent: black-box search (CMA-ES), gradients through the solver, and Gauss-Newton on the terminal
 defect, for one fixed grid per K.
 
-All see the training noises only, in batches drawn from the seed, and count every denoiser evaluation, so that their
-cost stands beside an agent's.
+All see the training noises only, in batches drawn from the seed, count every denoiser evaluation, and keep the best
+grid on validation noise, as an agent's best policy is kept: their cost and result stand beside an agent's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from art_gym.config import EnvConfig
@@ -21,12 +22,11 @@ from art_gym.schedules.adam import gradient_descent
 from art_gym.schedules.defect import defect
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.schedule import Schedule
-from art_gym.solvers import get_solver
 from art_gym.tasks import resolve
 
 from .outcome import Outcome
-from .runs import Point, Run, TrainConfig
-from .training import TABLE_BUDGETS, name_of
+from .runs import Point, Run, TrainConfig, name_of, reported_budgets
+from .tracking import Tracker
 
 RIVALS = ("cma", "gradient", "defect")
 CANDIDATES = 12  # of a generation
@@ -35,49 +35,77 @@ GENERATIONS = 40  # and ten more for each step
 UPDATES = 400  # of Adam
 
 
-def train_rival(config: TrainConfig, run: Run, progress: bool = True) -> Outcome:
+def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
     """Find a fixed grid for each budget of the environment by ``cma``, ``gradient`` or ``defect``.
+
+    Each budget's schedule is written as it is found; a run that is resumed searches for the others only.
 
     Raises:
         ValueError: for a configuration that does not fit, or a folder in use.
     """
+    if config.hyperparams:
+        raise ValueError(
+            f"{config.algo} has no hyperparameters to set, got {', '.join(config.hyperparams)}: "
+            f"only its number of steps can be changed (timesteps)"
+        )
     env_config = config.env_config()
-    run.prepare(config, {"env": env_config.to_dict()}, resume=False)
-    denoiser, solver = Counted(resolve(env_config.task)), get_solver(env_config.solver)
+    run.prepare(config, {"env": env_config.to_dict()}, resume)
+    denoiser, solver = Counted(resolve(env_config.task)), name_of(env_config.solver)
     bank = get_bank(denoiser.denoiser, "train", env_config.noises)
     bank.ensure(bank.size)
-    low, high = env_config.budgets
-    budgets = [low] if low == high else [k for k in TABLE_BUDGETS if low <= k <= high] or [low, high]
+    budgets = reported_budgets(env_config)
+    tracker, logger = Tracker(env_config, budgets), configure(str(run.tensorboard / "run_1"), ["tensorboard"])
+    points = run.history()
+    before = (points[-1].seconds, points[-1].evaluations) if points else (0.0, 0)
     began, paused = time.perf_counter(), 0.0
-    points: list[Point] = []
     schedules, as_grid = {}, {}
     for num_steps in budgets:
-        search = {"cma": _cma, "gradient": _gradient, "defect": _defect}[config.algo]
-        total = config.n_timesteps and config.n_timesteps // num_steps
-        found = search(denoiser, env_config, num_steps, bank, config.seed, total) if num_steps > 1 else iter(())
-        levels = np.array([denoiser.denoiser.sigma_max, 0.0])
-        for steps, levels in tqdm(found, desc=f"{config.algo} K={num_steps}", disable=not progress):
-            pause = time.perf_counter()
-            error = evaluate_levels(
-                denoiser.denoiser, solver, levels, VALIDATION_NOISES, VALIDATION, distances=False
-            ).error
-            points.append(Point(steps, denoiser.evaluations, pause - began - paused, {num_steps: error}))
-            paused += time.perf_counter() - pause
+        file = run.folder / f"schedule_K{num_steps}.json"
+        if file.exists():  # by the run that is resumed
+            levels = np.array(Schedule.load(file).sigmas)
+        else:
+            search = {"cma": _cma, "gradient": _gradient, "defect": _defect}[config.algo]
+            total = config.n_timesteps and config.n_timesteps // num_steps
+            found = search(denoiser, env_config, num_steps, bank, config.seed, total) if num_steps > 1 else iter(())
+            levels, least = np.array([denoiser.sigma_max, 0.0]), np.inf
+            for episodes, tried in tqdm(found, desc=f"{config.algo} K={num_steps}", disable=not progress):
+                pause = time.perf_counter()
+                evaluation = evaluate_levels(
+                    denoiser.denoiser, env_config.solver, tried, VALIDATION_NOISES, VALIDATION, distances=False
+                )
+                if evaluation.error < least:
+                    levels, least = tried, evaluation.error
+                steps, seconds = episodes * num_steps, before[0] + pause - began - paused
+                points.append(Point(steps, before[1] + denoiser.evaluations, seconds, {num_steps: evaluation.error}))
+                tracker.record(logger, num_steps, evaluation)
+                logger.dump(steps)
+                paused += time.perf_counter() - pause
         pause = time.perf_counter()
-        as_grid[num_steps] = evaluate_levels(denoiser.denoiser, solver, levels)
+        as_grid[num_steps] = evaluate_levels(denoiser.denoiser, env_config.solver, levels)
         schedules[num_steps] = Schedule(
             sigmas=tuple(levels),
             method=config.algo,
             task=name_of(env_config.task),
-            solver=solver.name,
+            solver=solver,
             seed=config.seed,
             heldout_error=as_grid[num_steps].error,
         )
+        run.write_history(points)
+        schedules[num_steps].save(file)
         paused += time.perf_counter() - pause
-    run.write_history(points)
-    seconds = time.perf_counter() - began - paused
-    task = name_of(env_config.task)
-    return Outcome(config.algo, task, solver.name, schedules, as_grid, None, denoiser.evaluations, seconds)
+    logger.close()
+    seconds = before[0] + time.perf_counter() - began - paused
+    evaluations = before[1] + denoiser.evaluations
+    return Outcome(
+        config.algo,
+        name_of(env_config.task),
+        solver,
+        schedules,
+        as_grid,
+        None,
+        evaluations=evaluations,
+        seconds=seconds,
+    )
 
 
 def _cma(

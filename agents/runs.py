@@ -15,6 +15,19 @@ import yaml
 from art_gym.config import EnvConfig, load_config, make_config
 from art_gym.files import write_text
 
+TABLE_BUDGETS = (5, 7, 10, 18)  # at which a method for a range of budgets is evaluated, where the range has them
+
+
+def reported_budgets(config: EnvConfig) -> list[int]:
+    """The K at which progress is evaluated and schedules are written."""
+    low, high = config.budgets
+    return [low] if low == high else [k for k in TABLE_BUDGETS if low <= k <= high] or [low, high]
+
+
+def name_of(part: Any) -> str:
+    """A task's or solver's name; the type of an object that has none."""
+    return part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -36,6 +49,10 @@ class TrainConfig:
     env: dict[str, Any] = field(default_factory=dict)
     hyperparams: dict[str, Any] = field(default_factory=dict)
     n_timesteps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_timesteps is not None and self.n_timesteps < 1:
+            raise ValueError(f"the number of environment steps must be at least 1, got {self.n_timesteps}")
 
     def env_config(self, overrides: dict[str, Any] | None = None) -> EnvConfig:
         """The environment's configuration: the id's YAML, then the algorithm's overrides, then the user's."""
@@ -88,34 +105,47 @@ class Run:
         """Make the folder and write the resolved configuration.
 
         Raises:
-            ValueError: if there is a run already and it is not to be resumed, or it has another configuration.
+            ValueError: if there is a run already and it is not to be resumed, or it has another configuration. A
+                folder with nothing but a configuration, of a run that failed at once, is as good as new.
         """
         file = self.folder / "config.yaml"
-        if file.exists():
+        if file.exists() and self.has_results():
             if not resume:
                 raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
             before = self.config()
             if before != config:
                 changed = [f.name for f in fields(config) if getattr(before, f.name) != getattr(config, f.name)]
                 raise ValueError(f"cannot resume {self.folder}: {', '.join(changed)} differ from its config.yaml")
+        for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
+            shutil.rmtree(left_over, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"train": plain(asdict(config)), "resolved": plain(resolved)}
         write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def has_results(self) -> bool:
+        """Whether there is anything in the folder that a run has found."""
+        return any((self.folder / name).exists() for name in ("history.json", "checkpoint.pt", "result.json"))
 
     def config(self) -> TrainConfig:
         """The configuration of the run in this folder. Raises a ValueError where there is none."""
         file = self.folder / "config.yaml"
         if not file.is_file():
             raise ValueError(f"{self.folder} holds no run: there is no config.yaml in it")
-        return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
+        try:
+            return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is no configuration of a run: {' '.join(str(error).split())}") from None
 
     def history(self) -> list[Point]:
-        """The evaluations so far, oldest first."""
+        """The evaluations so far, oldest first. Raises a ValueError for a damaged file."""
         file = self.folder / "history.json"
         if not file.exists():
             return []
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        return [Point(**{**point, "errors": {int(k): v for k, v in point["errors"].items()}}) for point in stored]
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            return [Point(**{**point, "errors": {int(k): v for k, v in point["errors"].items()}}) for point in stored]
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is no history of a run ({error}): remove the folder and train again") from None
 
     def write_history(self, points: list[Point]) -> None:
         """Replace the history."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import HParam, Image
+from stable_baselines3.common.logger import HParam
 from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.config import EnvConfig
@@ -25,21 +25,18 @@ from art_gym.evaluation import (
     evaluate_policy,
 )
 from art_gym.observations import Observed
-from art_gym.references import find_reference, score
 from art_gym.sb3 import ARTDiffusionVecEnv
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
 
 from .checkpoint import load_model, save_model
 from .continuous_time import ARTRL
-from .edm_curve import EdmCurve
 from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, resolve_numbers
 from .outcome import Outcome
-from .pictures import schedule_image
-from .runs import Point, Run, TrainConfig, config_name, plain
+from .runs import Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
+from .tracking import Tracker
 
 EVALUATIONS = 40  # of progress, evenly over a run
-TABLE_BUDGETS = (5, 7, 10, 18)  # at which a policy for a range of budgets is evaluated, where it knows them
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,9 @@ class Setup:
         algorithm_class(config.algo)
         largest = config.env_config().budgets[1]
         values = load_hyperparams(config.algo, config.env_id, largest)
+        for key in ("env", "training_env"):
+            if key in config.hyperparams:
+                raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
         values |= resolve_numbers(config.hyperparams, largest)
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
@@ -77,8 +77,7 @@ class Setup:
     @property
     def budgets(self) -> list[int]:
         """The K at which progress is evaluated and schedules are written."""
-        low, high = self.env_config.budgets
-        return [low] if low == high else [k for k in TABLE_BUDGETS if low <= k <= high] or [low, high]
+        return reported_budgets(self.env_config)
 
     def make_model(self, tensorboard: Path | None = None) -> BaseAlgorithm:
         """A fresh model on a fresh vector environment."""
@@ -95,8 +94,9 @@ class Setup:
                 tensorboard_log=None if tensorboard is None else str(tensorboard),
                 **hyperparams,
             )
-        except TypeError as error:  # a name that the algorithm's constructor does not know
-            raise ValueError(f"hyperparameters of {self.config.algo}: {error}") from None
+        except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+            # names and values that the algorithm does not take, or actions that it cannot choose
+            raise ValueError(f"{self.config.algo} cannot be made like this: {' '.join(str(error).split())}") from None
 
 
 def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
@@ -114,8 +114,9 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     """
     torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
     setup = Setup.resolve(config)
-    run.prepare(config, {"env": setup.env_config.to_dict(), **setup.hyperparams}, resume)
-    model = setup.make_model(run.tensorboard)
+    model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
+    resolved = {"num_envs": setup.num_envs, "n_timesteps": setup.n_timesteps, **setup.hyperparams}
+    run.prepare(config, {"env": setup.env_config.to_dict(), **resolved}, resume)
     checkpoint = run.folder / "checkpoint.pt"
     if resume and checkpoint.exists():
         load_model(model, checkpoint)
@@ -135,18 +136,29 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
 
 
 def policy_of(model: BaseAlgorithm) -> Policy:
-    """The model's deterministic policy."""
+    """The model's deterministic policy, for one rollout: a recurrent one carries its state from call to call."""
+    memory: Any = None
+    first = True
 
     def policy(observation: Observed) -> np.ndarray:
-        action, _ = model.predict(observation, deterministic=True)
+        nonlocal memory, first
+        lanes = len(next(iter(observation.values())) if isinstance(observation, dict) else observation)
+        action, memory = model.predict(observation, memory, np.full(lanes, first), deterministic=True)
+        first = False
         return action
 
     return policy
 
 
-def load_evaluator(run: Run) -> tuple[Setup, Evaluator]:
-    """The best policy of a finished or interrupted run, to be evaluated. Raises a ValueError where there is none."""
-    setup = Setup.resolve(run.config())
+def load_evaluator(run: Run, task: str | None = None, solver: str | None = None) -> tuple[Setup, Evaluator]:
+    """The best policy of a finished or interrupted run, to be evaluated, on another task or solver where named.
+
+    Raises:
+        ValueError: where there is none, or the policy does not fit.
+    """
+    config = run.config()
+    changes = {key: value for key, value in (("task", task), ("solver", solver)) if value is not None}
+    setup = Setup.resolve(replace(config, env={**config.env, **changes}))
     model = setup.make_model()
     load_model(model, run.folder / "best.pt")
     return setup, evaluator(setup, model)
@@ -200,11 +212,6 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
     )
 
 
-def name_of(part: Any) -> str:
-    """A task's or solver's name; the type of an object that has none."""
-    return part if isinstance(part, str) else getattr(part, "name", type(part).__name__)
-
-
 class Progress(BaseCallback):
     """Evaluates on validation noise, keeps the best model, logs, and checkpoints, some forty times a run.
 
@@ -218,11 +225,7 @@ class Progress(BaseCallback):
         self.points = run.history()
         self.interval = max(setup.n_timesteps // EVALUATIONS, 1)
         self.due = self.interval * (1 + (self.points[-1].steps // self.interval if self.points else 0))
-        self.references = {
-            k: find_reference(name_of(setup.env_config.task), name_of(setup.env_config.solver), k)
-            for k in setup.budgets
-        }
-        self.edm = EdmCurve(setup.env_config.task, setup.env_config.solver, VALIDATION_NOISES, VALIDATION)
+        self.tracker = Tracker(setup.env_config, setup.budgets)
         self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
         self.paused = 0.0
 
@@ -266,20 +269,11 @@ class Progress(BaseCallback):
         if not self.points or _loss(point) < min(_loss(other) for other in self.points):
             self.run.replace("best.pt", lambda file: save_model(self.model, file, with_buffer=False))
         self.points.append(point)
-        self._log(found)
+        for k, evaluation in found.items():
+            self.tracker.record(self.logger, k, evaluation)
+        self.logger.dump(self.num_timesteps)
         self.save()
         self.paused += time.perf_counter() - pause
-
-    def _log(self, found: dict[int, Evaluation]) -> None:
-        for k, evaluation in found.items():
-            self.logger.record(f"art/heldout_error/K{k}", evaluation.error)
-            if self.references[k] is not None:
-                self.logger.record(f"art/score/K{k}", score(evaluation.error, self.references[k]))
-            self.logger.record(f"art/steps_saved/K{k}", 1 - k / self.edm.steps_for(evaluation.error))
-            self.logger.record(f"art/spread/K{k}", evaluation.spread)
-            image = Image(schedule_image(evaluation.levels), dataformats="HWC")
-            self.logger.record(f"art/schedule/K{k}", image, exclude=("stdout", "log", "json", "csv"))
-        self.logger.dump(self.num_timesteps)
 
 
 def _loss(point: Point) -> float:

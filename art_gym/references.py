@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -104,6 +104,18 @@ def find_reference(task: str, solver: str, num_steps: int) -> Reference | None:
         if (entry.task, entry.solver, entry.num_steps) == (task, solver, num_steps):
             return entry
     return None
+
+
+def reference_on(task: str, solver: str, num_steps: int, count: int = HELDOUT, first: int = 0) -> Reference | None:
+    """The stored reference with the errors at both ends measured on other rows of the held-out noises, or None."""
+    known = find_reference(task, solver, num_steps)
+    if known is None or (count, first) == (HELDOUT, 0):
+        return known
+    edm, oracle = (
+        evaluate_levels(task, solver, grid, count, first, distances=False).error
+        for grid in (edm_grid(num_steps, get_task(task)), np.array(known.oracle_sigmas))
+    )
+    return replace(known, edm_error=edm, oracle_error=oracle, heldout_noises=count)
 
 
 def write_references(entries: Iterable[Reference], file: Path = REFERENCES_FILE) -> None:

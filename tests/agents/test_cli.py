@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,18 +106,57 @@ def test_plot(run_folder, tmp_path, capsys):
         (["train", "--task", "nothing"], "unknown task 'nothing'"),
         (["train", "--solver", "nothing"], "unknown solver 'nothing'"),
         (["train", "--num-steps", "0"], "num_steps must be a whole number"),
+        (["train", "--timesteps", "0"], "must be at least 1, got 0"),
+        (["train", "--algo", "cma", "--hyperparams", "popsize", "3"], "cma has no hyperparameters to set, got popsize"),
+        (["train", "--algo", "dqn"], "dqn cannot be made like this"),
+        (["train", "--hyperparams", "learning_rat", "3"], "unexpected keyword argument 'learning_rat'"),
+        (["train", "--hyperparams", "n_steps", "0"], "ppo cannot be made like this"),
+        (["train", "--hyperparams", "env", "3"], "'env' is no hyperparameter"),
+        (["evaluate"], "name what to evaluate"),
+        (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, those that are held out, got 5000"),
+        (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
+        (["plot"], "name what to draw"),
+        (["plot", "."], "holds no run"),
+        (["export", "schedule.json", "--out", "."], "a folder stands in place of the file"),
         (["evaluate", "edm"], "needs its number of steps"),
         (["export", "pyproject.toml"], "is not a schedule file"),
     ],
 )
 def test_mistakes_are_one_line(arguments, expected, capsys, tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("[project]")
+    Schedule((80.0, 1.0, 0.0), method="given").save(tmp_path / "schedule.json")
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert expected in error
     assert error.count("\n") == 1
+    assert {file.name for file in tmp_path.iterdir()} <= {"pyproject.toml", "schedule.json", "runs"}
+
+
+def test_a_mistake_does_not_take_the_folder(tmp_path, capsys):
+    command = ["train", "--env", "ARTDiffusion-Gaussian1D-v0", "--timesteps", "100", "--out", str(tmp_path / "run")]
+    assert main([*command, "--hyperparams", "learning_rat", "3", "--no-progress"]) == 2
+    assert main([*command, "--num-steps", "2", "--no-progress"]) == 0
+
+
+def test_damaged_run_is_named(run_folder, tmp_path, capsys):
+    for name, expected in (("config.yaml", "is no configuration of a run"), ("history.json", "is no history of a run")):
+        copy = tmp_path / name.partition(".")[0]
+        shutil.copytree(run_folder, copy)
+        (copy / name).write_text("{nothing")
+        command = "evaluate" if name == "config.yaml" else "plot"
+        assert main([command, str(copy)]) == 2
+        assert f"{copy / name} {expected}" in capsys.readouterr().err
+
+
+def test_evaluate_a_rivals_run(run_folder, capsys):
+    assert main(["evaluate", str(run_folder), "--noises", "128"]) == 0
+    text = capsys.readouterr().out
+    assert "schedule_K5.json" in text and "EDM ρ=7, tuned" in text
+    # the score's ends are measured on the same noises as the rest
+    (edm,) = (line for line in text.splitlines() if "| EDM ρ=7 |" in line)
+    assert "| 0.000 |" in edm
 
 
 def test_as_a_program():

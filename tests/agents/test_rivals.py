@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from art_gym.agents import rivals
 from art_gym.agents.pipeline import learn
 from art_gym.agents.rivals import BATCH, CANDIDATES, UPDATES
 from art_gym.agents.runs import Run, TrainConfig
+from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.references import find_reference, score
 
 
@@ -21,6 +23,43 @@ def test_rivals_come_close_to_the_oracle_and_count_their_calls(tmp_path, algo, p
     assert score(outcome.as_grid[5].error, find_reference("mixture_1d", "dpmpp_2m", 5)) > 0.8
     tried = (40 + 10 * 5) * CANDIDATES if algo == "cma" else UPDATES
     assert outcome.evaluations == tried * per_step * 5
+
+
+def test_interrupted_and_resumed(tmp_path, monkeypatch):
+    """What was found before Ctrl-C is kept and not searched for again; at first nothing was: the folder is free."""
+    config = TrainConfig("ARTDiffusion-Mixture1D-v0", "cma", env={"num_steps": [5, 7]}, n_timesteps=600)
+    run = Run(tmp_path / "run")
+    whole = learn(config, Run(tmp_path / "whole"), resume=False, progress=False)
+    searched = []
+
+    def search(*arguments: object) -> object:
+        searched.append(arguments[2])
+        if len(searched) in (1, 3):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    real = rivals._cma
+    monkeypatch.setattr(rivals, "_cma", search)
+    for resume in (False, False, True):  # stopped at once, stopped after the first budget, finished
+        try:
+            outcome = learn(config, run, resume, progress=False)
+        except KeyboardInterrupt:
+            continue
+    assert searched == [5, 5, 7, 7]
+    assert {k: schedule.sigmas for k, schedule in outcome.schedules.items()} == {
+        k: schedule.sigmas for k, schedule in whole.schedules.items()
+    }
+    assert outcome.evaluations == whole.evaluations
+
+
+def test_the_best_grid_on_validation_noise_is_kept(tmp_path):
+    run = Run(tmp_path / "run")
+    outcome = learn(TrainConfig("mixture_1d", "gradient", env={"num_steps": 7}), run, False, False)
+    found = evaluate_levels(
+        "mixture_1d", "dpmpp_2m", outcome.as_grid[7].levels, VALIDATION_NOISES, VALIDATION, distances=False
+    )
+    assert found.error == pytest.approx(min(point.errors[7] for point in run.history()), rel=1e-6)
+    assert next(run.tensorboard.glob("run_1/events*")).stat().st_size > 1000
 
 
 @pytest.mark.parametrize("algo", ["cma", "gradient"])

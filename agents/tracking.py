@@ -1,0 +1,41 @@
+"""The suite's own TensorBoard tags, the same for agents and for their rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stable_baselines3.common.logger import Image, Logger
+
+from art_gym.config import EnvConfig
+from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, Evaluation
+from art_gym.references import reference_on, score
+
+from .edm_curve import EdmCurve
+from .pictures import schedule_image
+from .runs import name_of
+
+
+class Tracker:
+    """Records evaluations on validation noise under ``art/``: error, score, steps saved, spread, and the schedule.
+
+    Both ends of the score are measured on the same noises: a few hundred differ visibly from those of the references.
+
+    Args:
+        config: names task and solver.
+        budgets: the K that will be recorded.
+    """
+
+    def __init__(self, config: EnvConfig, budgets: Iterable[int]) -> None:
+        where = name_of(config.task), name_of(config.solver)
+        self.references = {k: reference_on(*where, k, VALIDATION_NOISES, VALIDATION) for k in budgets}
+        self.edm = EdmCurve(config.task, config.solver, VALIDATION_NOISES, VALIDATION)
+
+    def record(self, logger: Logger, num_steps: int, evaluation: Evaluation) -> None:
+        """Hand one budget's evaluation to a logger of SB3, to be written by its ``dump``."""
+        logger.record(f"art/heldout_error/K{num_steps}", evaluation.error)
+        if (reference := self.references[num_steps]) is not None:
+            logger.record(f"art/score/K{num_steps}", score(evaluation.error, reference))
+        logger.record(f"art/steps_saved/K{num_steps}", 1 - num_steps / self.edm.steps_for(evaluation.error))
+        logger.record(f"art/spread/K{num_steps}", evaluation.spread)
+        image = Image(schedule_image(evaluation.levels), dataformats="HWC")
+        logger.record(f"art/schedule/K{num_steps}", image, exclude=("stdout", "log", "json", "csv"))
