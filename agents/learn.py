@@ -7,6 +7,7 @@ what is chosen and what is reported. Whatever stops it, the best schedule so far
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from art_gym.denoisers.base import Denoiser
+from art_gym.config import MAX_STEPS
+from art_gym.denoisers.base import Denoiser, visible
 from art_gym.files import write_text
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate
-from art_gym.schedules.closed_forms import ART_NODES, art
+from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
 from art_gym.schedules.defect import GaussNewton
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fine import reference_grid
@@ -27,6 +29,7 @@ from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
 from art_gym.solvers import get_solver
+from art_gym.tasks import task_names
 
 from . import pictures
 from .budget import Budget, BudgetSpent, Metered
@@ -36,10 +39,14 @@ from .hyperparams import algorithm_class
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
 REFERENCE_STEPS = 96  # of DPM-Solver++(2M): precise endpoints at one call a step
 REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
-CLOSED_FORM_SHARE = 0.05
+CLOSED_FORM_SHARE = 0.05  # of the budget, for each closed form
+DUAL_FORMS = {"dual-weighted closed form": dual_weighted, "cancellation-aware closed form": cancellation_aware}
+DUAL_EVALUATIONS = DUAL_NODES * (DUAL_NODES + 2)  # of a noise: two solutions from each node to the end
+DUAL_NOISES = (8, 64)  # with fewer it is not tried; more are not needed
 AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is left then
 SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
-MOST_NOISES, LEAST_NOISES = 1024, 20
+CHUNK = 32  # noises that get precise endpoints at a time, and the fewest
+MOST_NOISES = 1024
 MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # times K, at which EDM's grid is tried for "steps saved"
 
 
@@ -67,12 +74,15 @@ class Learner:
 
     Args:
         denoiser: the model.
-        name: of the model, for the schedule's provenance.
+        name: of the model, for the report and the schedule's provenance.
         num_steps, solver, seed: what the schedule is for.
         budget: of time or evaluations.
         out: schedule file.
         progress: show a bar.
         agent: an SB3 algorithm that goes on where Gauss-Newton stops, instead of CMA-ES.
+
+    Raises:
+        ValueError: for a number of steps, a solver or an agent that is none, or a file that cannot be written.
     """
 
     def __init__(
@@ -87,8 +97,11 @@ class Learner:
         progress: bool = True,
         agent: str | None = None,
     ) -> None:
-        if num_steps < 2:
-            raise ValueError(f"a schedule of {num_steps} steps has nothing to learn: choose at least 2")
+        if not 2 <= num_steps <= MAX_STEPS:
+            raise ValueError(
+                f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
+            )
+        check_writable(out)
         if agent is not None:
             algorithm_class(agent)  # an unknown name is said now, not when its turn comes
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
@@ -99,65 +112,65 @@ class Learner:
 
     def run(self) -> str:
         """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule."""
-        stopped, sets = "the budget was spent", None
+        interrupted, sets = False, None
         try:
             self._closed_form()
             sets = self._noises()
-            self._compare(sets[1])
+            self._compare(sets[0], sets[1])
             self._improve(sets[0], sets[1])
         except BudgetSpent:
             pass
         except KeyboardInterrupt:
-            stopped = "it was interrupted"
+            interrupted = True
         finally:
             self.bar.close()
         if not self.history:
-            raise ValueError(
-                f"{stopped} before the closed form was found: {self.denoiser.evaluations} evaluations took "
-                f"{self.denoiser.seconds:.0f} s; give it ten times as much"
-            )
-        return self._report(sets, stopped)
+            spent = f"{self.denoiser.evaluations} evaluations took {self.denoiser.seconds:.0f} s"
+            reason = "it was interrupted" if interrupted else "the budget was spent"
+            remedy = "nothing was written" if interrupted else "give it ten times as much"
+            raise ValueError(f"{reason} before the closed form was found ({spent}): {remedy}")
+        return self._report(sets, "it was interrupted" if interrupted else "the budget was spent")
 
     def _closed_form(self) -> None:
         self._stage("closed form")
-        # One call tells how fast the model is, and whether it gives numbers at all.
-        probe = self._draw(2, stream=0)
+        rng = np.random.default_rng([self.seed, 0])
+        probe = self._draw(2, rng)
+        # These calls tell how fast the model is, and whether it gives numbers at all: the meter looks.
         for sigma in (self.model.sigma_max, self.model.data_std, self.model.sigma_min):
-            found = self.denoiser(probe, np.full(2, sigma, np.float32))
-            if not np.isfinite(found).all():
-                raise ValueError(
-                    f"the model gave values that are not finite at sigma = {sigma:.6g}: check its noise range, "
-                    f"{self.model.sigma_min:g} to {self.model.sigma_max:g}, and its precision"
-                )
+            self.denoiser(probe, np.full(2, sigma, np.float32))
         count = int(np.clip(self.denoiser.affordable(CLOSED_FORM_SHARE) / ART_NODES, 2, 64))
-        levels = art(self.denoiser, self.num_steps, self._draw(count, stream=0))
-        self._keep("ART closed form", np.nan, levels)
+        self._keep("ART closed form", np.nan, art(self.denoiser, self.num_steps, self._draw(count, rng)))
 
     def _noises(self) -> tuple[Noises, Noises, Noises]:
+        """Precise endpoints, chunk by chunk while the next one fits into its share: the speed of batches shows then."""
         self._stage("precise endpoints")
-        count = int(np.clip(self.denoiser.affordable(REFERENCE_SHARE) / REFERENCE_STEPS, LEAST_NOISES, MOST_NOISES))
-        start = self._draw(count, stream=1)
-        grid = reference_grid(self.model, REFERENCE_STEPS)
-        parts = np.array_split(start, max(count // 32, 1))
-        endpoints = []
-        for part in parts:
-            endpoints.append(integrate(self.denoiser, grid, part, "dpmpp_2m"))
+        rng, grid = np.random.default_rng([self.seed, 1]), reference_grid(self.model, REFERENCE_STEPS)
+        chunks: list[Noises] = []
+        until, last = self.denoiser.share + REFERENCE_SHARE, 0.0
+        while not chunks or (len(chunks) * CHUNK < MOST_NOISES and self.denoiser.share + last < until):
+            before, start = self.denoiser.share, self._draw(CHUNK, rng)
+            chunks.append(Noises(start, integrate(self.denoiser, grid, start, "dpmpp_2m")))
+            last = self.denoiser.share - before
             self._tick()
-        ends = np.concatenate(endpoints)
-        if not np.isfinite(ends).all():
-            raise ValueError("the model gave values that are not finite between its noise levels: check its precision")
-        cuts = np.cumsum([round(share * count) for share in SPLIT[:2]])
+        starts, ends = (np.concatenate([getattr(chunk, part) for chunk in chunks]) for part in ("start", "endpoints"))
+        cuts = np.cumsum([round(share * len(starts)) for share in SPLIT[:2]])
         fitted, chosen, reported = (
-            Noises(a, b) for a, b in zip(np.split(start, cuts), np.split(ends, cuts), strict=True)
+            Noises(a, b) for a, b in zip(np.split(starts, cuts), np.split(ends, cuts), strict=True)
         )
         return fitted, chosen, reported
 
-    def _compare(self, chosen: Noises) -> None:
+    def _compare(self, fitted: Noises, chosen: Noises) -> None:
         self._stage("hand-made grids")
         closed_form = self.history.pop().levels
         self._offer("ART closed form", closed_form, chosen)
         for name in HAND_MADE:
             self._offer(name, make_grid(name, self.num_steps, self.model), chosen)
+            self._tick()
+        self._stage("closed forms")
+        for name, form in DUAL_FORMS.items():
+            count = int(min(self.denoiser.affordable(CLOSED_FORM_SHARE) / DUAL_EVALUATIONS, DUAL_NOISES[1]))
+            if min(count, len(fitted.start)) >= DUAL_NOISES[0]:
+                self._offer(name, form(self.denoiser, self.num_steps, fitted.start[:count]), chosen)
             self._tick()
 
     def _improve(self, fitted: Noises, chosen: Noises) -> None:
@@ -208,12 +221,15 @@ class Learner:
         best, noises = self.history[-1].levels, (fitted.start, fitted.endpoints)
         train_agent(self.denoiser, best, self.solver.name, agent, self.seed, noises, left, offered)
 
-    def _draw(self, count: int, stream: int) -> np.ndarray:
-        noise = np.random.default_rng([self.seed, stream]).standard_normal((count, *self.model.shape), np.float32)
-        return np.float32(self.model.sigma_max) * noise
+    def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        return np.float32(self.model.sigma_max) * rng.standard_normal((count, *self.model.shape), np.float32)
+
+    def _errors(self, samples: np.ndarray, noises: Noises) -> np.ndarray:
+        """(B,) endpoint errors, without channels that carry a condition."""
+        return endpoint_error(visible(samples, self.model), visible(noises.endpoints, self.model))
 
     def _error(self, levels: np.ndarray, noises: Noises) -> float:
-        return float(endpoint_error(self._sample(levels, noises), noises.endpoints).mean())
+        return float(self._errors(self._sample(levels, noises), noises).mean())
 
     def _sample(self, levels: np.ndarray, noises: Noises) -> np.ndarray:
         return integrate(self.denoiser, levels, noises.start, self.solver)
@@ -231,7 +247,9 @@ class Learner:
 
     def _schedule(self, error: float | None) -> Schedule:
         best = self.history[-1]
-        return Schedule(tuple(best.levels), best.method, self.name, self.solver.name, self.seed, error)
+        # "model:" keeps a model from being taken for a task of its name when the schedule is evaluated.
+        task = self.name if self.name.partition("?")[0] in task_names() else f"model:{self.name}"
+        return Schedule(tuple(best.levels), best.method, task, self.solver.name, self.seed, error)
 
     def _stage(self, label: str) -> None:
         self.stage = label
@@ -260,8 +278,8 @@ class Learner:
             lines += [f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in compared]
             lines += ["", "(errors here are on the noises that were chosen on)", ""]
             if len(compared) > 1:
-                steps, errors = [f.evaluations for f in compared], [f.error for f in compared]
-                pictures.training_curve(files["progress"], steps, errors, {}, x_label="denoiser evaluations")
+                seconds, errors = [f.seconds for f in compared], [f.error for f in compared]
+                pictures.training_curve(files["progress"], seconds, errors, {}, x_label="seconds")
         pictures.schedules(files["schedules"], {**grids, "learned": best.levels}, highlight="learned")
         lines += [f"![{kind}]({file.name})" for kind, file in files.items() if file.exists()]
         text = "\n".join(lines) + "\n"
@@ -270,7 +288,7 @@ class Learner:
 
     def _proof(self, reported: Noises, grids: dict[str, np.ndarray]) -> Iterator[str]:
         samples = {name: self._sample(levels, reported) for name, levels in grids.items()}
-        errors = {name: endpoint_error(found, reported.endpoints) for name, found in samples.items()}
+        errors = {name: self._errors(found, reported) for name, found in samples.items()}
         learned = errors["learned"]
         self._schedule(float(learned.mean())).save(self.out)
         yield f"Mean endpoint error on {len(reported.start)} noises that nothing was fitted or chosen on:"
@@ -278,10 +296,11 @@ class Learner:
         heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
         yield from ("", f"| {' | '.join(heads)} |", f"|:---{'|---:' * (len(heads) - 1)}|")
         for name, found in sorted(errors.items(), key=lambda entry: -entry[1].mean()):
-            images = [_interval(image_error(self.model, samples[name], reported.endpoints))] if decoded else []
+            shown = [visible(x, self.model) for x in (samples[name], reported.endpoints)]
+            images = [_interval(image_error(self.model, *shown))] if decoded else []
             wins = "–" if name == "learned" else f"{100 * float((learned < found).mean()):.0f} % of them"
-            shown = f"**{name}**" if name == "learned" else name
-            yield f"| {' | '.join([shown, _interval(found), *images, wins])} |"
+            label = f"**{name}**" if name == "learned" else name
+            yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
         yield from ("", self._steps_saved(reported, float(learned.mean())), "")
 
     def _steps_saved(self, reported: Noises, error: float) -> str:
@@ -300,8 +319,30 @@ def _interval(errors: np.ndarray) -> str:
     return f"{errors.mean():.4f} ± {1.96 * errors.std() / np.sqrt(len(errors)):.4f}"
 
 
-def load_model(path: Path, scheduler: Path | None, data_std: float, device: str, max_batch: int) -> Denoiser:
+def check_writable(out: Path) -> None:
+    """Make the folder of a file that is to be written at the end. Raises a ValueError if it will not be possible."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: name a file in it, as with -o {out / 'schedule.json'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to {out.parent} ({error.strerror}): name another file with -o") from None
+
+
+def load_model(
+    path: Path,
+    scheduler: Path | None,
+    data_std: float,
+    device: str,
+    max_batch: int,
+    dtype: str = "float32",
+    variant: str | None = None,
+) -> Denoiser:
     """The denoiser of a local diffusers folder. Raises a ValueError that says what is wrong with it."""
+    import torch
+
     from art_gym.denoisers.adapters import from_diffusers
 
     if path.suffix in (".pkl", ".pt", ".pth", ".ckpt", ".bin"):
@@ -311,4 +352,12 @@ def load_model(path: Path, scheduler: Path | None, data_std: float, device: str,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what model libraries say on import and on loading
-        return from_diffusers(path, scheduler, data_std=data_std, device=device, max_batch=max_batch)
+        return from_diffusers(
+            path,
+            scheduler,
+            dtype=getattr(torch, dtype),
+            variant=variant,
+            data_std=data_std,
+            device=device,
+            max_batch=max_batch,
+        )

@@ -62,14 +62,14 @@ def from_diffusers(
             without a table of noise levels, a noise range beyond that table, or a model that cannot be run on such
             latents, for instance since it needs conditioning.
     """
-    model, scheduler, vae = _parts(model, scheduler, variant)
+    model, scheduler, vae = _parts(model, scheduler, variant, dtype)
     config = scheduler.config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or known
     if prediction not in PREDICTIONS:
         raise ValueError(f"unknown prediction type {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
     device = usable_device(options.get("device", "cpu"))
-    model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
     network = _network(lambda x, timestep: run(model, x, timestep), type(model).__name__, dtype)
     if prediction == "flow_prediction":
@@ -85,7 +85,7 @@ def from_diffusers(
         facts = (prediction, rounding, str(dtype), table.tolist(), bounds, *_hashed(options))
         options.setdefault("fingerprint", _fingerprint(facts, model.state_dict()))
     if vae is not None:
-        options.setdefault("decoder", _decoder(vae.to(device=device, dtype=dtype).eval().requires_grad_(False)))
+        options.setdefault("decoder", _decoder(_placed(vae, device, dtype)))
     return _tried(TorchDenoiser(function, shape or _shape(model), *bounds, **options))
 
 
@@ -225,10 +225,17 @@ def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: vae.decode((x * std / scaling + mean).to(vae.dtype)).sample
 
 
-def _parts(model: Any, scheduler: Any, variant: str | None) -> tuple[Any, Any, Any]:
+def _placed(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A model for inference. One that was loaded in this precision may keep some layers in float32: they stay so."""
+    if next(model.parameters()).dtype != dtype:
+        model = model.to(dtype=dtype)
+    return model.to(device=device).eval().requires_grad_(False)
+
+
+def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     """The network, the scheduler, and the VAE or None, from whatever was given."""
     if isinstance(model, str | Path):
-        model = load_folder(Path(model), variant)
+        model = load_folder(Path(model), variant, dtype)
     if isinstance(scheduler, str | Path):
         scheduler = load_folder(Path(scheduler))
     if hasattr(model, "scheduler"):  # a pipeline
@@ -241,12 +248,13 @@ def _parts(model: Any, scheduler: Any, variant: str | None) -> tuple[Any, Any, A
     return model, scheduler, None
 
 
-def load_folder(folder: Path, variant: str | None = None) -> Any:
+def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = torch.float32) -> Any:
     """The pipeline, model or scheduler of diffusers that was saved in a folder; nothing is downloaded, no pickle read.
 
     Args:
         folder: with a model_index.json, config.json or scheduler_config.json.
         variant: of the weight files, such as "fp16".
+        dtype: of the weights in memory.
 
     Raises:
         ValueError: for a folder that holds none of them, or whose files are missing, truncated or pickled.
@@ -259,7 +267,7 @@ def load_folder(folder: Path, variant: str | None = None) -> Any:
     options: dict[str, Any] = {}
     if found[0] != "scheduler_config.json":
         _refuse_pickles(folder)
-        options = {"use_safetensors": True, "variant": variant}
+        options = {"use_safetensors": True, "variant": variant, "torch_dtype": dtype}
     try:
         kind = getattr(diffusers, json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"])
     except (KeyError, AttributeError, ValueError):

@@ -18,7 +18,10 @@ from art_gym.agents.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.cli import main
 from art_gym.agents.learn import Learner
 from art_gym.denoisers import FunctionDenoiser
+from art_gym.denoisers.base import visible
 from art_gym.evaluation import evaluate_levels
+from art_gym.quality import endpoint_error
+from art_gym.sampling import integrate
 from art_gym.schedules import Schedule, make_grid
 from art_gym.schedules.defect import GaussNewton
 from art_gym.tasks import get_task
@@ -87,6 +90,7 @@ def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, m
     monkeypatch.setattr(GaussNewton, "improve", lambda self, logits, steps: (np.inf, logits))
     monkeypatch.setattr(learn, "art", lambda denoiser, num_steps, start: make_grid("edm", num_steps, denoiser))
     monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
+    monkeypatch.setattr(learn, "DUAL_FORMS", {})
     budget = Budget(evaluations=1_000_000)
     learner = Learner(
         get_task("gaussian_1d"), "mine", 4, "euler", budget, tmp_path / "s.json", progress=False, agent=agent
@@ -117,7 +121,8 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--model", str(tmp_path / "none")], "no folder of a diffusers model"),
         (["--model", str(tmp_path / "network.pkl")], "is a pickle"),
         ([], "name either --model"),
-        (["--task", "digits", "--steps", "1"], "choose at least 2"),
+        (["--task", "digits", "--steps", "1"], "from 2 to 1000 steps, got 1"),
+        (["--task", "digits", "--steps", "1001"], "from 2 to 1000 steps, got 1001"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
         (["--task", "digits", "--agent", "ppa"], "unknown algorithm 'ppa'"),
     ):
@@ -126,23 +131,115 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         assert message in error and error.count("\n") == 1
 
 
-def test_model_that_is_not_finite(tmp_path: Path) -> None:
-    def broken(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        return np.where(sigma[:, None] < 0.01, np.nan, x / (1 + sigma[:, None] ** 2))
+def test_a_file_that_cannot_be_written_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Before the model is loaded and anything computed."""
+    monkeypatch.setattr(learn, "load_model", lambda *_: pytest.fail("loaded"))
+    (tmp_path / "file").touch()
+    for out, message in (
+        (tmp_path, "is a folder: name a file in it"),
+        (tmp_path / "file" / "s.json", "cannot write to"),
+    ):
+        assert main(["learn", "--model", "any", "-o", str(out), "--no-progress"]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.01), (0.3, 0.6)])
+def test_model_that_is_not_finite(low: float, high: float, tmp_path: Path) -> None:
+    """At the ends of its range or between: the level is named."""
+
+    def broken(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        return np.where((low < sigma[:, None]) & (sigma[:, None] < high), np.nan, x / (1 + sigma[:, None] ** 2))
+
+    task = FunctionDenoiser(broken, (2,), data_std=1.0)
+    learner = Learner(task, "broken", 5, "euler", Budget(seconds=5), tmp_path / "s.json", progress=False)
+    with pytest.raises(ValueError, match=r"not finite at sigma = 0\.\d+: check its noise range") as found:
+        learner.run()
+    level = float(str(found.value).partition("sigma = ")[2].partition(":")[0])
+    assert low < level < high
+
+
+def test_interruption_before_anything_was_found(tmp_path: Path) -> None:
+    def interrupted(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    task = FunctionDenoiser(interrupted, (2,))
+    learner = Learner(task, "mine", 5, "euler", Budget(seconds=5), tmp_path / "s.json", progress=False)
+    with pytest.raises(ValueError, match=r"it was interrupted before the closed form .*: nothing was written"):
+        learner.run()
     learner = Learner(
-        FunctionDenoiser(broken, (2,)), "broken", 5, "euler", Budget(seconds=5), tmp_path / "s.json", progress=False
+        get_task("ring_2d"), "ring_2d", 5, "euler", Budget(evaluations=9), tmp_path / "s.json", progress=False
     )
-    with pytest.raises(ValueError, match=r"not finite at sigma = 0\.002"):
+    with pytest.raises(ValueError, match=r"the budget was spent before .* ten times as much"):
         learner.run()
 
 
+def test_carried_channels_do_not_dilute_errors(tmp_path: Path) -> None:
+    """Neither where grids are compared nor in the environment of an agent, which sees the metered denoiser."""
+    task = get_task("digits_class")
+    learner = Learner(task, "digits_class", 5, "euler", Budget(seconds=60), tmp_path / "s.json", progress=False)
+    start = 40 * np.random.default_rng(0).standard_normal((8, *task.shape)).astype(np.float32)
+    noises = learn.Noises(start, np.zeros_like(start))
+    levels = make_grid("edm", 5, task)
+    samples = integrate(task, levels, start, "euler")
+    assert learner._error(levels, noises) == pytest.approx(endpoint_error(samples[:, :1], 0 * samples[:, :1]).mean())
+    assert visible(start, learner.denoiser).shape[1] == 1
+
+
+def test_as_many_noises_as_the_budget_pays_for(tmp_path: Path) -> None:
+    """A batch takes hardly longer than a sample on most machines: the speed of small batches says nothing."""
+
+    def slow(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        time.sleep(0.002)
+        return x / (1 + sigma[:, None] ** 2)
+
+    task = FunctionDenoiser(slow, (2,), data_std=1.0)
+    learner = Learner(task, "mine", 5, "euler", Budget(seconds=5), tmp_path / "s.json", progress=False)
+    learner._closed_form()
+    sets = learner._noises()
+    assert sum(len(part.start) for part in sets) >= 3 * learn.CHUNK  # five or six of about 0.25 s
+    assert learner.denoiser.share < 0.6
+
+
+def test_dual_weighted_closed_forms_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GaussNewton, "improve", lambda self, logits, steps: (np.inf, logits))
+    monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
+    drawn: dict[str, object] = {}
+    monkeypatch.setattr(
+        learn.pictures, "training_curve", lambda file, steps, errors, _, x_label: drawn.update(x=x_label)
+    )
+    offered: list[str] = []
+    keep = Learner._offer
+    monkeypatch.setattr(
+        Learner, "_offer", lambda self, method, *rest: (offered.append(method), keep(self, method, *rest))
+    )
+
+    def stop(*_: object, **__: object) -> object:
+        raise BudgetSpent
+
+    monkeypatch.setattr(learn, "evolve", stop)
+    budget = Budget(evaluations=1_000_000)
+    task = get_task("gaussian_1d")
+    learner = Learner(task, "gaussian_1d", 6, "euler", budget, tmp_path / "s.json", progress=False)
+    learner.run()
+    assert set(learn.DUAL_FORMS) <= set(offered)
+    assert learner.history[-1].method in learn.DUAL_FORMS  # near the optimum for Euler on a Gaussian
+    assert drawn == {"x": "seconds"}
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_learns_for_a_saved_diffusers_model(tmp_path: Path, tiny_model: Any) -> None:
+def test_learns_for_a_saved_diffusers_model(tmp_path: Path, tiny_model: Any, capfd: pytest.CaptureFixture[str]) -> None:
     import diffusers
 
     diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler()).save_pretrained(tmp_path / "pipeline")
     out = tmp_path / "schedule.json"
-    arguments = ["learn", "--model", str(tmp_path / "pipeline"), "--steps", "4", "--budget", "12s", "-o", str(out)]
-    assert main([*arguments, "--no-progress"]) == 0
+    arguments = ["learn", "--model", str(tmp_path / "pipeline"), "--steps", "4", "--budget", "6s", "-o", str(out)]
+    capfd.readouterr()
+    assert main([*arguments, "--dtype", "bfloat16", "--no-progress"]) == 0
     assert Schedule.load(out).num_steps == 4
+    assert capfd.readouterr().err == ""  # none of what diffusers says
+    assert main(["evaluate", str(out)]) == 2
+    assert "'pipeline', a model of your own, which is no task" in capfd.readouterr().err
