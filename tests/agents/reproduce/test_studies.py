@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from art_gym.agents.cli import main
+from art_gym.agents.reproduce.discount import VARIANTS
 from art_gym.agents.reproduce.table1 import GRIDS, PAPER, STEPS, closed_form, distance
 
 # |1 − std| without the sampling error of the paper's some 50,000 samples
@@ -32,8 +33,35 @@ def test_closed_form_of_table_1() -> None:
     assert [distance(closed_form(k)) for k in STEPS] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("study", ["table1", "transfer", "per_sample", "dual"])
-def test_study_from_the_command_line(study: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+# Less of what takes long, so that a study is a matter of seconds.
+SMALLER: dict[str, dict[str, object]] = {
+    "theory": {"reproduce.theory.TRAJECTORIES": 512},
+    "dual": {"reproduce.grids.STEPS": (5, 7)},
+    "defect": {"reproduce.grids.STEPS": (5, 7)},
+    "discount": {
+        "training.EVALUATIONS": 2,
+        "reproduce.discount.VARIANTS": {algo: {"by clock": VARIANTS[algo]["by clock"]} for algo in VARIANTS},
+    },
+    "per_sample": {
+        "training.EVALUATIONS": 2,
+        "reproduce.per_sample.TIMESTEPS": {"ppo": 180_000, "sac": 20_000},  # of which quick takes a fiftieth
+    },
+    "choices": {"reproduce.choices.SHARE": 0.15},
+    "networks": {
+        "reproduce.networks.NOISES": {"digits_net": 64},
+        "reproduce.networks.TRAINING": {"digits_net": 32},
+        "reproduce.networks.EVALUATIONS": {"digits_net": 2000},
+    },
+}
+STUDIES = ("table1", "transfer", "per_sample", "dual", "theory", "defect", "discount", "networks", "choices")
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_study_from_the_command_line(
+    study: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SMALLER.get(study, {}).items():
+        monkeypatch.setattr(f"art_gym.agents.{name}", value)
     arguments = ["reproduce", study, "--quick", "--seeds", "0", "--out", str(tmp_path)]
     assert main(arguments) == 0
     table = capsys.readouterr().out

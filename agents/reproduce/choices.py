@@ -1,0 +1,74 @@
+"""ART-RL's choices beside each other: the actor, what its advantage sums, and the condition that fits the critic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.tasks import resolve
+
+from .. import pictures
+from ..continuous_time import CRITICS
+from .art_rl import train_art_rl
+from .study import Record, Study, interval, markdown
+from .theory import cost_ratio
+
+TASK = "mixture_1d"
+SHARE = 1 / 3  # of the shipped updates: where choices differ in speed, it shows
+HELDOUT = 2048
+# actor, η (1: sums of all differences to come, 0: the paper's single δ_k), critic
+CHOICES = (
+    *(("normalised", 1.0, critic) for critic in CRITICS),
+    *(("normalised", 0.0, critic) for critic in CRITICS),
+    ("multiplier", 1.0, "least_squares"),
+    ("multiplier", 0.0, "least_squares"),
+    ("multiplier", 0.0, "ctd_zero"),
+)
+
+
+def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
+    """Cost over the least one for each choice, and how well the clock keeps its budget."""
+    study = Study("choices", out)
+    lines, means = [], {}
+    for actor, trace, critic in CHOICES:
+        runs = [
+            study.once(
+                {"actor": actor, "trace": trace, "critic": critic, "seed": seed, "quick": quick},
+                lambda actor=actor, trace=trace, critic=critic, seed=seed: _run(actor, trace, critic, seed, quick),  # type: ignore[misc]
+            )
+            for seed in seeds
+        ]
+        costs = [run["cost_ratio"] for run in runs]
+        ends, multipliers, seconds = (
+            float(np.mean([run[key] for run in runs])) for key in ("clock_end", "multiplier", "seconds")
+        )
+        lines.append(
+            [
+                actor,
+                f"{trace:g}",
+                critic,
+                interval(costs),
+                f"{max(costs):.3f}",
+                f"{ends:.3f}",
+                f"{multipliers:.2f}",
+                f"{seconds:.0f}",
+            ]
+        )
+        means[f"{actor}, η = {trace:g}, {critic}"] = float(np.mean(costs))
+    pictures.bars(study.folder / "choices.png", means, "cost of the learned clock over the least possible one")
+    heads = ["actor", "η", "critic", f"cost / closed form's ({len(seeds)} seeds, IQM, 95 %)", "worst", "ψ(T)", "γ"]
+    title = f"ART-RL's choices, {TASK}, {SHARE:.0%} of the shipped updates"
+    return study.finish(title, markdown([*heads, "seconds"], lines))
+
+
+def _run(actor: str, trace: float, critic: str, seed: int, quick: bool) -> Record:
+    share = SHARE * (0.03 if quick else 1.0)
+    trained = train_art_rl(TASK, seed, share, trace=trace, critic=critic, policy_kwargs={"budget": actor})
+    logged = trained.model.logger.name_to_value  # of the last update
+    return {
+        "cost_ratio": cost_ratio(trained.model, resolve(TASK), 256 if quick else HELDOUT),
+        "clock_end": float(logged["art_rl/clock_end"]),
+        "multiplier": float(logged["art_rl/multiplier"]),
+        "seconds": trained.seconds,
+    }
