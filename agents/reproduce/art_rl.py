@@ -14,7 +14,10 @@ from art_gym.sb3 import ARTDiffusionVecEnv
 from ..continuous_time import ARTRL
 from ..hyperparams import load_hyperparams
 
-ID_OF = {"digits": "ARTDiffusion-Digits-v0"}  # hyperparameters of its own
+ID_OF = {  # with hyperparameters of their own
+    "checkerboard_2d": "ARTDiffusion-Checkerboard2D-v0",
+    "digits": "ARTDiffusion-Digits-v0",
+}
 
 
 @dataclass(frozen=True)
