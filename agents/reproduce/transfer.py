@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,43 +20,39 @@ LEARNED_AT = 18
 STEPS = (5, 7, 10, 14, 18, 25, 35)
 ACROSS_AT = 10
 SOLVERS = ("euler", "dpmpp_2m", "heun")
+RESAMPLED = f"ART-RL, resampled from K = {LEARNED_AT}"
 
 
 def transfer(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Both tables; the first seed's schedules."""
+    """Both tables, means over the seeds of what is learned."""
     study = Study("transfer", out)
     tasks = ("gaussian_1d", "mixture_1d") if quick else BUILT_IN
-    learned = {task: _learned(study, task, seeds[0], quick) for task in tasks}
+    learned = {(task, seed): _learned(study, task, seed, quick) for task in tasks for seed in seeds}
     texts = []
     for solver in SOLVERS:
         lines = []
         for task in tasks:
-            denoiser, schedule = resolve(task), Schedule(tuple(learned[task][str(LEARNED_AT)]), "art_rl")
-            geometric = [
-                np.append(log_snr(np.linspace(0, 1, k), denoiser.sigma_max, denoiser.sigma_min, 0), 0) for k in STEPS
-            ]
-            rows = {
-                "DPM (geometric)": geometric,
-                "EDM": [edm_grid(k, denoiser) for k in STEPS],
-                f"ART-RL, resampled from K = {LEARNED_AT}": [np.array(schedule.resample(k).sigmas) for k in STEPS],
-                "ART-RL, its clock read off at K": [np.array(learned[task][str(k)]) for k in STEPS],
-            }
-            errors = {name: [_error(task, solver, levels) for levels in grids] for name, grids in rows.items()}
-            lines += [[f"{task}, {name}", *(f"{error:.4f}" for error in values)] for name, values in errors.items()]
+            runs = [_across_steps(study, task, solver, seed, quick, learned[task, seed]) for seed in seeds]
+            rows = {**_baselines(study, task, solver)}
+            rows |= {name: np.mean([run[name] for run in runs], axis=0).tolist() for name in runs[0]}
+            lines += [[f"{task}, {name}", *(f"{error:.4f}" for error in values)] for name, values in rows.items()]
             if task == tasks[-1] and solver == "euler":
-                curves = {name: dict(zip(STEPS, values, strict=True)) for name, values in errors.items()}
-                pictures.error_curves(study.folder / "transfer.png", curves, highlight=list(curves)[2])
-        texts.append(
-            f"### Across K, {solver}: mean endpoint error\n\n{markdown(['', *(f'K = {k}' for k in STEPS)], lines)}"
-        )
+                curves = {name: dict(zip(STEPS, values, strict=True)) for name, values in rows.items()}
+                pictures.error_curves(study.folder / "transfer.png", curves, highlight=RESAMPLED)
+        table = markdown(["", *(f"K = {k}" for k in STEPS)], lines)
+        texts.append(f"### Across K, {solver}: mean endpoint error ({len(seeds)} seeds)\n\n{table}")
     for scaled in (False, True):
         lines = []
         for source in tasks:
-            levels = np.array(learned[source][str(ACROSS_AT)])
-            lines.append([source, *(_gain(levels, source, target, scaled) for target in tasks)])
+            gains = [
+                np.mean([_gain(study, source, target, scaled, seed, quick, learned[source, seed]) for seed in seeds])
+                for target in tasks
+            ]
+            lines.append([source, *(f"{gain:.2f}" for gain in gains)])
         how = "levels in units of the data's standard deviation" if scaled else "levels as they are"
-        heads = ["learned on \\ used on", *tasks]
-        texts.append(f"### Across tasks, Euler, K = {ACROSS_AT}: error over EDM's, {how}\n\n{markdown(heads, lines)}")
+        title = f"### Across tasks, Euler, K = {ACROSS_AT}: error over EDM's, {how} ({len(seeds)} seeds)"
+        table = markdown(["learned on / used on", *tasks], lines)
+        texts.append(f"{title}\n\n{table}")
     return study.finish("Transfer", "\n\n".join(texts))
 
 
@@ -67,15 +64,58 @@ def _learned(study: Study, task: str, seed: int, quick: bool) -> dict[str, list[
     return study.once({"task": task, "seed": seed, "quick": quick}, compute)["levels"]
 
 
+def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
+    denoiser = resolve(task)
+
+    def geometric(k: int) -> np.ndarray:
+        return np.append(log_snr(np.linspace(0, 1, k), denoiser.sigma_max, denoiser.sigma_min, 0), 0)
+
+    grids: dict[str, Callable[[int], np.ndarray]] = {
+        "DPM (geometric)": geometric,
+        "EDM": lambda k: edm_grid(k, denoiser),
+    }
+    return {
+        name: study.once(
+            {"grid": name, "used_on": task, "solver": solver},
+            lambda make=make: {"errors": [_error(task, solver, make(k)) for k in STEPS]},  # type: ignore[misc]
+        )["errors"]
+        for name, make in grids.items()
+    }
+
+
+def _across_steps(
+    study: Study, task: str, solver: str, seed: int, quick: bool, levels: dict[str, list[float]]
+) -> dict[str, list[float]]:
+    """Errors at all K of one seed's schedule, resampled and read off."""
+    schedule = Schedule(tuple(levels[str(LEARNED_AT)]), "art_rl")
+    grids = {
+        RESAMPLED: lambda k: np.array(schedule.resample(k).sigmas),
+        "ART-RL, its clock read off at K": lambda k: np.array(levels[str(k)]),
+    }
+    return {
+        name: study.once(
+            {"grid": name, "used_on": task, "solver": solver, "learned_with": seed, "quick": quick},
+            lambda make=make: {"errors": [_error(task, solver, make(k)) for k in STEPS]},  # type: ignore[misc]
+        )["errors"]
+        for name, make in grids.items()
+    }
+
+
+def _gain(
+    study: Study, source: str, target: str, scaled: bool, seed: int, quick: bool, levels: dict[str, list[float]]
+) -> float:
+    def compute() -> Record:
+        denoiser, moved = resolve(target), np.array(levels[str(ACROSS_AT)])
+        if scaled:
+            moved = moved * denoiser.data_std / resolve(source).data_std
+        # the range of the target: its first level is its own σ_max, its last ones no lower than σ_min
+        inner = np.clip(moved[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
+        return {"error": _error(target, "euler", np.array([denoiser.sigma_max, *inner, 0.0]))}
+
+    key = {"learned_on": source, "used_on": target, "scaled": scaled, "learned_with": seed, "quick": quick}
+    found = study.once(key, compute)["error"]
+    return found / _baselines(study, target, "euler")["EDM"][STEPS.index(ACROSS_AT)]
+
+
 def _error(task: str, solver: str, levels: np.ndarray) -> float:
     return evaluate_levels(task, solver, levels, distances=False).error
-
-
-def _gain(levels: np.ndarray, source: str, target: str, scaled: bool) -> str:
-    denoiser = resolve(target)
-    if scaled:
-        levels = levels * denoiser.data_std / resolve(source).data_std
-    # the range of the target: its first level is its own σ_max, its last ones no lower than σ_min
-    inner = np.clip(levels[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
-    moved = np.array([denoiser.sigma_max, *inner, 0.0])
-    return f"{_error(target, 'euler', moved) / _error(target, 'euler', edm_grid(len(levels) - 1, denoiser)):.2f}"
