@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from gymnasium import spaces
@@ -12,10 +13,11 @@ from art_gym.observations import TIME
 
 def require_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """The number itself, finite and within [low, high]. Raises a ValueError that names value and range."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or math.isinf(value):
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not low <= number <= high or math.isinf(number):
         expected = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
         raise ValueError(f"{name} must be a number {expected}, got {value!r}")
-    return value
+    return number
 
 
 def require_time(space: spaces.Space | None) -> None:

@@ -57,6 +57,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         loaded.predict(observation, deterministic=True)[0], model.predict(observation, deterministic=True)[0]
     )
+    np.testing.assert_array_equal(ARTRL.load(tmp_path / "model.zip").levels(9), model.levels(9))  # without one
     loaded.learn(16 * 8, reset_num_timesteps=False)
     assert loaded.num_timesteps == 3 * 16 * 8
 
