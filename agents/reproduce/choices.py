@@ -40,9 +40,7 @@ def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
             for seed in seeds
         ]
         costs = [run["cost_ratio"] for run in runs]
-        ends, multipliers, seconds = (
-            float(np.mean([run[key] for run in runs])) for key in ("clock_end", "multiplier", "seconds")
-        )
+        end, multiplier = (float(np.mean([run[key] for run in runs])) for key in ("clock_end", "multiplier"))
         lines.append(
             [
                 actor,
@@ -50,16 +48,15 @@ def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
                 critic,
                 interval(costs),
                 f"{max(costs):.3f}",
-                f"{ends:.3f}",
-                f"{multipliers:.2f}",
-                f"{seconds:.0f}",
+                f"{end:.3f}",
+                f"{multiplier:.2f}",
             ]
         )
         means[f"{actor}, η = {trace:g}, {critic}"] = float(np.mean(costs))
     pictures.bars(study.folder / "choices.png", means, "cost of the learned clock over the least possible one")
     heads = ["actor", "η", "critic", f"cost / closed form's ({len(seeds)} seeds, IQM, 95 %)", "worst", "ψ(T)", "γ"]
     title = f"ART-RL's choices, {TASK}, {SHARE:.0%} of the shipped updates"
-    return study.finish(title, markdown([*heads, "seconds"], lines))
+    return study.finish(title, markdown(heads, lines))
 
 
 def _run(actor: str, trace: float, critic: str, seed: int, quick: bool) -> Record:

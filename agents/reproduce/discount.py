@@ -11,6 +11,7 @@ import numpy as np
 from art_gym.references import find_reference, score
 
 from .. import pictures
+from ..continuous_time.discount import ClockRolloutBuffer
 from ..runs import Run, TrainConfig
 from ..training import train
 from .study import Record, Study, interval, markdown
@@ -21,7 +22,16 @@ RATE = 0.5  # β: an episode is discounted by e^{−β}, in clock time or in K e
 BY_STEPS = float(np.exp(-RATE / NUM_STEPS))
 # SAC's shipped targets reach over K steps; one-step targets are where the discount of each transition counts.
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
-    "ppo": {"none (γ = 1)": {}, "by steps": {"gamma": BY_STEPS}, "by clock": {"clock_discount": RATE}},
+    "ppo": {
+        "none (γ = 1)": {},
+        "by steps": {"gamma": BY_STEPS},
+        "by clock": {"clock_discount": RATE},
+        # ART-RL's critic in place of PPO's own value network
+        "by clock, linear critic": {
+            "rollout_buffer_class": ClockRolloutBuffer,
+            "rollout_buffer_kwargs": {"rate": RATE, "critic": "least_squares"},
+        },
+    },
     "sac": {
         "none (γ = 1)": {"n_steps": 1},
         "by steps": {"n_steps": 1, "gamma": BY_STEPS},
