@@ -244,7 +244,9 @@ def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) 
             raise ValueError(f"{type(model).__name__} has neither a unet nor a transformer: pass its denoising network")
         return network, scheduler or model.scheduler, getattr(model, "vae", None) or getattr(model, "vqvae", None)
     if scheduler is None:
-        raise ValueError("a model alone does not say what it predicts at which noise: pass its scheduler too")
+        raise ValueError(
+            "a model alone does not say what it predicts at which noise: pass its scheduler too (--scheduler)"
+        )
     return model, scheduler, None
 
 
@@ -286,7 +288,7 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
 def _quiet(logging: Any) -> Iterator[None]:
     """Without the messages and progress bars of diffusers, which are as they were afterwards."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.CRITICAL)  # errors are raised as well
     logging.disable_progress_bar()
     try:
         yield

@@ -131,6 +131,27 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """One line of ours, and none of what model libraries say."""
+    import diffusers
+
+    tiny_model().save_pretrained(tmp_path / "model")
+    diffusers.DDPMScheduler().save_pretrained(tmp_path / "ddpm")
+    diffusers.EDMEulerScheduler().save_pretrained(tmp_path / "edm")
+    model = ["--model", str(tmp_path / "model"), "--scheduler", str(tmp_path / "ddpm")]
+    capfd.readouterr()
+    for arguments, message in (
+        ([*model, "--variant", "fp16"], "no file named diffusion_pytorch_model.fp16.safetensors"),
+        ([*model, "--device", "foo"], "cannot use the device 'foo'"),
+        ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
+        (model[:2], "pass its scheduler too (--scheduler)"),
+    ):
+        assert main(["learn", *arguments, "--no-progress", "-o", str(tmp_path / "s.json")]) == 2
+        error = capfd.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
 def test_a_file_that_cannot_be_written_is_said_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
