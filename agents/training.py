@@ -230,8 +230,6 @@ class Progress(BaseCallback):
         self.paused = 0.0
 
     def _on_training_start(self) -> None:
-        # A crash may have come between a checkpoint and its history: keep what the checkpoint knows.
-        self.points = [point for point in self.points if point.steps <= self.num_timesteps]
         self.began = time.perf_counter()
         hyperparams = {k: v for k, v in plain(self.setup.hyperparams).items() if isinstance(v, str | float | int)}
         metrics = {f"art/heldout_error/K{k}": 0.0 for k in self.setup.budgets}

@@ -109,7 +109,7 @@ ACTIONS: dict[str, ActionMap] = {
 
 def get_action(action: str | ActionMap) -> ActionMap:
     """The map of that name; an object is handed back. Raises a ValueError that lists the names."""
-    if not isinstance(action, str):
+    if callable(action):
         return action
     if action not in ACTIONS:
         raise ValueError(f"unknown action map {action!r}: choose one of {', '.join(ACTIONS)}")

@@ -8,6 +8,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
+import numpy as np
+
 from art_gym.actions import ActionMap, get_action
 from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser
@@ -74,8 +76,10 @@ class EnvConfig:
     noises: int = 4096
 
     def __post_init__(self) -> None:
-        if isinstance(self.num_steps, list):  # from YAML or a JSON spec
-            object.__setattr__(self, "num_steps", tuple(self.num_steps))
+        if isinstance(self.num_steps, list | tuple):  # a list from YAML or a JSON spec
+            object.__setattr__(self, "num_steps", tuple(_plain(budget) for budget in self.num_steps))
+        for name in ("num_steps", "population", "noises"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         if isinstance(self.observation, list | str):
             groups = (self.observation,) if isinstance(self.observation, str) else tuple(self.observation)
             object.__setattr__(self, "observation", groups)
@@ -90,6 +94,10 @@ class EnvConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if not isinstance(self.raw_latents, bool):
+            raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
+        if not isinstance(self.observation, tuple | Observation):
+            raise ValueError(f"observation must name groups of {', '.join(GROUPS)}, got {self.observation!r}")
         if self.split not in SPLITS:
             raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
         get_solver(self.solver)
@@ -125,6 +133,11 @@ class EnvConfig:
         """Names and numbers, for YAML and provenance; objects by their repr."""
         plain = (str, int, float, tuple)
         return {key: value if isinstance(value, plain) else repr(value) for key, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    """A whole number of numpy as Python's own."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 @cache

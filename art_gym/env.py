@@ -70,6 +70,11 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     ## Episode End
     `terminated` after K steps. Never truncated.
 
+    ## Info
+    `reset` gives `num_steps` (K) and `sigma`. `step` gives `sigma`, `sigma_next` and `delta_log_sigma` of the step (the
+    last without, since it lands on 0), the components of the reward by name, and at the end `error` and
+    `error_reference`: the population's mean endpoint error and that of EDM's grid.
+
     ## Arguments
     `config`: name of a YAML in `envs_configs`. Any key of `art_gym.config.EnvConfig` overrides it, for instance
     `gym.make("ARTDiffusion-v0", task="ring_2d", solver="dpmpp_2m", num_steps=7)`. A discount of 1 belongs to this
@@ -141,7 +146,10 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         return observed, float(outcome.reward[0]), bool(outcome.landed[0]), False, info
 
     def render(self) -> np.ndarray | None:
-        """A picture of the samples and of the grid so far against EDM's; (H, W, 3) uint8 for "rgb_array"."""
+        """A picture of the samples and of the grid so far against EDM's; (H, W, 3) uint8 for "rgb_array".
+
+        The samples are shown as D(x, σ), what they would be if the step to 0 came now: x itself is noise to the last.
+        """
         if self.render_mode is None:
             return None
         if self._viewer is None:
@@ -150,6 +158,9 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
             self._viewer = Viewer(self.core, show=self.render_mode == "human")
         frame = self._viewer.draw(self.state)
         return frame if self.render_mode == "rgb_array" else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_viewer": None}  # a figure is no part of the state, and is drawn anew
 
     def close(self) -> None:
         """Close the window, if there is one."""

@@ -6,13 +6,14 @@ import hashlib
 import os
 import zlib
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 
-from art_gym.denoisers.base import Denoiser, visible
+from art_gym.denoisers.base import Denoiser, check_call, visible
 from art_gym.files import replacing
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate, path
@@ -158,11 +159,29 @@ def _save(file: Path, array: np.ndarray) -> None:
         np.savez(temporary, endpoints=array, checksum=zlib.crc32(array.tobytes()))
 
 
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A denoiser as a key, by identity: a user's object may have an equality of its own, and no hash."""
+
+    denoiser: Denoiser
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.denoiser is self.denoiser
+
+    def __hash__(self) -> int:
+        return id(self.denoiser)
+
+
 @lru_cache(maxsize=16)
-def _cached_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
-    return NoiseBank(denoiser, split, size)
+def _cached_bank(same: _Same, split: str, size: int) -> NoiseBank:
+    check_call(same.denoiser)
+    return NoiseBank(same.denoiser, split, size)
 
 
 def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
-    """The bank of this denoiser object, one in a process however many environments use it."""
-    return _cached_bank(denoiser, split, size)  # type: ignore[arg-type]  # by identity, as objects hash
+    """The bank of this denoiser object, one in a process however many environments use it.
+
+    Raises:
+        ValueError: for a denoiser that cannot be called as one.
+    """
+    return _cached_bank(_Same(denoiser), split, size)

@@ -247,7 +247,7 @@ REWARDS: dict[str, Callable[[], Reward]] = {
 
 def get_reward(reward: str | Reward) -> Reward:
     """The reward of that name; an object is handed back. Raises a ValueError that lists the names."""
-    if not isinstance(reward, str):
+    if callable(reward):
         return reward
     if reward not in REWARDS:
         raise ValueError(f"unknown reward {reward!r}: choose one of {', '.join(REWARDS)}")

@@ -113,7 +113,10 @@ def get_task(name: str) -> Denoiser:
             options = {key: float(value) for key, value in (part.split("=") for part in query.split("&") if part)}
             _made[name] = check_denoiser(_FACTORIES[base](**options))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"cannot make the task {name!r}: {error}") from None
+            raise ValueError(
+                f"cannot make the task {name!r}: {error} (a plain function D(x, sigma) is registered as "
+                f"FunctionDenoiser(function, shape); options are numbers, as in digits_class?guidance=4)"
+            ) from None
     return _made[name]
 
 

@@ -41,13 +41,16 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs!r}")
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"a vector environment renders with render_mode='rgb_array' or not, got {render_mode!r}")
         self.num_envs = num_envs
         self.config = load_config(config, **overrides)
         self.core = self.config.make_core()
+        modes = [mode.value for mode in AutoresetMode]
+        if autoreset_mode not in (*AutoresetMode, *modes):
+            raise ValueError(f"unknown autoreset_mode {autoreset_mode!r}: choose one of {', '.join(modes)}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**ARTDiffusionEnv.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
@@ -120,6 +123,9 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
             self._viewer = Viewer(self.core, show=False)
         state = self._checked_state(allow_ended=True)
         return tuple(self._viewer.draw(state.take(np.array([lane]))) for lane in range(self.num_envs))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_viewer": None}  # a figure is no part of the state, and is drawn anew
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the figure."""

@@ -9,7 +9,9 @@ import pytest
 
 from art_gym.config import load_config
 from art_gym.evaluation import HELDOUT, HELDOUT_BANK, VALIDATION, evaluate_levels, evaluate_policy
-from art_gym.noise_bank import NoiseBank
+from art_gym.noise_bank import NoiseBank, get_bank
+from art_gym.references import find_reference
+from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import levels_from_logits
 from art_gym.schedules.grids import make_grid
 from art_gym.solvers import SOLVERS
@@ -56,3 +58,29 @@ def test_a_policy_that_stands_still_is_the_geometric_grid(solver):
     assert policy.error == pytest.approx(grid.error, rel=1e-4)
     assert policy.nfe == grid.nfe
     assert policy.sliced == pytest.approx(grid.sliced, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "num_steps", "edm", "arctan", "closed_form", "oracle"),
+    [
+        ("digits", 5, 0.248, 0.104, 0.085, 0.079),
+        ("digits", 10, 0.104, 0.045, 0.040, 0.022),
+        ("ring_2d", 10, 0.215, None, 0.057, 0.0011),
+    ],
+)
+def test_errors_that_an_independent_implementation_had(task, num_steps, edm, arctan, closed_form, oracle):
+    """DPM-Solver++(2M), mean over other held-out noises, hence the tolerances; the oracle may be a better one."""
+    denoiser = get_task(task)
+    bank = get_bank(denoiser, "train", 256)
+    bank.ensure(256)
+    reference = find_reference(task, "dpmpp_2m", num_steps)
+    count = 256 if task == "digits" else HELDOUT  # precise endpoints of digits take long to make
+
+    def error(levels):
+        return evaluate_levels(task, "dpmpp_2m", levels, count, distances=False).error
+
+    assert error(make_grid("edm", num_steps, denoiser)) == pytest.approx(edm, rel=0.15)
+    if arctan is not None:
+        assert error(make_grid("arctan", num_steps, denoiser)) == pytest.approx(arctan, rel=0.15)
+    assert error(art(denoiser, num_steps, bank.start[:256])) == pytest.approx(closed_form, rel=0.15)
+    assert error(np.array(reference.oracle_sigmas)) < 1.15 * oracle

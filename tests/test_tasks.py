@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -54,6 +56,53 @@ def test_factory_is_called_at_first_use_and_once() -> None:
 def test_registration_errors(name: str, denoiser: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         register_task(name, denoiser)  # type: ignore[arg-type]
+
+
+def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    x *= 0.5
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x, r"must take arrays x of shape \(2, 3\) and sigma of shape \(2,\)"),
+        (lambda x, sigma: x[:, :1], r"must return a numpy array of the shape of x, \(2, 3\), got \(2, 1\)"),
+        (lambda x, sigma: [x], "got a list"),
+        (in_place, "changes its argument x in place"),
+    ],
+)
+def test_a_denoiser_that_is_wrong_is_said_when_it_is_made(function: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gym.make("ARTDiffusion-v0", task=art_gym.FunctionDenoiser(function, shape=(3,)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [2, [2], (2.0,), (0,), ()])
+def test_a_shape_is_a_tuple_of_sizes(shape: object) -> None:
+    with pytest.raises(ValueError, match="shape must be a non-empty tuple of positive whole numbers"):
+        art_gym.FunctionDenoiser(lambda x, sigma: x, shape=shape)  # type: ignore[arg-type]
+
+
+def test_a_denoiser_without_a_hash_is_one() -> None:
+    @dataclass
+    class Shrink:  # an equality of its own, on arrays, and no hash
+        mean: np.ndarray
+        shape: tuple[int, ...] = (2,)
+        sigma_min: float = 0.01
+        sigma_max: float = 10.0
+        data_std: float = 1.0
+
+        def __call__(self, x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+            return self.mean + (x - self.mean) / (1 + sigma[:, None] ** 2)
+
+    env = gym.make("ARTDiffusion-v0", task=Shrink(np.zeros(2, np.float32)), num_steps=2, population=4)
+    assert np.isfinite(env.reset(seed=0)[0]).all()
+
+
+def test_a_plain_function_is_told_how_to_become_a_task() -> None:
+    register_task("plain_function", lambda x, sigma: x)  # a factory takes no arguments
+    with pytest.raises(ValueError, match=r"cannot make the task 'plain_function': .*FunctionDenoiser"):
+        get_task("plain_function")
 
 
 def test_unknown_task_lists_the_known_ones() -> None:

@@ -129,7 +129,7 @@ class Counted:
 
 def check_denoiser(denoiser: Denoiser) -> Denoiser:
     """Return the denoiser, or raise a ValueError that names the attribute that does not fit."""
-    if not callable(denoiser):
+    if not callable(denoiser) or not callable(getattr(denoiser, "function", denoiser)):
         raise ValueError(f"a denoiser must be callable as denoiser(x, sigma), got {denoiser!r}")
     for name in ("shape", "sigma_min", "sigma_max", "data_std"):
         if not hasattr(denoiser, name):
@@ -137,8 +137,9 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
                 f"{type(denoiser).__name__} has no attribute {name!r}; give it one, or wrap the function: "
                 f"FunctionDenoiser(function, shape, sigma_min, sigma_max, data_std)"
             )
-    if not denoiser.shape or any(size < 1 for size in denoiser.shape):
-        raise ValueError(f"shape must be a non-empty tuple of positive sizes, got {denoiser.shape!r}")
+    shape = denoiser.shape
+    if not isinstance(shape, tuple) or not shape or any(not isinstance(size, int) or size < 1 for size in shape):
+        raise ValueError(f"shape must be a non-empty tuple of positive whole numbers, got {shape!r}")
     if not 0 < denoiser.sigma_min < denoiser.sigma_max < np.inf:
         raise ValueError(
             f"the noise range must be 0 < sigma_min < sigma_max, got {denoiser.sigma_min!r} to {denoiser.sigma_max!r}"
@@ -146,3 +147,24 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
     if not denoiser.data_std > 0:
         raise ValueError(f"data_std must be positive, got {denoiser.data_std!r}")
     return denoiser
+
+
+def check_call(denoiser: Denoiser) -> None:
+    """Call D once, and raise a ValueError that says what does not fit: its arguments, or what it hands back."""
+    x, sigma = np.full((2, *denoiser.shape), 0.5, np.float32), np.full(2, denoiser.data_std, np.float32)
+    np.clip(sigma, denoiser.sigma_min, denoiser.sigma_max, out=sigma)
+    given, name = x.copy(), type(denoiser).__name__
+    try:
+        found = denoiser(x, sigma)
+    except TypeError as error:
+        raise ValueError(
+            f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape (2,): {error}"
+        ) from None
+    if not isinstance(found, np.ndarray) or found.shape != x.shape:
+        got = found.shape if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        raise ValueError(
+            f"the denoiser {name} must return a numpy array of the shape of x, {x.shape}, got {got} "
+            f"(a function of torch tensors: art_gym.denoisers.from_callable)"
+        )
+    if not np.array_equal(x, given):
+        raise ValueError(f"the denoiser {name} changes its argument x in place: make it return a new array")
