@@ -245,6 +245,7 @@ class References:
         file: where to; the package's own data by default.
         seed: of the search.
         again: compute what exists too, and keep the better of the two on training noise.
+        candidates: files of JSON lines with schedules that were learned: polish these instead of a search.
     """
 
     tasks: tuple[str, ...] = ()
@@ -253,6 +254,7 @@ class References:
     file: Path | None = None
     seed: int = 0
     again: bool = False
+    candidates: tuple[Path, ...] = ()
 
     def run(self) -> None:
         """Compute and store them."""
@@ -260,7 +262,8 @@ class References:
         from art_gym.tasks import BUILT_IN
 
         file = self.file or REFERENCES_FILE
-        compute_all(self.tasks or BUILT_IN, self.solvers, self.steps, file, self.seed, self.again)
+        wanted = self.tasks or BUILT_IN, self.solvers, self.steps
+        compute_all(*wanted, file, self.seed, self.again, self.candidates)
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,21 @@ from pathlib import Path
 import numpy as np
 
 import art_gym
-from art_gym.denoisers.base import visible
+from art_gym.denoisers.base import Counted, visible
 from art_gym.evaluation import HELDOUT, evaluate_levels
 from art_gym.files import write_text
 from art_gym.noise_bank import get_bank
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
+from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import edm_grid
+from art_gym.schedules.schedule import as_levels
 from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 
 REFERENCES_FILE = Path(__file__).parent / "data" / "references.json"
 TRAIN_NOISES = 4096  # that the oracle is optimised on
+POLISHING_NOISES = 1024  # on which the best of several grids is chosen, before it is polished on all
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> 
     bank = get_bank(denoiser, "train", TRAIN_NOISES)
     bank.ensure(TRAIN_NOISES)
     levels = optimise(denoiser, num_steps, solver, bank.start, bank.endpoints, seed)
+    return _reference(task, solver, num_steps, levels, seed)
+
+
+def _reference(task: str, solver: str, num_steps: int, levels: np.ndarray, seed: int) -> Reference:
+    denoiser = get_task(task)
     errors = [
         evaluate_levels(denoiser, solver, grid, distances=False).error
         for grid in (edm_grid(num_steps, denoiser), levels)
@@ -87,6 +95,22 @@ def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> 
         seed=seed,
         version=art_gym.__version__,
     )
+
+
+def _candidates(files: Iterable[Path]) -> dict[tuple[str, str, int], list[tuple[float, ...]]]:
+    """The grids in files of JSON lines, by task, solver and K."""
+    found: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
+    for file in files:
+        try:
+            for line in file.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                if "sigmas" in entry:
+                    grid = as_levels(entry["sigmas"])
+                    key = (entry["task"], entry["solver"], len(grid) - 1)
+                    found.setdefault(key, []).append(tuple(grid.tolist()))
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} holds no schedules as JSON lines: {error}") from None
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -137,6 +161,24 @@ def better(first: Reference, second: Reference) -> Reference:
     return min(first, second, key=training_error)
 
 
+def polish(task: str, solver: str, num_steps: int, grids: Iterable[tuple[float, ...]], seed: int = 0) -> Reference:
+    """The oracle by Gauss-Newton from grids that other methods found, instead of a search: the best of them first."""
+    from art_gym.schedules.defect import STEPS, GaussNewton, working_precision  # as in `optimise`, which ends with it
+
+    denoiser = get_task(task)
+    bank = get_bank(denoiser, "train", TRAIN_NOISES)
+    bank.ensure(TRAIN_NOISES)
+    start, endpoints = (array.astype(working_precision(bank.start)) for array in (bank.start, bank.endpoints))
+    few, many = (
+        GaussNewton(Counted(denoiser), get_solver(solver), start[:count], endpoints[:count])
+        for count in (POLISHING_NOISES, TRAIN_NOISES)
+    )
+    logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
+    first = min(logits, key=lambda tried: few.improve(tried, 0)[0])
+    _, best = many.improve(first, STEPS)
+    return _reference(task, solver, num_steps, levels_from_logits(best, denoiser), seed)
+
+
 def compute_all(
     tasks: Iterable[str],
     solvers: Iterable[str],
@@ -144,13 +186,20 @@ def compute_all(
     file: Path = REFERENCES_FILE,
     seed: int = 0,
     again: bool = False,
+    candidates: Iterable[Path] = (),
 ) -> None:
     """Compute all combinations that the file lacks, storing each as it is done: it can be interrupted and goes on.
 
     With ``again`` those that it has are computed again too, with this seed, and the better oracle of the two is kept.
+    With ``candidates``, files of JSON lines with "task", "solver", "num_steps" and "sigmas", the grids in them are
+    polished instead of a search, and the oracle of a combination is the better of that and the one it has.
+
+    Raises:
+        ValueError: for a file of candidates that is none.
     """
     from tqdm import tqdm
 
+    tried = _candidates(candidates)
     wanted = [(task, solver, k) for task in tasks for solver in solvers for k in steps]
     with tqdm(wanted, desc="oracles") as bar:
         for task, solver, k in bar:
@@ -161,7 +210,11 @@ def compute_all(
                     known = entry
                 else:
                     others.append(entry)
-            if known is not None and not again:
+            found = tried.get((task, solver, k), [])
+            if known is not None and not again and not found:
                 continue
-            new = compute_reference(task, solver, k, seed)
+            if found:
+                new = polish(task, solver, k, [*found, *([known.oracle_sigmas] if known else [])], seed)
+            else:
+                new = compute_reference(task, solver, k, seed)
             write_references([*others, new if known is None else better(known, new)], file)

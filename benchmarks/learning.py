@@ -19,9 +19,11 @@ import art_gym
 from art_gym.agents.pipeline import learn
 from art_gym.agents.reproduce.study import interval
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.references import find_reference, score
+from art_gym.evaluation import VALIDATION, VALIDATION_NOISES
+from art_gym.references import find_reference, reference_on, score
 
 FILE = Path(__file__).parent / "results" / "learning.jsonl"
+GOOD = 0.95  # the score that agents are to reach
 IDS = {
     "gaussian_1d": "ARTDiffusion-Gaussian1D-v0",
     "mixture_1d": "ARTDiffusion-Mixture1D-v0",
@@ -60,7 +62,11 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
     """Train once and evaluate on held-out noise."""
     config = TrainConfig(IDS[task], algo, seed, env={"solver": solver, "num_steps": num_steps, "action": action})
     with tempfile.TemporaryDirectory() as folder:
-        outcome = learn(config, Run(Path(folder) / "run"), resume=False, progress=False)
+        run = Run(Path(folder) / "run")
+        outcome = learn(config, run, resume=False, progress=False)
+        history = run.history()
+    reference = reference_on(task, solver, num_steps, VALIDATION_NOISES, VALIDATION)
+    good = [point.seconds for point in history if (score(point.errors[num_steps], reference) or 0.0) >= GOOD]
     found = (outcome.as_policy or outcome.as_grid)[num_steps]
     return {
         "algo": algo,
@@ -73,6 +79,7 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
         "grid_error": outcome.as_grid[num_steps].error,
         "sigmas": outcome.as_grid[num_steps].levels.tolist(),
         "seconds": outcome.seconds,
+        "seconds_to_good": min(good, default=None),  # until the score on validation noise was first that good
         "evaluations": outcome.evaluations,
         "version": art_gym.__version__,
     }
@@ -85,18 +92,28 @@ def table(algo: str) -> str:
         if entry["algo"] == algo:
             rows.setdefault((entry["task"], entry["solver"], entry["num_steps"], entry["action"]), []).append(entry)
     lines = [
-        f"| {algo}: task | solver | K | action | seeds | score (IQM, 95 %) | error | seconds |",
-        "|:---|:---|---:|:---|---:|---:|---:|---:|",
+        f"| {algo}: task | solver | K | action | seeds | score (IQM, 95 %) | error | seconds to {GOOD:g} | seconds |",
+        "|:---|:---|---:|:---|---:|---:|---:|---:|---:|",
     ]
     for (task, solver, k, action), entries in sorted(rows.items()):
         scores = [score(entry["error"], find_reference(task, solver, k)) for entry in entries]
         scored = [value for value in scores if value is not None]
         lines.append(
             f"| {task} | {solver} | {k} | {action} | {len(entries)} | {interval(scored) if scored else '–'} "
-            f"| {np.mean([entry['error'] for entry in entries]):.4f} "
+            f"| {np.mean([entry['error'] for entry in entries]):.4f} | {_to_good(entries)} "
             f"| {np.mean([entry['seconds'] for entry in entries]):.0f} |"
         )
     return "\n".join(lines)
+
+
+def _to_good(entries: list[dict]) -> str:
+    """The slowest seed's seconds to a good score, and how many seeds had none."""
+    times = [entry.get("seconds_to_good", 0.0) for entry in entries]
+    if 0.0 in times:
+        return "–"  # recorded before this was
+    reached = [time for time in times if time is not None]
+    never = f" ({len(times) - len(reached)} never)" if len(reached) < len(times) else ""
+    return f"{max(reached):.0f}{never}" if reached else "never"
 
 
 def main(options: Learning) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -69,3 +70,19 @@ def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
     monkeypatch.setattr("art_gym.references.compute_reference", lambda *_: worse)
     compute_all(*wanted, again=True)
     assert load_references(file) == (stored, other)
+
+
+def test_candidates_are_polished_and_kept_if_better(tmp_path):
+    stored = find_reference("mixture_1d", "euler", 5)
+    grid = make_grid("edm", 5, resolve("mixture_1d"))
+    worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), oracle_error=stored.edm_error)
+    file, lines = tmp_path / "references.json", tmp_path / "learned.jsonl"
+    write_references([worse], file)
+    near = [80.0, *(1.05 * level for level in stored.oracle_sigmas[1:-1]), 0.0]
+    lines.write_text(json.dumps({"task": "mixture_1d", "solver": "euler", "num_steps": 5, "sigmas": near}) + "\n")
+    compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
+    (found,) = load_references(file)
+    assert found.oracle_error == pytest.approx(stored.oracle_error, rel=0.01)
+    lines.write_text("no lines of JSON")
+    with pytest.raises(ValueError, match="holds no schedules as JSON lines"):
+        compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
