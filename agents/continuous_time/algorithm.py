@@ -29,6 +29,7 @@ STEP_DEPENDENT = ("denoised_change", "log_denoised_change")
 CLAMP = 1e-3  # least |Q|, in units in which E[|Q|θ²] = 1 at first
 STANDSTILL = 1e-3  # a clock speed
 MULTIPLIER_RATE = 0.2  # α_γ
+DAMPING = 2.0  # of γ by the present excess of the clock: dual ascent alone swings ever further (Gaussian1D)
 
 
 class ARTRL(OnPolicyAlgorithm):
@@ -137,7 +138,10 @@ class ARTRL(OnPolicyAlgorithm):
         if not self.policy.keeps_budget:  # what the policy meant, not what the end of the clock made of it
             actions = torch.as_tensor(buffer.actions).reshape(-1)
             speed = torch.cat([self.policy.speed(instant, actions).reshape(count, lanes)[:-1], mean.detach()[-1:]])
-        rewards = self._rewards(stiffness, speed)
+        # ψ(T): of the multiplier's actor the mean that it asks for, which the end of the clock does not bound
+        end = position[-1] + mean.detach()[-1] / count if self.policy.keeps_budget else mean.detach().mean(dim=0)
+        clock_end = float(end.mean())
+        rewards = self._rewards(stiffness, speed, clock_end)
         advantages = self._advantages(instant, rewards)
         score = (speed - mean.detach()) * precision
         # The last step lands whatever the policy says: nothing can be learned from it.
@@ -146,13 +150,10 @@ class ARTRL(OnPolicyAlgorithm):
         loss.backward()
         self.policy.optimizer.step()
         self._n_updates += 1
-        clock_end = (
-            mean.detach().mean(dim=0) if not self.policy.keeps_budget else position[-1] + mean.detach()[-1] / count
-        )
         if not self.policy.keeps_budget:
-            self.policy.multiplier += MULTIPLIER_RATE * float(clock_end.mean() - 1)
+            self.policy.multiplier += MULTIPLIER_RATE * (clock_end - 1)
         self.logger.record("art_rl/cost", float(-(rewards - self.policy.temperature / count).sum(dim=0).mean()))
-        self.logger.record("art_rl/clock_end", float(clock_end.mean()))
+        self.logger.record("art_rl/clock_end", clock_end)
         self.logger.record("art_rl/multiplier", self._diagnosed_multiplier(stiffness, mean.detach()))
 
     def levels(self, num_steps: int) -> np.ndarray:
@@ -172,12 +173,15 @@ class ARTRL(OnPolicyAlgorithm):
 
         return act
 
-    def _rewards(self, stiffness: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
-        """(n, E) r_k Δt = (−½(Q_k + Q_{k+1}) θ² − γ(θ − 1) + λ) Δt, Q by the trapezoidal rule."""
+    def _rewards(self, stiffness: torch.Tensor, speed: torch.Tensor, clock_end: float) -> torch.Tensor:
+        """(n, E) r_k Δt = (−½(Q_k + Q_{k+1}) θ² − γ(θ − 1) + λ) Δt, Q by the trapezoidal rule.
+
+        γ is the multiplier plus a multiple of E ψ(T) − 1, as in the method of multipliers (Hestenes, Powell 1969).
+        """
         following = torch.cat([stiffness[1:], stiffness[-1:]])
         rate = -(stiffness + following) / 2 * speed**2 + self.policy.temperature
         if not self.policy.keeps_budget:
-            rate = rate - self.policy.multiplier * (speed - 1)
+            rate = rate - (self.policy.multiplier + DAMPING * (clock_end - 1)) * (speed - 1)
         return rate / len(speed)
 
     def _advantages(self, instant: Instant, rewards: torch.Tensor) -> torch.Tensor:
@@ -210,10 +214,10 @@ class ARTRL(OnPolicyAlgorithm):
         self.policy.stiffness += rate * (average.clamp(min=CLAMP) - self.policy.stiffness)
 
     def _diagnosed_multiplier(self, stiffness: torch.Tensor, mean: torch.Tensor) -> float:
-        """γ of the budget: at the optimum −2 |Q| θ² along the path, for m* = −γ/(2|Q|θ) where V depends on t alone."""
+        """γ of the budget: −2 |Q| θ at the end of the clock, where ∂V/∂ψ is 0 in m* = (∂V/∂ψ − γ)/(2|Q|)."""
         if not self.policy.keeps_budget:
             return float(self.policy.multiplier)
-        return float(-2 * (stiffness * mean**2).mean())
+        return float(-2 * (stiffness[-1] * mean[-1]).mean())
 
 
 def _clock_arguments(env: VecEnv) -> dict[str, Any]:

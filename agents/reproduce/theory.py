@@ -115,8 +115,8 @@ def _learned(task: str, seed: int, quick: bool) -> dict:
 def _values(denoiser: Denoiser, clock_steps: int) -> dict:
     """Reward to go from t on, of the mean clock and under N(m, λ/|Q|), from the same states on the mean path.
 
-    m(ψ) = c / √(E|Q|), the optimum, with the multiplier γ = −2 E[|Q|m²] that belongs to it. A trajectory that reaches
-    the end of the clock before t = 1 stays there.
+    m(ψ) = c / √(E|Q|), the optimum. The multiplier may be any number here: its −γ (E ψ(T) − 1) is in both sums. A
+    trajectory that reaches the end of the clock before t = 1 stays there.
     """
     clock = Clock.of(denoiser)
     x = denoiser.sigma_max * np.random.default_rng(1).standard_normal((TRAJECTORIES, *denoiser.shape))

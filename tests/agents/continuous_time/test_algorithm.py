@@ -42,6 +42,15 @@ def test_learns_the_closed_form(budget: str) -> None:
     assert levels[0] == task.sigma_max and levels[-1] == 0 and (np.diff(levels) < 0).all()
 
 
+def test_the_multiplier_settles_where_it_is_far_from_its_start() -> None:
+    """On Gaussian1D γ = −2 |Q| θ at the end of the clock is about −0.8; without damping it swings to −7 and beyond."""
+    model = train_art_rl("gaussian_1d", 0, 0.2, policy_kwargs={"budget": "multiplier"}).model
+    logged = model.logger.name_to_value
+    assert logged["art_rl/clock_end"] == pytest.approx(1.0, abs=0.15)
+    assert -1.2 < logged["art_rl/multiplier"] < -0.5
+    assert cost_ratio(model, get_task("gaussian_1d"), 512) < 1.10
+
+
 def test_same_seed_same_clock() -> None:
     clocks = [make(seed).learn(16 * 8 * 3).levels(7) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(clocks[0], clocks[1])
