@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.denoisers.base import visible
+from art_gym.denoisers.base import Counted, visible
 from art_gym.features import features_of
 from art_gym.quality import endpoint_error, frechet_distance, precision_recall
 from art_gym.sampling import integrate
-from art_gym.schedules.closed_forms import art
-from art_gym.schedules.defect import defect
+from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
+from art_gym.schedules.defect import GaussNewton, defect
+from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
 from art_gym.solvers import get_solver
@@ -31,6 +32,10 @@ EVALUATIONS = {"photos_net": 50_000}  # of what is learned, for each schedule; 4
 TRAINING = {"digits_net": 512, "photos_net": 96}
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan")
 LEARNED = "learned (Gauss-Newton)"
+ORACLE = "oracle (best fixed grid known)"
+ORACLE_STEPS = 3  # of Gauss-Newton, from the best grid that any method found
+DUAL = {"dual-weighted (a)": dual_weighted, "dual-weighted (b)": cancellation_aware}
+DUAL_LATENTS = {"digits_net": 64, "photos_net": 8}
 LEARNED_AT = 10  # steps of the schedules that are used elsewhere
 ACROSS = ("digits", "digits_net", "digits_class?guidance=2", "digits_inpaint", "photos_net")
 
@@ -57,47 +62,93 @@ def _by_nfe(study: Study, task: str, solver: str, seeds: tuple[int, ...], counts
     rows: dict[str, list[list[Record]]] = {}
     for nfe in counts:
         k = steps_of(solver, nfe)
-        for method, make in _methods(task, solver, k).items():
-            repeated = seeds if method == LEARNED else (0,)
+        found: list[np.ndarray] = []
+        for method, make in _methods(study, task, solver, k, found).items():
             records = [
                 study.once(
                     {"task": task, "solver": solver, "num_steps": k, "method": method, "seed": seed},
                     lambda make=make, seed=seed: _measured(task, solver, make(seed)),  # type: ignore[misc]
                 )
-                for seed in repeated
+                for seed in (seeds if method == LEARNED else (0,))
             ]
+            found += [np.array(record["sigmas"]) for record in records]
             rows.setdefault(method, []).append(records)
     heads = ["NFE", *map(str, counts)]
-    mean = {
-        method: [[float(np.mean([r[key] for r in records])) for records in row] for key in ("error", "frechet")]
-        for method, row in rows.items()
+    tables = {
+        key: markdown(heads, [[method, *(cell(records) for records in row)] for method, row in rows.items()])
+        for key, cell in (("error", _error_cell), ("frechet", _frechet_cell), ("coverage", _coverage_cell))
     }
-    error = markdown(heads, [[m, *(f"{value:.4f}" for value in values[0])] for m, values in mean.items()])
-    frechet = markdown(heads, [[m, *(f"{value:.4f}" for value in values[1])] for m, values in mean.items()])
     steps = [steps_of(solver, nfe) for nfe in counts]
-    saved = _steps_saved(study, task, solver, steps, mean[LEARNED][0])
+    means = {method: [_mean(records, "error") for records in row] for method, row in rows.items()}
+    saved = _steps_saved(study, task, solver, steps, means[LEARNED])
     pictures.error_curves(
         study.folder / f"{task}_{solver}.png",
-        {method: dict(zip(steps, values[0], strict=True)) for method, values in mean.items()},
+        {method: dict(zip(steps, values, strict=True)) for method, values in means.items() if method != ORACLE},
         highlight=LEARNED,
+        oracle=dict(zip(steps, means[ORACLE], strict=True)),
     )
     exact = study.once({"task": task, "method": "precise endpoints"}, lambda: _exact(task))
+    noise = study.once({"task": task, "method": "data against data"}, lambda: _noise(task))["frechet"]
     return (
-        f"### {task}, {solver}\n\nMean endpoint error, {NOISES[task]} held-out noises ({len(seeds)} seeds of what is "
-        f"learned)\n\n{error}\n\nFréchet distance to data in features of the classifier; the precise endpoints have "
-        f"{exact['frechet']:.4f}\n\n{frechet}\n\nSteps saved against EDM: {saved}"
+        f"### {task}, {solver}\n\nMean endpoint error, {NOISES[task]} held-out noises, ± half the 95 % interval over "
+        f"them; of what is learned the mean of {len(seeds)} seeds, and their range\n\n{tables['error']}\n\n"
+        f"Fréchet distance to as many images of the data, in features of the classifier; the precise endpoints have "
+        f"{exact['frechet']:.2f}, and {NOISES[task]} images of the data against as many others "
+        f"{np.mean(noise):.2f} ± {np.std(noise):.2f} ({len(noise)} pairs): the estimator's bias and noise\n\n"
+        f"{tables['frechet']}\n\nPrecision / recall in the same features; the precise endpoints have "
+        f"{exact['precision']:.2f} / {exact['recall']:.2f}\n\n{tables['coverage']}\n\nSteps saved against EDM: {saved}"
     )
 
 
-def _methods(task: str, solver: str, num_steps: int) -> dict[str, Callable[[int], np.ndarray]]:
+def _mean(records: list[Record], key: str) -> float:
+    return float(np.mean([record[key] for record in records]))
+
+
+def _error_cell(records: list[Record]) -> str:
+    if len(records) == 1:
+        return f"{records[0]['error']:.4f} ± {records[0]['half_interval']:.4f}"
+    errors = [record["error"] for record in records]
+    return f"{np.mean(errors):.4f} [{min(errors):.4f}, {max(errors):.4f}]"
+
+
+def _frechet_cell(records: list[Record]) -> str:
+    return f"{_mean(records, 'frechet'):.2f}"
+
+
+def _coverage_cell(records: list[Record]) -> str:
+    return f"{_mean(records, 'precision'):.2f} / {_mean(records, 'recall'):.2f}"
+
+
+def _methods(
+    study: Study, task: str, solver: str, num_steps: int, found: list[np.ndarray]
+) -> dict[str, Callable[[int], np.ndarray]]:
+    """Grids by method, as functions of a seed; the oracle starts from those that the others have ``found`` by then."""
     denoiser = resolve(task)
     methods: dict[str, Callable[[int], np.ndarray]] = {
         name: lambda _, name=name: make_grid(name, num_steps, denoiser)  # type: ignore[misc]
         for name in HAND_MADE
     }
     methods["ART closed form"] = lambda seed: art(denoiser, num_steps, _training(task)[0][:64])
+    for name, form in DUAL.items():
+        methods[name] = (
+            lambda _, name=name, form=form: np.array(  # type: ignore[misc]
+                study.once(  # the same for every solver, and dear: the ODE is solved from each of its nodes
+                    {"task": task, "num_steps": num_steps, "method": name},
+                    lambda: {"sigmas": form(denoiser, num_steps, _training(task)[0][: DUAL_LATENTS[task]]).tolist()},
+                )["sigmas"]
+            )
+        )
     methods[LEARNED] = lambda seed: _learn(task, solver, num_steps, seed)
+    methods[ORACLE] = lambda _: _oracle(task, solver, found)
     return methods
+
+
+def _oracle(task: str, solver: str, grids: list[np.ndarray]) -> np.ndarray:
+    """The best fixed grid known: the best of all grids on all training noises, improved on them by Gauss-Newton."""
+    denoiser, (start, endpoints) = resolve(task), _training(task)
+    fit = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
+    first = min((logits_from_levels(grid, denoiser) for grid in grids), key=lambda tried: fit.improve(tried, 0)[0])
+    return levels_from_logits(fit.improve(first, ORACLE_STEPS)[1], denoiser)
 
 
 def _learn(task: str, solver: str, num_steps: int, seed: int) -> np.ndarray:
@@ -139,6 +190,13 @@ def _measured(task: str, solver: str, levels: np.ndarray) -> Record:
 
 def _exact(task: str) -> Record:
     return _distances(task, _held_out(task)[1])
+
+
+def _noise(task: str) -> Record:
+    """Fréchet distances between independent draws of the data, as many as there are held-out noises."""
+    count, sample_data = NOISES[task], resolve(task).sample_data  # type: ignore[attr-defined]
+    draws = [features_of(sample_data(count, np.random.default_rng([19, i])), TASKS[task]) for i in range(12)]
+    return {"frechet": [frechet_distance(a, b) for a, b in zip(draws[::2], draws[1::2], strict=True)]}
 
 
 def _distances(task: str, samples: np.ndarray) -> Record:
