@@ -17,7 +17,7 @@ class Outcome:
     """Schedules for each budget K with their evaluation on held-out noise.
 
     Attributes:
-        method: ppo, sac, …, cma, gradient.
+        method: ppo, sac, …, cma, gradient, defect.
         task, solver: names.
         schedules: the grid for each K; a policy's mean grid where it depends on the latents.
         as_grid: evaluation of that grid.

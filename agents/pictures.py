@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from art_gym.rendering import BLUE, GREY, ORANGE, is_image, limits, log_sigma_axis, pixels, samples_panel
+from art_gym.rendering import BLUE, ORANGE, is_image, limits, log_sigma_axis, pixels, samples_panel
 
 # Mostly the rest of Okabe & Ito's colours; orange is kept for what is highlighted. Dashes tell the rounds apart.
 PALETTE = (BLUE, "#009E73", "#CC79A7", "#56B4E9", "#B8860B", "#5B3A8C", "#6E6E6E")
@@ -198,12 +198,11 @@ def training_curve(
     return _write(figure, file)
 
 
-def schedule_image(levels: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+def schedule_image(levels: np.ndarray) -> np.ndarray:
     """A small picture of a schedule for TensorBoard: σ on a log axis against the step.
 
     Args:
         levels: (K+1,) decreasing levels with a trailing 0.
-        reference: (K+1,) levels to draw faintly behind.
 
     Returns:
         (300, 400, 3) uint8; ``SummaryWriter.add_image`` takes it with ``dataformats="HWC"``.
@@ -211,10 +210,8 @@ def schedule_image(levels: np.ndarray, reference: np.ndarray | None = None) -> n
     figure = Figure(figsize=(4, 3), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    drawn = [levels] if reference is None else [levels, reference]
-    bottom = log_sigma_axis(axes, min(grid[-2] for grid in drawn), max(grid[0] for grid in drawn))
-    for grid, colour in zip(reversed(drawn), [GREY, ORANGE][-len(drawn) :], strict=True):
-        axes.plot(np.maximum(grid, bottom), "o-", color=colour, markersize=5)
+    bottom = log_sigma_axis(axes, levels[-2], levels[0])
+    axes.plot(np.maximum(levels, bottom), "o-", color=ORANGE, markersize=5)
     axes.set(xlabel="step", ylabel="noise level σ")
     axes.grid(alpha=0.25)
     return pixels(canvas)

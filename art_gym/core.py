@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from art_gym.actions import ActionMap, bounded
+from art_gym.denoisers.base import check_finite
 from art_gym.observations import Observation, Observed
 from art_gym.problem import Problem
 from art_gym.rewards import Reward
@@ -121,12 +121,7 @@ class Core:
     def _denoised(self, state: State) -> np.ndarray:
         x, sigma = self._flat(state.x), self._per_latent(state.sigma)
         denoised = self.problem.denoise(x, sigma)
-        if not math.isfinite(float(denoised.sum())):
-            bad = sigma[~np.isfinite(denoised).reshape(len(sigma), -1).all(axis=1)]
-            raise ValueError(
-                f"the denoiser {type(self.problem.denoiser).__name__} gave values that are not finite at "
-                f"sigma = {', '.join(f'{level:.6g}' for level in np.unique(bad)[:3])}: check its noise range"
-            )
+        check_finite(denoised, sigma, self.problem.denoiser)
         return denoised.reshape(state.x.shape)
 
     def _move(self, state: State, sigma_next: np.ndarray, landed: np.ndarray) -> np.ndarray:

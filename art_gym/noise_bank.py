@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from art_gym.denoisers.base import Denoiser, check_call, visible
+from art_gym.denoisers.base import Denoiser, check_call, check_finite, visible
 from art_gym.files import replacing
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate, path
@@ -111,12 +111,13 @@ class NoiseBank:
         file = self._file(chunk)
         endpoints = _load(file, start.shape) if file else None
         if endpoints is None:
-            endpoints = integrate(self.denoiser, reference_grid(self.denoiser), start, "rk4")
-            if not np.isfinite(endpoints).all():
-                raise ValueError(self._not_finite(start))
+            endpoints = integrate(self._checked, reference_grid(self.denoiser), start, "rk4")
             if file:
                 _save(file, endpoints)
         return start, endpoints
+
+    def _checked(self, x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        return check_finite(self.denoiser(x, sigma), sigma, self.denoiser)
 
     def _file(self, chunk: int) -> Path | None:
         fingerprint = getattr(self.denoiser, "fingerprint", None)
@@ -125,21 +126,6 @@ class NoiseBank:
         ends = self.denoiser.sigma_min, self.denoiser.sigma_max, self.denoiser.data_std  # of the reference grid
         key = repr((2, fingerprint, self.denoiser.shape, *ends, REFERENCE_STEPS, self.split, chunk, self.chunk))
         return default_cache_folder() / "endpoints" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-
-    def _not_finite(self, start: np.ndarray) -> str:
-        x = start
-        grid = reference_grid(self.denoiser)
-
-        for sigma, after in zip(grid, path(self.denoiser, grid, start, "rk4"), strict=False):  # noqa: B007
-            if not np.isfinite(after).all():
-                break
-            x = after
-        level = np.full(len(x), sigma, np.float32)
-        where = "D itself" if not np.isfinite(self.denoiser(x, level)).all() else "a step of the solver"
-        return (
-            f"the denoiser {type(self.denoiser).__name__} gives values that are not finite at sigma = {sigma:.6g} "
-            f"({where}): check its noise range, {self.denoiser.sigma_min:g} to {self.denoiser.sigma_max:g}"
-        )
 
 
 def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -160,8 +160,8 @@ def test_denoiser_that_is_not_finite_is_named_with_sigma() -> None:
 
     bank = NoiseBank(FunctionDenoiser(broken, shape=(4,)), "train", 256)
     with pytest.raises(
-        ValueError, match=r"FunctionDenoiser gives values that are not finite at sigma = (.*) \("
+        ValueError, match=r"FunctionDenoiser gave values that are not finite at sigma = (.*): check"
     ) as caught:
         bank.ensure(1)
-    sigma = float(str(caught.value).split("sigma = ")[1].split()[0])
+    sigma = float(str(caught.value).split("sigma = ")[1].split(":")[0].split(",")[0])
     assert 0.05 < sigma < 0.2

@@ -24,7 +24,7 @@ class ExactDataset:
     Args:
         points: (M, *shape) data.
         width: s₀, in the units of the data.
-        shape: shape of one latent; that of the points by default.
+        sigma_min, sigma_max: the noise range.
 
     Raises:
         ValueError: for a width that is not positive.

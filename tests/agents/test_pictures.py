@@ -82,7 +82,7 @@ def test_a_picture_replaces_an_older_one_and_makes_its_folder(tmp_path: Path) ->
 def test_schedule_image() -> None:
     image = pictures.schedule_image(GRIDS["learned"])
     assert image.shape == (300, 400, 3) and image.dtype == np.uint8 and np.ptp(image) > 100
-    assert (image != pictures.schedule_image(GRIDS["learned"], GRIDS["EDM"])).any()
+    assert (image != pictures.schedule_image(GRIDS["EDM"])).any()
     assert pictures.schedule_image(np.array([80.0, 0.0])).shape == (300, 400, 3)
 
 
