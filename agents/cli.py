@@ -388,16 +388,27 @@ class Reproduce:
 
     Attributes:
         study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
-            (other solvers than Euler), per_sample (policies that see the latents), transfer (to other K and
-            tasks), networks (the shipped ones), discount (by clock time, for PPO and SAC), choices (ART-RL's actors,
-            advantages and critics beside each other).
+            (other solvers than Euler), per_sample (policies that see the latents), headroom (such policies by
+            gradients through the solver), transfer (to other K and tasks), networks (the shipped ones), discount (by
+            clock time, for PPO and SAC), choices (ART-RL's actors, advantages and critics beside each other).
         seeds: of what is learned.
         out: folder.
         quick: a fraction of the training, to see that all is in place.
     """
 
     study: Annotated[
-        Literal["theory", "table1", "dual", "defect", "per_sample", "transfer", "networks", "discount", "choices"],
+        Literal[
+            "theory",
+            "table1",
+            "dual",
+            "defect",
+            "per_sample",
+            "headroom",
+            "transfer",
+            "networks",
+            "discount",
+            "choices",
+        ],
         tyro.conf.Positional,
     ]
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -406,7 +417,7 @@ class Reproduce:
 
     def run(self) -> None:
         """Run it and print the table."""
-        from .reproduce import choices, discount, grids, networks, per_sample, table1, theory, transfer
+        from .reproduce import choices, discount, grids, headroom, networks, per_sample, table1, theory, transfer
 
         studies = {
             "theory": theory.theory,
@@ -414,6 +425,7 @@ class Reproduce:
             "dual": grids.dual,
             "defect": grids.defects,
             "per_sample": per_sample.per_sample,
+            "headroom": headroom.headroom,
             "transfer": transfer.transfer,
             "networks": networks.networks,
             "discount": discount.discount,
