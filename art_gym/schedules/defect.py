@@ -19,16 +19,16 @@ from art_gym.schedules.fractions import LIMIT, levels_from_logits, logits_from_l
 from art_gym.schedules.grids import make_grid
 from art_gym.solvers import Previous, Solver, get_solver, land
 
-STARTS = ("arctan", "cosine", "sigmoid", "edm")  # and the ART closed form
-SCREENING = 128  # latents on which starts are improved a little
+STARTS = ("arctan", "cosine", "sigmoid", "edm", "log_normal")  # and the ART closed form
+SCREENING = 64  # latents on which starts are improved a little
 SCREENING_STEPS = 6  # Gauss-Newton steps of each start
-DISTURBED = 12  # at most so many copies of the best so far are tried as well: the problem has bad local optima
+DISTURBED = 40  # at most so many copies of the best so far are tried as well: the problem has bad local optima
 SPREAD = 0.4  # of the disturbance of a logit
-FINALISTS = 2
-LATENTS = 1024  # on which the finalists are improved
+FINALISTS = 4
+LATENTS = 256, 2048  # on which the finalists are improved: as many as half of the budget pays for one of them
 STEPS = 10
 BUDGET_ELEMENTS = 2e8  # evaluations of D times elements of a latent, after which nothing new is begun: 20 s on Digits
-MOST_EVALUATIONS = 2e7  # the same where latents are tiny
+MOST_EVALUATIONS = 1e7  # the same where latents are tiny
 PROBE = 0.01  # of log σ, for the finite differences
 LONGEST = 1.5  # step of a logit
 
@@ -46,7 +46,7 @@ def defect(
 
     Args:
         denoiser, num_steps, solver: what the grid is for.
-        start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints; 1024 are used.
+        start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints; up to 2048 are used.
         seed: of the disturbed starts.
         evaluations: of the denoiser, after which nothing new is begun; fewer where latents are large.
 
@@ -57,11 +57,13 @@ def defect(
         return np.array([denoiser.sigma_max, 0.0])
     precision = working_precision(start)
     counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, evaluations)
+    per_step = get_solver(solver).evaluations(num_steps) * num_steps / 2  # of D, for one latent and one Jacobian
+    latents = int(np.clip(budget / 2 / (STEPS * per_step), *LATENTS))
     few, many = (
         GaussNewton(
             counted, get_solver(solver), start[:count].astype(precision), endpoints[:count].astype(precision), budget
         )
-        for count in (SCREENING, LATENTS)
+        for count in (SCREENING, latents)
     )
     # The closed form first: it is the best start more often than not, should the budget end among them.
     grids = [art(denoiser, num_steps, start[:SCREENING]), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
@@ -69,7 +71,7 @@ def defect(
     rng = np.random.default_rng([seed, num_steps])
     for _ in range(DISTURBED):
         pool.sort(key=lambda entry: entry[0])
-        if counted.evaluations < budget / 3:
+        if counted.evaluations < budget / 2:
             disturbed = pool[0][1] + SPREAD * rng.standard_normal(num_steps - 1)
             pool.append(few.improve(disturbed, SCREENING_STEPS))
     pool.sort(key=lambda entry: entry[0])
