@@ -26,7 +26,8 @@ from art_gym.tasks import get_task
 
 REFERENCES_FILE = Path(__file__).parent / "data" / "references.json"
 TRAIN_NOISES = 4096  # that the oracle is optimised on
-POLISHING_NOISES = 1024  # on which the best of several grids is chosen, before it is polished on all
+POLISHING_NOISES = 1024  # on which the best of several grids are chosen, before they are polished on all
+POLISHED = 4
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def better(first: Reference, second: Reference) -> Reference:
 
 
 def polish(task: str, solver: str, num_steps: int, grids: Iterable[tuple[float, ...]], seed: int = 0) -> Reference:
-    """The oracle by Gauss-Newton from grids that other methods found, instead of a search: the best of them first."""
+    """The oracle by Gauss-Newton from grids that other methods found, instead of a search: the best few of them."""
     from art_gym.schedules.defect import STEPS, GaussNewton, working_precision  # as in `optimise`, which ends with it
 
     denoiser = get_task(task)
@@ -174,8 +175,8 @@ def polish(task: str, solver: str, num_steps: int, grids: Iterable[tuple[float, 
         for count in (POLISHING_NOISES, TRAIN_NOISES)
     )
     logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
-    first = min(logits, key=lambda tried: few.improve(tried, 0)[0])
-    _, best = many.improve(first, STEPS)
+    firsts = sorted(logits, key=lambda tried: few.improve(tried, 0)[0])[:POLISHED]
+    _, best = min((many.improve(first, STEPS) for first in firsts), key=lambda found: found[0])
     return _reference(task, solver, num_steps, levels_from_logits(best, denoiser), seed)
 
 
