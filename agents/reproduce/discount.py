@@ -20,7 +20,9 @@ TASK = "mixture_1d"
 NUM_STEPS = 7
 RATE = 0.5  # β: an episode is discounted by e^{−β}, in clock time or in K equal parts
 BY_STEPS = float(np.exp(-RATE / NUM_STEPS))
-# SAC's shipped targets reach over K steps; one-step targets are where the discount of each transition counts.
+# SAC's shipped targets reach over K steps; one-step targets are where the discount of each transition counts. They
+# may be old: with them SB3's own target entropy and a buffer of all steps fit.
+ONE_STEP = {"buffer_size": 100_000, "target_entropy": "auto"}
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "ppo": {
         "none (γ = 1)": {},
@@ -33,9 +35,9 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "sac": {
-        "none (γ = 1)": {"n_steps": 1},
-        "by steps": {"n_steps": 1, "gamma": BY_STEPS},
-        "by clock": {"clock_discount": RATE},
+        "none (γ = 1)": {"n_steps": 1, **ONE_STEP},
+        "by steps": {"n_steps": 1, "gamma": BY_STEPS, **ONE_STEP},
+        "by clock": {"clock_discount": RATE, **ONE_STEP},
     },
 }
 
