@@ -22,6 +22,7 @@ HELD_OUT = 1024  # pairs of image and noise on which the loss is measured
 LABEL_DROPOUT = 0.15  # so that the network runs without a label too
 EMA = 0.999
 CHECKPOINTS = 20
+CLASSIFIERS = {"digits": LeNetConfig(1, 8, 10), "photos": LeNetConfig(3, 16, 6)}
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
             _digits(True),
             updates=20_000,
             batch=256,
+            learning_rate=2e-3,
+        ),
+        "digits_conv": lambda: Recipe(  # tried beside "digits", not shipped: docs/results.md has the comparison
+            NetworkConfig("unet", (1, 8, 8), width=32, blocks=1, labels=10, dropout=0.15),
+            _digits(False),
+            _digits(True),
+            updates=1_500,
+            batch=128,
             learning_rate=2e-3,
         ),
         "photos": lambda: Recipe(
@@ -218,12 +227,12 @@ def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> d
     Raises:
         ValueError: for an unknown name, or fewer than one update.
     """
-    if name not in recipes():
-        raise ValueError(f"unknown classifier {name!r}: choose one of {', '.join(recipes())}")
+    if name not in CLASSIFIERS:
+        raise ValueError(f"unknown classifier {name!r}: choose one of {', '.join(CLASSIFIERS)}")
     torch.manual_seed(seed)
     rng, began = np.random.default_rng(seed), time.perf_counter()
     updates = _checked(updates)
-    config = LeNetConfig(1, 8, 10) if name == "digits" else LeNetConfig(3, 16, 6)
+    config = CLASSIFIERS[name]
     network = LeNet(config)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     for update in range(updates):
