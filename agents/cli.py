@@ -137,7 +137,7 @@ class Export:
     """Print a schedule as a sampler takes it.
 
     Attributes:
-        schedule: a schedule file.
+        schedule: a schedule file, or a run's folder: then all its schedules, as a JSON object of levels by K.
         format: sigmas (JSON list for k-diffusion; the default), diffusers (JSON list for EulerDiscreteScheduler),
             comfyui (one line), csv, json (the schedule file itself).
         scheduler: local folder of a diffusers scheduler or pipeline: print the arguments of its set_timesteps as a
@@ -154,30 +154,44 @@ class Export:
 
     def run(self) -> None:
         """Print or write it."""
-        import json
-
         from art_gym.files import write_text
         from art_gym.schedules.schedule import Schedule
 
         if self.scheduler and self.format not in (None, "diffusers"):
             raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
-        schedule = Schedule.load(self.schedule)
-        if self.num_steps is not None:
-            schedule = schedule.resample(self.num_steps)
-        if self.scheduler is not None:
-            text = json.dumps(_arguments_of(schedule, self.scheduler))
-        else:
-            text = {
-                "sigmas": lambda: json.dumps(schedule.to_sigmas()),
-                "diffusers": lambda: json.dumps(schedule.to_diffusers()),
-                "comfyui": schedule.to_comfyui,
-                "csv": lambda: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
-                "json": schedule.to_json,
-            }[self.format or "sigmas"]()
+        text = self._table() if self.schedule.is_dir() else self._one(Schedule.load(self.schedule))
         if self.out is None:
             print(text)
         else:
             write_text(self.out, text + "\n")
+
+    def _one(self, schedule: Schedule) -> str:
+        import json
+
+        if self.num_steps is not None:
+            schedule = schedule.resample(self.num_steps)
+        if self.scheduler is not None:
+            return json.dumps(_arguments_of(schedule, self.scheduler))
+        return {
+            "sigmas": lambda: json.dumps(schedule.to_sigmas()),
+            "diffusers": lambda: json.dumps(schedule.to_diffusers()),
+            "comfyui": schedule.to_comfyui,
+            "csv": lambda: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
+            "json": schedule.to_json,
+        }[self.format or "sigmas"]()
+
+    def _table(self) -> str:
+        """As diffusers' AysSchedules: for each K the levels that were found for it."""
+        import json
+
+        from art_gym.schedules.schedule import Schedule
+
+        if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
+            raise ValueError(f"the table of {self.schedule} has levels alone: name one of its schedule files instead")
+        found = [Schedule.load(file) for file in self.schedule.glob("schedule_K*.json")]
+        if not found:
+            raise ValueError(f"{self.schedule} holds no schedules: train first, or name a schedule file")
+        return json.dumps({each.num_steps: each.to_sigmas() for each in sorted(found, key=lambda s: s.num_steps)})
 
 
 def _arguments_of(schedule: Schedule, folder: Path) -> dict[str, list[float]]:

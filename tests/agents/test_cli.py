@@ -85,6 +85,14 @@ def test_export_formats(run_folder, capsys):
     assert len(json.loads(printed("--num-steps", "9"))) == 10
 
 
+def test_export_a_table_of_a_runs_schedules(run_folder, capsys):
+    assert main(["export", str(run_folder)]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table == {"5": list(Schedule.load(run_folder / "schedule_K5.json").sigmas)}
+    assert main(["export", str(run_folder), "--num-steps", "9"]) == 2
+    assert "has levels alone" in capsys.readouterr().err
+
+
 def test_export_to_a_file_that_loads(run_folder, tmp_path, capsys):
     out = tmp_path / "copy.json"
     assert main(["export", str(run_folder / "schedule_K5.json"), "--format", "json", "--out", str(out)]) == 0
@@ -116,6 +124,7 @@ def test_plot(run_folder, tmp_path, capsys):
         (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, those that are held out, got 5000"),
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
+        (["export", "."], "holds no schedules"),
         (["plot"], "name what to draw"),
         (["plot", "."], "holds no run"),
         (["export", "schedule.json", "--out", "."], "a folder stands in place of the file"),
