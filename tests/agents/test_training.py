@@ -76,7 +76,8 @@ def test_tensorboard_tags(trained):
     events = EventAccumulator(str(folder))
     events.Reload()
     tags = events.Tags()
-    assert {"art/heldout_error/K5", "art/steps_saved/K5", "rollout/ep_rew_mean", "train/loss"} <= set(tags["scalars"])
+    expected = {"art/heldout_error/K5", "art/score/K5", "art/steps_saved/K5", "rollout/ep_rew_mean", "train/loss"}
+    assert expected <= set(tags["scalars"])
     assert "art/schedule/K5" in tags["images"]
     logged = [event.value for event in events.Scalars("art/heldout_error/K5")]
     np.testing.assert_allclose(logged, [point.errors[5] for point in run.history()], rtol=1e-5)
@@ -126,3 +127,13 @@ def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path):
     config = gaussian(steps=2_000, num_steps=[4, 8])
     outcome = learn(config, Run(tmp_path / "run"), resume=False, progress=False)
     assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {5: 5, 7: 7}
+
+
+@pytest.mark.parametrize("algo", ["a2c", "trpo", "tqc", "td3", "ddpg", "crossq", "recurrentppo", "ars"])
+def test_any_class_for_continuous_actions_trains_by_name(tmp_path, algo, monkeypatch):
+    monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 2)
+    config = TrainConfig(
+        "ARTDiffusion-Gaussian1D-v0", algo, 0, env={"solver": "euler", "num_steps": 2}, n_timesteps=300
+    )
+    outcome = learn(config, Run(tmp_path / algo), resume=False, progress=False)
+    assert outcome.schedules[2].method == algo and np.isfinite(outcome.as_policy[2].error)
