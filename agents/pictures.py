@@ -351,13 +351,14 @@ def _write(figure: Figure, file: str | Path) -> Path:
     return target
 
 
-def bars(file: str | Path, values: Mapping[str, float], label: str) -> Path:
-    """Draw named numbers as horizontal bars, a line at 1.
+def bars(file: str | Path, values: Mapping[str, float], label: str, mark: float = 1.0) -> Path:
+    """Draw named numbers as horizontal bars, and a line to read them against.
 
     Args:
         file: to write.
         values: numbers by name.
         label: of the axis.
+        mark: where the line is.
 
     Returns:
         The file.
@@ -367,7 +368,7 @@ def bars(file: str | Path, values: Mapping[str, float], label: str) -> Path:
     axes.barh(range(len(values)), list(values.values()), color=BLUE, height=0.7)
     axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
-    axes.axvline(1.0, color="black", linewidth=1)
+    axes.axvline(mark, color="black", linewidth=1)
     axes.set_xlabel(label)
     axes.grid(alpha=0.25, axis="x")
     return _write(figure, file)

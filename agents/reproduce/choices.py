@@ -17,6 +17,7 @@ from .theory import cost_ratio
 TASK = "mixture_1d"
 SHARE = 1 / 3  # of the shipped updates: where choices differ in speed, it shows
 HELDOUT = 2048
+ALLOWED = 2.0  # excess of the shipped choice, after all its updates, in per cent
 CUT_OFF = 10.0  # of the plot's bars, in per cent
 # actor, η (1: sums of all differences to come, 0: the paper's single δ_k), critic
 CHOICES = (
@@ -55,7 +56,8 @@ def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
         )
         # Some diverge: the others could not be told apart beside them.
         excess[f"{actor}, η = {trace:g}, {critic}"] = min(100 * (float(np.mean(costs)) - 1), CUT_OFF)
-    pictures.bars(study.folder / "choices.png", excess, f"excess over the least cost, % (cut off at {CUT_OFF:g})")
+    label = f"excess over the least cost, % (line: {ALLOWED:g}, what is allowed; cut off at {CUT_OFF:g})"
+    pictures.bars(study.folder / "choices.png", excess, label, mark=ALLOWED)
     heads = ["actor", "η", "critic", f"cost / closed form's ({len(seeds)} seeds, IQM, 95 %)", "worst", "ψ(T)", "γ"]
     title = f"ART-RL's choices, {TASK}, {SHARE:.0%} of the shipped updates"
     return study.finish(title, markdown(heads, lines))
