@@ -199,7 +199,7 @@ def test_a_mask_needs_a_first_reset() -> None:
 def test_bad_arguments() -> None:
     from art_gym.vector_env import ARTDiffusionVectorEnv
 
-    with pytest.raises(ValueError, match="num_envs must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_envs must be a whole number of at least 1, got 0"):
         ARTDiffusionVectorEnv(0)
     with pytest.raises(ValueError, match="did you mean 'population'"):
         ARTDiffusionVectorEnv(2, popluation=3)
