@@ -28,7 +28,7 @@ def demo(out: Path, seed: int, quick: bool) -> str:
     """
     if (out / "config.yaml").exists():
         shutil.rmtree(out)
-    episodes = 24_000 // QUICK if quick else 24_000
+    episodes = 20_000 // QUICK if quick else 20_000
     agent = TrainConfig(
         "ARTDiffusion-v0", "ppo", seed, env={"num_steps": list(BUDGETS)}, n_timesteps=episodes * sum(BUDGETS) // 2
     )
