@@ -72,7 +72,8 @@ class Train:
         reward: a name that `art-gym list` shows.
         action: a name that `art-gym list` shows.
         observation: groups that the agent sees.
-        hyperparams: names and values that override the YAML, as in: learning_rate 1e-3 batch_size 8K.
+        hyperparams: names and values that override the YAML, as in: learning_rate 1e-3 batch_size 8K
+            policy_kwargs.log_std_init -2.
         timesteps: environment steps, instead of the number in the YAML of hyperparameters.
         out: folder of the run; by default under runs/.
         resume: go on with an interrupted run in that folder.

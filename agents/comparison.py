@@ -83,9 +83,7 @@ def tuned_grid(name: str, num_steps: int, task: str, solver: str) -> np.ndarray:
 
 
 def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
-    bank = get_bank(resolve(task), "train", 4096)
-    bank.ensure(TUNING_NOISES)
-    return bank.start[:TUNING_NOISES], bank.endpoints[:TUNING_NOISES]
+    return get_bank(resolve(task), "train", 4096).first(TUNING_NOISES)
 
 
 def table(rows: list[Row], first: str | None = None) -> str:

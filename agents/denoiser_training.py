@@ -15,6 +15,7 @@ from tqdm import tqdm
 import art_gym
 from art_gym.denoisers.networks import NO_LABEL, SIGMA_DATA, NetworkConfig, Preconditioned, save_weights
 from art_gym.features import LeNet, LeNetConfig
+from art_gym.files import replacing
 from art_gym.images import labelled_patches, photo_patches, split_digits
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -192,9 +193,8 @@ def _save(
         "done": done,
         "seconds": spent,
     }
-    temporary = file.with_suffix(".tmp")
-    torch.save(content, temporary)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        torch.save(content, temporary)
 
 
 def _load(

@@ -60,6 +60,19 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
     return resolved(values)
 
 
+def overridden(values: Values, changes: Values) -> Values:
+    """Values with changes laid over them; "policy_kwargs.budget", or a dictionary, changes keys of a dictionary."""
+    result = dict(values)
+    for key, change in changes.items():
+        key, _, rest = key.partition(".")
+        change = {rest: change} if rest else change
+        if isinstance(change, dict):
+            before = result.get(key)
+            change = overridden(before if isinstance(before, dict) else {}, change)
+        result[key] = change
+    return result
+
+
 @dataclass(frozen=True)
 class Linear:
     """A learning rate that falls linearly from ``initial`` to 0, as SB3 calls it: with the progress that remains."""

@@ -31,7 +31,7 @@ from art_gym.tasks import resolve
 
 from .checkpoint import load_model, save_model
 from .continuous_time import ARTRL
-from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, resolve_numbers
+from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, overridden, resolve_numbers
 from .outcome import Outcome
 from .runs import Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
 from .tracking import Tracker
@@ -59,7 +59,7 @@ class Setup:
         for key in ("env", "training_env"):
             if key in config.hyperparams:
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
-        values |= resolve_numbers(config.hyperparams, largest)
+        values = overridden(values, resolve_numbers(config.hyperparams, largest))
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
         if clock := values.pop("training_env", None):
@@ -85,7 +85,7 @@ class Setup:
         kind = algorithm_class(self.config.algo)
         hyperparams = dict(self.hyperparams)
         if (rate := hyperparams.pop("clock_discount", None)) is not None:
-            hyperparams |= clock_buffer(kind, rate)
+            hyperparams = overridden(hyperparams, clock_buffer(kind, rate))
         try:
             return kind(
                 env=VecMonitor(env),

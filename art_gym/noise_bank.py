@@ -78,6 +78,11 @@ class NoiseBank:
             self.start = np.concatenate([self.start, start])
             self.endpoints = np.concatenate([self.endpoints, endpoints])
 
+    def first(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, *shape) each: the first noises at σ_max and their precise endpoints. Raises as `ensure`."""
+        self.ensure(rows)
+        return self.start[:rows], self.endpoints[:rows]
+
     def reference_errors(self, solver: Solver, num_steps: int, rows: int, images: bool = False) -> np.ndarray:
         """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises; in image space if asked."""
         key = (solver.name, num_steps, images)

@@ -84,6 +84,4 @@ def interval(values: Sequence[float], digits: int = 3) -> str:
 
 def bank_noises(task: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first (count, *shape) noises of a split at σ_max, and their precise endpoints."""
-    bank = get_bank(resolve(task), split, 4096)
-    bank.ensure(count)
-    return bank.start[:count], bank.endpoints[:count]
+    return get_bank(resolve(task), split, 4096).first(count)

@@ -55,7 +55,7 @@ def closed_form(num_steps: int) -> np.ndarray:
 
 def table1(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     """Compute all rows beside the paper's."""
-    study = Study("table1", out)
+    study = Study("table1", out, revision=1)
     rows = {name: [distance(make(k)) for k in STEPS] for name, make in GRIDS.items()}
     rows["ART closed form"] = [distance(closed_form(k)) for k in STEPS]
     denoiser = target()

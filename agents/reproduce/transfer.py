@@ -25,7 +25,7 @@ RESAMPLED = f"ART-RL, resampled from K = {LEARNED_AT}"
 
 def transfer(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     """Both tables, means over the seeds of what is learned."""
-    study = Study("transfer", out)
+    study = Study("transfer", out, revision=1)
     tasks = ("gaussian_1d", "mixture_1d") if quick else BUILT_IN
     learned = {(task, seed): _learned(study, task, seed, quick) for task in tasks for seed in seeds}
     texts = []

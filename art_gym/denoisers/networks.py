@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from art_gym.files import replacing
+
 SIGMA_DATA = 0.5
 NO_LABEL = -1  # the label of an unconditional call
 
@@ -170,9 +172,8 @@ def save_weights(file: Path, network: nn.Module, config: Any, facts: dict[str, A
     from safetensors.torch import save_file
 
     metadata = {"config": json.dumps(asdict(config)), "facts": json.dumps(facts)}
-    temporary = file.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary, metadata)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary, metadata)
 
 
 def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any], str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from art_gym.agents.hyperparams import algorithm_class, load_hyperparams, resolve_numbers
+from art_gym.agents.hyperparams import algorithm_class, load_hyperparams, overridden, resolve_numbers
+from art_gym.agents.runs import TrainConfig
+from art_gym.agents.training import Setup
 
 
 def test_numbers():
@@ -27,3 +29,23 @@ def test_classes_by_name():
     assert algorithm_class("TQC").__module__.startswith("sb3_contrib")
     with pytest.raises(ValueError, match=r"unknown algorithm 'none': choose one of cma, gradient, defect, a2c"):
         algorithm_class("none")
+
+
+def test_dots_and_dictionaries_reach_single_keys():
+    shipped = {"rate": 1, "policy_kwargs": {"basis": 24, "budget": "normalised"}}
+    changes = {"policy_kwargs.budget": "multiplier", "buffer_kwargs.critic": "ctd_zero", "policy_kwargs": {"basis": 8}}
+    assert overridden(shipped, changes) == {
+        "rate": 1,
+        "policy_kwargs": {"basis": 8, "budget": "multiplier"},
+        "buffer_kwargs": {"critic": "ctd_zero"},
+    }
+    assert shipped == {"rate": 1, "policy_kwargs": {"basis": 24, "budget": "normalised"}}
+
+
+def test_ppo_with_the_clock_s_critic_by_name():
+    values = {"clock_discount": "0.5", "rollout_buffer_kwargs.critic": "ctd_zero", "policy_kwargs.log_std_init": "-2"}
+    model = Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", hyperparams=values)).make_model()
+    assert model.rollout_buffer.rate == 0.5
+    assert model.rollout_buffer.critic is not None
+    assert model.policy.log_std.item() == -2
+    assert model.policy.net_arch == [64, 64]
