@@ -94,22 +94,13 @@ def table(rows: list[Row], first: str | None = None) -> str:
         first: a method to set in bold.
     """
     images = ["image error"] if any(entry.evaluation.image_error is not None for entry in rows) else []
-    heads = [
-        "K",
-        "schedule",
-        "error ± 95 %",
-        *images,
-        "RMS",
-        "median",
-        "SW to data",
-        "energy",
-        "score",
-        "NFE",
-        "seconds",
-    ]
+    features = ["Fréchet", "precision / recall"] if any(entry.evaluation.frechet is not None for entry in rows) else []
+    heads = ["K", "schedule", "error ± 95 %", *images, "RMS", "median", "SW to data", "energy", *features]
+    heads += ["score", "NFE", "seconds"]
     lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
         found = entry.evaluation
+        in_features = [_number(found.frechet, 2), f"{_number(found.precision, 2)} / {_number(found.recall, 2)}"]
         cells = [
             str(entry.num_steps),
             f"**{entry.method}**" if entry.method == first else entry.method,
@@ -119,6 +110,7 @@ def table(rows: list[Row], first: str | None = None) -> str:
             f"{found.median:.4f}",
             _number(found.sliced, 4),
             _number(found.energy, 5),
+            *(in_features if features else []),
             _number(entry.score, 3),
             f"{found.nfe:g}",
             f"{found.seconds:.2f}",

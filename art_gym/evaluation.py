@@ -13,7 +13,15 @@ from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.noise_bank import get_bank
 from art_gym.observations import Observed
-from art_gym.quality import endpoint_error, energy_distance, image_error, random_directions, sliced_wasserstein
+from art_gym.quality import (
+    endpoint_error,
+    energy_distance,
+    frechet_distance,
+    image_error,
+    precision_recall,
+    random_directions,
+    sliced_wasserstein,
+)
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
 from art_gym.solvers import Solver
@@ -36,6 +44,9 @@ class Evaluation:
         rms, median: root mean square and median of the same errors.
         sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
         energy: energy distance to the same draws; None without data.
+        frechet: Fréchet distance to the same draws in the features of a network; None without one. Its bias grows with
+            1/count: `docs/results.md` has what as many draws of the data have against each other.
+        precision, recall: of the samples in the same features.
         image_error: mean endpoint error between decoded images; None without a decoder.
         nfe: denoiser calls for one sample.
         seconds: wall time of the sampling.
@@ -54,6 +65,9 @@ class Evaluation:
     levels: np.ndarray
     spread: float = 0.0
     image_error: float | None = None
+    frechet: float | None = None
+    precision: float | None = None
+    recall: float | None = None
 
 
 def evaluate_levels(
@@ -143,7 +157,7 @@ def _measured(
 ) -> Evaluation:
     samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
-    sliced = energy = images = None
+    sliced = energy = images = frechet = precision = recall = None
     if distances and getattr(denoiser, "decode", None) is not None:
         images = float(image_error(denoiser, samples, endpoints).mean())
     if distances and hasattr(denoiser, "sample_data"):
@@ -151,6 +165,9 @@ def _measured(
         data = denoiser.sample_data(len(samples), np.random.default_rng(17)).reshape(flat.shape)
         directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
         sliced, energy = float(sliced_wasserstein(flat, data, directions)), energy_distance(flat, data)
+        if (features := getattr(denoiser, "features", None)) is not None:
+            ours, theirs = features(samples), features(data.reshape(samples.shape))
+            frechet, (precision, recall) = frechet_distance(ours, theirs), precision_recall(ours, theirs)
     return Evaluation(
         error=float(errors.mean()),
         error_interval=float(1.96 * errors.std() / np.sqrt(len(errors))),
@@ -162,4 +179,7 @@ def _measured(
         seconds=seconds,
         levels=levels,
         image_error=images,
+        frechet=frechet,
+        precision=precision,
+        recall=recall,
     )

@@ -8,7 +8,7 @@ has a condition of its own, drawn with it. Errors, statistics and pictures leave
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 
 from art_gym.denoisers.networks import NO_LABEL, Preconditioned, load_network
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser
+from art_gym.features import features_of
 from art_gym.images import photo_patches, split_digits
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
@@ -31,14 +32,22 @@ class NetworkTask(TorchDenoiser):
     Args:
         function, shape, fingerprint: as for `TorchDenoiser`.
         data: (count, rng) to (count, *visible shape) images.
+        kind: of images, "digits" or "photos", in whose classifier's features samples are compared with data.
         carried_channels: trailing channels of the latent that carry a condition.
     """
 
     def __init__(
-        self, function: Function, shape: tuple[int, ...], fingerprint: str, data: Draw, carried_channels: int = 0
+        self,
+        function: Function,
+        shape: tuple[int, ...],
+        fingerprint: str,
+        data: Draw,
+        kind: str,
+        carried_channels: int = 0,
     ) -> None:
         self.carried_channels = carried_channels
         self._data = data
+        self.features = partial(features_of, name=kind)
         super().__init__(function, shape, SIGMA_MIN, SIGMA_MAX, 0.5, fingerprint=fingerprint)
 
     def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -49,7 +58,7 @@ class NetworkTask(TorchDenoiser):
 def digits_net() -> NetworkTask:
     """The network on digits, unconditional."""
     network, fingerprint = _network("digits")
-    return NetworkTask(network, (1, 8, 8), fingerprint, _digits)
+    return NetworkTask(network, (1, 8, 8), fingerprint, _digits, "digits")
 
 
 def digits_class(guidance: float = 2.0) -> NetworkTask:
@@ -76,7 +85,7 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
         free, given = both.chunk(2)
         return torch.cat([free + guidance * (given - free), carried], dim=1)
 
-    return NetworkTask(function, (2, 8, 8), f"{fingerprint} class {guidance}", _digits, carried_channels=1)
+    return NetworkTask(function, (2, 8, 8), f"{fingerprint} class {guidance}", _digits, "digits", carried_channels=1)
 
 
 def digits_inpaint() -> NetworkTask:
@@ -96,13 +105,13 @@ def digits_inpaint() -> NetworkTask:
         left, right = given[..., :KNOWN_COLUMNS], estimate[..., KNOWN_COLUMNS:]
         return torch.cat([torch.cat([left, right], dim=3), carried], dim=1)
 
-    return NetworkTask(function, (2, 8, 8), f"{fingerprint} inpaint", _digits, carried_channels=1)
+    return NetworkTask(function, (2, 8, 8), f"{fingerprint} inpaint", _digits, "digits", carried_channels=1)
 
 
 def photos_net() -> NetworkTask:
     """The network on 16×16 patches of two photographs, in colour."""
     network, fingerprint = _network("photos")
-    return NetworkTask(network, (3, 16, 16), fingerprint, photo_patches)
+    return NetworkTask(network, (3, 16, 16), fingerprint, photo_patches, "photos")
 
 
 @cache

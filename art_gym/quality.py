@@ -84,7 +84,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
         first, second: (N, f) and (M, f) features, N and M well above f.
     """
     shift = first.mean(axis=0) - second.mean(axis=0)
-    one, two = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    one, two = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (first, second))
     eigenvalues = np.linalg.eigvals(one @ two)  # of a product of two positive matrices: real and not negative
     return float(shift @ shift + np.trace(one) + np.trace(two) - 2 * np.sqrt(np.maximum(eigenvalues.real, 0)).sum())
 
@@ -96,10 +96,15 @@ def precision_recall(samples: np.ndarray, data: np.ndarray, neighbours: int = 3)
         samples, data: (N, f) and (M, f) features.
         neighbours: k.
     """
-    from scipy.spatial.distance import cdist
+    import torch  # whose distances of thousands of points take a tenth of scipy's time
 
-    def covered(points: np.ndarray, by: np.ndarray) -> float:
-        radius = np.sort(cdist(by, by), axis=1)[:, neighbours]  # column 0 is the point itself
-        return float((cdist(points, by) <= radius).any(axis=1).mean())
+    ours, theirs = torch.from_numpy(samples), torch.from_numpy(data)
 
-    return covered(samples, data), covered(data, samples)
+    def radius(points: torch.Tensor) -> torch.Tensor:
+        nearest = torch.cdist(points, points).topk(neighbours + 1, largest=False).values  # (N, k+1)
+        return nearest[:, -1]  # the first is the point itself
+
+    apart = torch.cdist(ours, theirs)  # (N, M)
+    precision = (apart <= radius(theirs)).any(dim=1).double().mean()
+    recall = (radius(ours) >= apart.T).any(dim=1).double().mean()
+    return float(precision), float(recall)

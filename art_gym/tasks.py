@@ -42,7 +42,13 @@ def checkerboard_2d() -> Denoiser:
 
 def digits() -> Denoiser:
     """A narrow Gaussian, s₀ = 0.1, around each of 1797 real 8×8 images: an exact denoiser in 64 dimensions."""
-    return ExactDataset(digit_images()[0], width=0.1)
+    return ExactDataset(digit_images()[0], width=0.1, features=_digit_features)
+
+
+def _digit_features(images: np.ndarray) -> np.ndarray:
+    from art_gym.features import features_of  # torch
+
+    return features_of(images, "digits")
 
 
 def _network(name: str) -> Callable[..., Denoiser]:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from art_gym.config import load_config
+from art_gym.denoisers.base import FunctionDenoiser
 from art_gym.evaluation import HELDOUT, HELDOUT_BANK, VALIDATION, evaluate_levels, evaluate_policy
 from art_gym.noise_bank import NoiseBank, get_bank
 from art_gym.references import find_reference
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import levels_from_logits
-from art_gym.schedules.grids import make_grid
+from art_gym.schedules.grids import edm_grid, make_grid
 from art_gym.solvers import SOLVERS
 from art_gym.tasks import get_task
 
@@ -84,3 +85,29 @@ def test_errors_that_an_independent_implementation_had(task, num_steps, edm, arc
         assert error(make_grid("arctan", num_steps, denoiser)) == pytest.approx(arctan, rel=0.15)
     assert error(art(denoiser, num_steps, bank.start[:256])) == pytest.approx(closed_form, rel=0.15)
     assert error(np.array(reference.oracle_sigmas)) < 1.15 * oracle
+
+
+class Flat(FunctionDenoiser):
+    """A task of one's own with a network's features, here the latents themselves."""
+
+    def sample_data(self, count, rng):
+        return rng.standard_normal((count, *self.shape))
+
+    def features(self, images):
+        return images.reshape(len(images), -1).astype(np.float64)
+
+
+def test_frechet_distance_in_a_task_s_own_features():
+    """The precise endpoints of N(0, 1) are its draws but for σ_max; samples of half the deviation are 1/4 apart."""
+    half = Flat(lambda x, sigma: x * (0.25 / (0.25 + sigma**2))[:, None], (1,), data_std=0.5)
+    found = evaluate_levels(half, "heun", edm_grid(30, half))
+    assert found.frechet == pytest.approx(0.25, abs=0.03)
+    assert found.precision > 0.99
+    assert found.recall < 0.95
+
+
+def test_images_are_compared_in_features_of_their_classifier():
+    found = evaluate_levels("digits", "euler", edm_grid(5, get_task("digits")), count=256)
+    better = evaluate_levels("digits", "euler", edm_grid(30, get_task("digits")), count=256)
+    assert 0 < better.frechet < found.frechet
+    assert evaluate_levels("mixture_1d", "euler", edm_grid(5, get_task("mixture_1d")), count=64).frechet is None

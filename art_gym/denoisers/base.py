@@ -29,10 +29,12 @@ class Denoiser(Protocol):
     ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
     returns the denoised estimate in the same kind and shape.
 
-    Four further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
+    Five further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
     ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
     ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images (None is no decoder): with it errors are
     measured in image space too;
+    ``features(images)`` takes (B, *visible shape) samples to (B, f) features, in which their Fréchet distance to data
+    and their precision and recall are measured (None is no such network);
     ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
     data, statistics and pictures leave them out (`visible`).
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,19 +26,26 @@ class ExactDataset:
         points: (M, *shape) data.
         width: s₀, in the units of the data.
         sigma_min, sigma_max: the noise range.
+        features: maps (B, *shape) samples to (B, f) features for the Fréchet distance.
 
     Raises:
         ValueError: for a width that is not positive.
     """
 
     def __init__(
-        self, points: np.ndarray, width: float, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX
+        self,
+        points: np.ndarray,
+        width: float,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        features: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         if not width > 0:
             raise ValueError(f"the width of the Gaussians must be positive, got {width!r}")
         self.points = np.asarray(points, np.float32)
         self.shape = tuple(self.points.shape[1:])
         self.width, self.sigma_min, self.sigma_max = width, sigma_min, sigma_max
+        self.features = features
         flat = self.points.reshape(len(self.points), -1).astype(np.float64)  # (M, d)
         self.data_std = float(np.sqrt(flat.var() + width**2))
         # (d+1, M): −‖c‖²/2 rides along as one more row, which saves two passes over (B, M) logits
