@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -302,6 +302,9 @@ class Demo:
         print(demo(self.out, self.seed, self.quick))
 
 
+OF_A_MODEL = {"scheduler", "data_std", "device", "dtype", "variant", "max_batch"}
+
+
 @dataclass(frozen=True)
 class Learn:
     """Find a better schedule for a model of your own: a schedule file, a report and pictures, within a budget.
@@ -351,6 +354,10 @@ class Learn:
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):
             raise ValueError("name either --model, the folder of a diffusers model, or --task, a built-in one")
+        given = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
+        if self.task is not None and (beside := given & OF_A_MODEL):
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(beside))
+            raise ValueError(f"{names} belong to --model: the task {self.task!r} is made as it is")
         check_writable(self.out)  # before a large model is loaded
         if self.model is not None:
             where = self.device, self.max_batch, self.dtype, self.variant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -278,10 +279,17 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
         with _quiet(diffusers.utils.logging):
             return kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
-        raise ValueError(
-            f"cannot load {folder} ({first_line(error)}): download it again, or save the model again with "
-            f"save_pretrained(safe_serialization=True)"
-        ) from None
+        remedy = "download it again, or save the model again with save_pretrained(safe_serialization=True)"
+        if (saved := _variants(folder)) and variant not in saved:
+            names = " and ".join(f"variant {name!r}" if name else "no variant" for name in saved)
+            remedy = f"its weights were saved as {names}: choose with variant= (--variant)"
+        raise ValueError(f"cannot load {folder} ({first_line(error)}): {remedy}") from None
+
+
+def _variants(folder: Path) -> list[str | None]:
+    """The variants of a folder's weight files; None stands for plain ones."""
+    names = [re.sub(r"-\d+-of-\d+", "", file.name).split(".") for file in folder.rglob("*.safetensors")]
+    return sorted({parts[-2] if len(parts) > 2 else None for parts in names}, key=str)
 
 
 @contextmanager

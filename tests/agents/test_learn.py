@@ -121,6 +121,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--model", str(tmp_path / "none")], "no folder of a diffusers model"),
         (["--model", str(tmp_path / "network.pkl")], "is a pickle"),
         ([], "name either --model"),
+        (["--task", "digits", "--max-batch", "8", "--device", "cuda"], "--device, --max-batch belong to --model"),
         (["--task", "digits", "--steps", "1"], "from 2 to 1000 steps, got 1"),
         (["--task", "digits", "--steps", "1001"], "from 2 to 1000 steps, got 1001"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
@@ -139,10 +140,13 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
     tiny_model().save_pretrained(tmp_path / "model")
     diffusers.DDPMScheduler().save_pretrained(tmp_path / "ddpm")
     diffusers.EDMEulerScheduler().save_pretrained(tmp_path / "edm")
+    tiny_model().half().save_pretrained(tmp_path / "half", variant="fp16")
     model = ["--model", str(tmp_path / "model"), "--scheduler", str(tmp_path / "ddpm")]
+    half = ["--model", str(tmp_path / "half")]
     capfd.readouterr()
     for arguments, message in (
-        ([*model, "--variant", "fp16"], "no file named diffusion_pytorch_model.fp16.safetensors"),
+        ([*model, "--variant", "fp16"], "its weights were saved as no variant: choose with variant= (--variant)"),
+        ([*half, *model[2:]], "its weights were saved as variant 'fp16': choose with variant= (--variant)"),
         ([*model, "--device", "foo"], "cannot use the device 'foo'"),
         ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
         (model[:2], "pass its scheduler too (--scheduler)"),
