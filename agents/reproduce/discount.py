@@ -11,7 +11,6 @@ import numpy as np
 from art_gym.references import find_reference, score
 
 from .. import pictures
-from ..continuous_time.discount import ClockRolloutBuffer
 from ..runs import Run, TrainConfig
 from ..training import train
 from .study import Record, Study, interval, markdown
@@ -29,10 +28,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "by steps": {"gamma": BY_STEPS},
         "by clock": {"clock_discount": RATE},
         # ART-RL's critic in place of PPO's own value network
-        "by clock, linear critic": {
-            "rollout_buffer_class": ClockRolloutBuffer,
-            "rollout_buffer_kwargs": {"rate": RATE, "critic": "least_squares"},
-        },
+        "by clock, linear critic": {"clock_discount": RATE, "rollout_buffer_kwargs.critic": "least_squares"},
     },
     "sac": {
         "none (γ = 1)": {"n_steps": 1, **ONE_STEP},

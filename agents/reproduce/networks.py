@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +37,19 @@ ORACLE_STEPS = {"digits_net": 3, "photos_net": 1}  # of Gauss-Newton, from the b
 DUAL = {"dual-weighted (a)": dual_weighted, "dual-weighted (b)": cancellation_aware}
 DUAL_LATENTS = {"digits_net": 64, "photos_net": 8}
 LEARNED_AT = 10  # steps of the schedules that are used elsewhere
+ACROSS_STEPS = (5, 7, 10, 14, 20)
 ACROSS = ("digits", "digits_net", "digits_class?guidance=2", "digits_inpaint", "photos_net")
 
 
 def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Error, Fréchet distance, steps saved by NFE; transfer across K, solvers and tasks. The first seed's noises."""
+    """Error, Fréchet distance, steps saved by NFE; transfer across K, solvers and tasks."""
     study = Study("networks", out)
     texts = []
     for task in list(TASKS)[: 1 if quick else None]:
         for solver in SOLVERS[: 1 if quick else None]:
             texts.append(_by_nfe(study, task, solver, seeds, NFE[:2] if quick else NFE))
     if not quick:
-        texts += [_across_steps(study), _across_solvers(study), _across_tasks(study)]
+        texts += [across(study, seeds) for across in (_across_steps, _across_solvers, _across_tasks)]
     return study.finish("The shipped networks", "\n\n".join(texts))
 
 
@@ -108,8 +108,7 @@ def _mean(records: list[Record], key: str) -> float:
 def _error_cell(records: list[Record]) -> str:
     if len(records) == 1:
         return f"{records[0]['error']:.4f} ± {records[0]['half_interval']:.4f}"
-    errors = [record["error"] for record in records]
-    return f"{np.mean(errors):.4f} [{min(errors):.4f}, {max(errors):.4f}]"
+    return _range([record["error"] for record in records])
 
 
 def _frechet_cell(records: list[Record]) -> str:
@@ -229,60 +228,95 @@ def _steps_saved(study: Study, task: str, solver: str, steps: list[int], errors:
     return "; ".join(said) + "."
 
 
-def _schedule(study: Study, task: str, solver: str) -> Schedule:
-    record = study.once(
-        {"task": task, "solver": solver, "num_steps": LEARNED_AT, "method": "schedule to transfer"},
-        lambda: {"sigmas": _learn(task, solver, LEARNED_AT, 0).tolist()},
-    )
-    return Schedule(tuple(record["sigmas"]), "defect", task, solver)
+def _schedules(study: Study, task: str, solver: str, num_steps: int, seeds: tuple[int, ...]) -> list[Schedule]:
+    """What is learned with each seed."""
+    key = {"task": task, "solver": solver, "num_steps": num_steps, "method": "schedule to transfer"}
+    found = []
+    for seed in seeds:
+        record = study.once(
+            {**key, "seed": seed},
+            lambda seed=seed: {"sigmas": _learn(task, solver, num_steps, seed).tolist()},  # type: ignore[misc]
+        )
+        found.append(Schedule(tuple(record["sigmas"]), "defect", task, solver))
+    return found
 
 
-def _across_steps(study: Study) -> str:
-    steps, lines = (5, 7, 10, 14, 20), []
+def _across_steps(study: Study, seeds: tuple[int, ...]) -> str:
+    lines = []
     for task in TASKS:
-        schedule = _schedule(study, task, "dpmpp_2m")
-        grids = {
-            "EDM": [edm_grid(k, resolve(task)) for k in steps],
-            f"learned at K = {LEARNED_AT}, resampled": [np.array(schedule.resample(k).sigmas) for k in steps],
+        moved = _schedules(study, task, "dpmpp_2m", LEARNED_AT, seeds)
+        rows = {
+            "EDM": lambda k, task=task: [edm_grid(k, resolve(task))],
+            f"learned at K = {LEARNED_AT}, resampled": lambda k, moved=moved: [
+                np.array(schedule.resample(k).sigmas) for schedule in moved
+            ],
+            "learned at each K": lambda k, task=task: [
+                np.array(schedule.sigmas) for schedule in _schedules(study, task, "dpmpp_2m", k, seeds)
+            ],
         }
-        for name, levels in grids.items():
-            key = {"across": "steps", "task": task, "grid": name}
-            record = study.once(key, partial(_across_errors, task, levels))
-            lines.append([f"{task}, {name}", *(f"{value:.4f}" for value in record["errors"])])
-    table = markdown(["", *(f"K = {k}" for k in steps)], lines)
-    return f"### Across K, dpmpp_2m: mean endpoint error\n\n{table}"
+        for name, grids in rows.items():
+            found = [
+                _across_errors(study, task, name, k, dict(zip(seeds, grids(k), strict=False))) for k in ACROSS_STEPS
+            ]
+            lines.append([f"{task}, {name}", *map(_range, found)])
+    table = markdown(["", *(f"K = {k}" for k in ACROSS_STEPS)], lines)
+    return f"### Across K, dpmpp_2m: mean endpoint error, {_of(seeds)}\n\n{table}"
 
 
-def _across_errors(task: str, grids: list[np.ndarray]) -> Record:
-    return {"errors": [_error(task, "dpmpp_2m", levels) for levels in grids]}
+def _across_errors(study: Study, task: str, name: str, num_steps: int, grids: dict[int, np.ndarray]) -> list[float]:
+    """Errors of the grids of each seed; of one grid, that of EDM, under the first."""
+    key = {"across": "steps", "task": task, "grid": name, "num_steps": num_steps}
+    return [
+        study.once(
+            {**key, "seed": seed},
+            lambda levels=levels: {"error": _error(task, "dpmpp_2m", levels)},  # type: ignore[misc]
+        )["error"]
+        for seed, levels in grids.items()
+    ]
 
 
-def _across_solvers(study: Study) -> str:
-    lines = []
-    for task in TASKS:
-        for source in SOLVERS:
-            levels = np.array(_schedule(study, task, source).sigmas)
-            gains = [_gain(study, task, source, task, target, levels) for target in SOLVERS]
-            lines.append([f"{task}, {source}", *gains])
+def _across_solvers(study: Study, seeds: tuple[int, ...]) -> str:
+    lines = [
+        [f"{task}, {source}", *(_gains(study, task, source, task, target, seeds) for target in SOLVERS)]
+        for task in TASKS
+        for source in SOLVERS
+    ]
     table = markdown(["learned with / used with", *SOLVERS], lines)
-    return f"### Across solvers, K = {LEARNED_AT}: error over EDM's with the solver that it is used with\n\n{table}"
+    title = f"Across solvers, K = {LEARNED_AT}: error over EDM's with the solver that it is used with, {_of(seeds)}"
+    return f"### {title}\n\n{table}"
 
 
-def _across_tasks(study: Study) -> str:
-    lines = []
-    for source in ACROSS:
-        levels = np.array(_schedule(study, source, "dpmpp_2m").sigmas)
-        lines.append([source, *(_gain(study, source, "dpmpp_2m", target, "dpmpp_2m", levels) for target in ACROSS)])
+def _across_tasks(study: Study, seeds: tuple[int, ...]) -> str:
+    lines = [
+        [source, *(_gains(study, source, "dpmpp_2m", target, "dpmpp_2m", seeds) for target in ACROSS)]
+        for source in ACROSS
+    ]
     table = markdown(["learned on / used on", *ACROSS], lines)
-    return f"### Across tasks, dpmpp_2m, K = {LEARNED_AT}: error over EDM's on the task that it is used on\n\n{table}"
+    title = f"Across tasks, dpmpp_2m, K = {LEARNED_AT}: error over EDM's on the task that it is used on, {_of(seeds)}"
+    return f"### {title}\n\n{table}"
 
 
-def _gain(study: Study, source: str, learned: str, target: str, used: str, levels: np.ndarray) -> str:
-    denoiser = resolve(target)
-    inner = np.clip(levels[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
-    moved = np.array([denoiser.sigma_max, *inner, 0.0])  # from the σ_max of the task that it is used on
-    record = study.once(
-        {"across": "uses", "source": source, "learned": learned, "target": target, "used": used},
-        lambda: {"ratio": _error(target, used, moved) / _error(target, used, edm_grid(LEARNED_AT, denoiser))},
-    )
-    return f"{record['ratio']:.2f}"
+def _gains(study: Study, source: str, learned: str, target: str, used: str, seeds: tuple[int, ...]) -> str:
+    denoiser, ratios = resolve(target), []
+    for seed, schedule in zip(seeds, _schedules(study, source, learned, LEARNED_AT, seeds), strict=True):
+        inner = np.clip(schedule.sigmas[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
+        moved = np.array([denoiser.sigma_max, *inner, 0.0])  # from the σ_max of the task that it is used on
+        record = study.once(
+            {"across": "uses", "source": source, "learned": learned, "target": target, "used": used, "seed": seed},
+            lambda moved=moved: {"error": _error(target, used, moved)},  # type: ignore[misc]
+        )
+        ratios.append(record["error"])
+    edm = study.once(
+        {"across": "EDM", "target": target, "used": used},
+        lambda: {"error": _error(target, used, edm_grid(LEARNED_AT, denoiser))},
+    )["error"]
+    return _range([error / edm for error in ratios], 2)
+
+
+def _range(values: list[float], digits: int = 4) -> str:
+    low, mean, high = (f"{value:.{digits}f}" for value in (min(values), np.mean(values), max(values)))
+    return mean if low == high else f"{mean} [{low}, {high}]"
+
+
+def _of(seeds: tuple[int, ...]) -> str:
+    return f"mean of {len(seeds)} seeds and their range"
