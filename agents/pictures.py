@@ -73,6 +73,7 @@ def error_curves(
     highlight: str | None = None,
     oracle: Mapping[int, float] | None = None,
     y_label: str = ERROR_LABEL,
+    x_label: str = "steps K",
 ) -> Path:
     """Draw error against the number of steps, with the names at the right-hand ends.
 
@@ -81,7 +82,7 @@ def error_curves(
         errors: mean endpoint errors (data units) by name and K; values that are not positive and finite are left out.
         highlight: the name to emphasise.
         oracle: errors of the best fixed grids by K, drawn in black.
-        y_label: what the errors are, where they are others.
+        y_label, x_label: what errors and steps are, where they are others.
 
     Returns:
         The file.
@@ -105,7 +106,7 @@ def error_curves(
         axes.plot(steps, values, mew=0, **{**styles[name], **marker})
     first = min(steps[0] for steps, _ in curves.values())
     last = max(steps[-1] for steps, _ in curves.values())
-    axes.set(xscale="log", yscale="log", xlabel="steps K", ylabel=y_label)
+    axes.set(xscale="log", yscale="log", xlabel=x_label, ylabel=y_label)
     axes.set_xlim(first / 1.07, last * 1.07)
     axes.set_ylim(*_padded([error for _, values in curves.values() for error in values]))
     ticks = _apart(sorted({int(step) for steps, _ in curves.values() for step in steps}))

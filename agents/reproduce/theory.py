@@ -50,7 +50,10 @@ def theory(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
             f"of O(1/n), which the last row takes off.\n\n{markdown(heads, rows)}"
         )
     pictures.error_curves(
-        study.folder / "theory.png", gaps, y_label="|E[J] − J(mean) − constant|, in units of E[|Q|θ²]"
+        study.folder / "theory.png",
+        gaps,
+        y_label="|E[J] − J(mean) − constant|, in units of E[|Q|θ²]",
+        x_label="steps of the clock",
     )
     rows = []
     for task in ("gaussian_1d", "mixture_1d") if quick else BUILT_IN:
