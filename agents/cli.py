@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -475,14 +476,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
     import art_gym  # noqa: F401 registers the ids
 
-    command: Command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="art-gym",
-        description="Learn how a diffusion model should spend its sampling steps.",
-        args=arguments,
-    )
     try:
+        command: Command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="art-gym",
+            description="Learn how a diffusion model should spend its sampling steps.",
+            args=arguments,
+        )
         command.run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # of a reader such as head, who has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at exit either
+        return 0
     except (ValueError, OSError) as error:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2

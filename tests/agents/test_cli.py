@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -172,3 +173,15 @@ def test_as_a_program():
     done = subprocess.run([sys.executable, "-m", "art_gym.agents", "list"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "ARTDiffusion-v0" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["train", "--help"]])
+def test_a_reader_who_leaves_early(arguments):
+    """As in `art-gym list | head -1`: the reading end is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "art_gym.agents", *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
