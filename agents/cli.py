@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -303,7 +303,7 @@ class Demo:
         print(demo(self.out, self.seed, self.quick))
 
 
-OF_A_MODEL = {"scheduler", "data_std", "device", "dtype", "variant", "max_batch"}
+OF_A_MODEL = ("scheduler", "data_std", "device", "dtype", "variant", "max_batch")
 
 
 @dataclass(frozen=True)
@@ -355,9 +355,9 @@ class Learn:
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):
             raise ValueError("name either --model, the folder of a diffusers model, or --task, a built-in one")
-        given = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
-        if self.task is not None and (beside := given & OF_A_MODEL):
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(beside))
+        beside = [name for name in OF_A_MODEL if getattr(self, name) != getattr(Learn, name)]
+        if self.task is not None and beside:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
             raise ValueError(f"{names} belong to --model: the task {self.task!r} is made as it is")
         check_writable(self.out)  # before a large model is loaded
         if self.model is not None:
@@ -487,7 +487,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # of a reader such as head, who has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at exit either
-        return 0
+        return 141  # as a program that SIGPIPE ends: what was to be done may not be
     except (ValueError, OSError) as error:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2

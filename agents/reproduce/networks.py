@@ -297,7 +297,7 @@ def _across_tasks(study: Study, seeds: tuple[int, ...]) -> str:
 
 
 def _gains(study: Study, source: str, learned: str, target: str, used: str, seeds: tuple[int, ...]) -> str:
-    denoiser, ratios = resolve(target), []
+    denoiser, errors = resolve(target), []
     for seed, schedule in zip(seeds, _schedules(study, source, learned, LEARNED_AT, seeds), strict=True):
         inner = np.clip(schedule.sigmas[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
         moved = np.array([denoiser.sigma_max, *inner, 0.0])  # from the σ_max of the task that it is used on
@@ -305,12 +305,12 @@ def _gains(study: Study, source: str, learned: str, target: str, used: str, seed
             {"across": "uses", "source": source, "learned": learned, "target": target, "used": used, "seed": seed},
             lambda moved=moved: {"error": _error(target, used, moved)},  # type: ignore[misc]
         )
-        ratios.append(record["error"])
+        errors.append(record["error"])
     edm = study.once(
         {"across": "EDM", "target": target, "used": used},
         lambda: {"error": _error(target, used, edm_grid(LEARNED_AT, denoiser))},
     )["error"]
-    return _range([error / edm for error in ratios], 2)
+    return _range([error / edm for error in errors], 2)
 
 
 def _range(values: list[float], digits: int = 4) -> str:

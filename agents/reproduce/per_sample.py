@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def _art_rl(agent: str, task: str, solver: str, groups: list[str], seed: int, qu
     return {"error": found.error, "seconds": trained.seconds, "evaluations": trained.evaluations}
 
 
-@lru_cache(maxsize=len(VIEWS) * 5)
+@cache
 def _clock(task: str, groups: tuple[str, ...], seed: int, share: float) -> Trained:
     """One clock serves every solver: its stiffness knows of none."""
     return train_art_rl(task, seed, share, {"population": 1, "observation": list(groups)})

@@ -260,7 +260,8 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
         dtype: of the weights in memory.
 
     Raises:
-        ValueError: for a folder that holds none of them, or whose files are missing, truncated or pickled.
+        ValueError: for a folder that holds none of them, or whose files are missing, truncated, pickled or of another
+            variant.
     """
     import diffusers
 
@@ -288,8 +289,9 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
 
 def _variants(folder: Path) -> list[str | None]:
     """The variants of a folder's weight files; None stands for plain ones."""
-    names = [re.sub(r"-\d+-of-\d+", "", file.name).split(".") for file in folder.rglob("*.safetensors")]
-    return sorted({parts[-2] if len(parts) > 2 else None for parts in names}, key=str)
+    pattern = r"(?:diffusion_pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors"  # as model libraries write them
+    matches = [re.fullmatch(pattern, file.name) for file in folder.rglob("*.safetensors")]
+    return sorted({match[1] for match in matches if match}, key=str)
 
 
 @contextmanager

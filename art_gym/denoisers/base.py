@@ -33,8 +33,8 @@ class Denoiser(Protocol):
     ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
     ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images (None is no decoder): with it errors are
     measured in image space too;
-    ``features(images)`` takes (B, *visible shape) samples to (B, f) features, in which their Fréchet distance to data
-    and their precision and recall are measured (None is no such network);
+    ``features(images)`` takes (B, *visible shape) samples to (B, f) features, in which their Fréchet distance to the
+    data of ``sample_data`` and their precision and recall are measured (None is no such network);
     ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
     data, statistics and pictures leave them out (`visible`).
     """
