@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,13 @@ def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, m
 def test_interruption_keeps_the_best(tmp_path: Path) -> None:
     out = tmp_path / "s.json"
     command = [sys.executable, "-m", "art_gym.agents", "learn", "--task", "mixture_1d", "--budget", "10m"]
-    process = subprocess.Popen([*command, "-o", str(out), "--no-progress"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "-o", str(out), "--no-progress"],
+        stdout=subprocess.PIPE,
+        text=True,
+        # a shell's background jobs, this suite among them, ignore Ctrl-C, and hand that on
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.time() + 60
     while not out.exists() and time.time() < deadline:
         time.sleep(0.1)
