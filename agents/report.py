@@ -125,13 +125,12 @@ def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point])
 def _draw_samples(file: Path, outcome: Outcome, num_steps: int) -> None:
     denoiser = resolve(outcome.task)
     count = SAMPLES if len(denoiser.shape) == 3 else HELDOUT
-    bank = get_bank(denoiser, "heldout", 4096)
-    start = bank.start[:count]
+    start, exact = get_bank(denoiser, "heldout", 4096).first(count)
     learned = np.array(outcome.schedules[num_steps].sigmas)
     panels = {
         f"EDM ρ=7, K = {num_steps}": integrate(denoiser, edm_grid(num_steps, denoiser), start, outcome.solver),
         f"{outcome.method}, K = {num_steps}": integrate(denoiser, learned, start, outcome.solver),
-        "exact": bank.endpoints[:count],
+        "exact": exact,
     }
     panels = {title: visible(samples, denoiser) for title, samples in panels.items()}
     sample_data = getattr(denoiser, "sample_data", None)

@@ -71,9 +71,8 @@ def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> 
 
     get_solver(solver)
     denoiser = get_task(task)
-    bank = get_bank(denoiser, "train", TRAIN_NOISES)
-    bank.ensure(TRAIN_NOISES)
-    levels = optimise(denoiser, num_steps, solver, bank.start, bank.endpoints, seed)
+    start, endpoints = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
+    levels = optimise(denoiser, num_steps, solver, start, endpoints, seed)
     return _reference(task, solver, num_steps, levels, seed)
 
 
@@ -154,10 +153,10 @@ def better(first: Reference, second: Reference) -> Reference:
     """The one whose oracle has the lower error on training noise: held-out noise chooses nothing."""
 
     def training_error(entry: Reference) -> float:
-        bank = get_bank(get_task(entry.task), "train", TRAIN_NOISES)
-        bank.ensure(TRAIN_NOISES)
-        samples = integrate(bank.denoiser, np.array(entry.oracle_sigmas), bank.start, entry.solver)
-        return float(endpoint_error(visible(samples, bank.denoiser), visible(bank.endpoints, bank.denoiser)).mean())
+        denoiser = get_task(entry.task)
+        start, endpoints = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
+        samples = integrate(denoiser, np.array(entry.oracle_sigmas), start, entry.solver)
+        return float(endpoint_error(visible(samples, denoiser), visible(endpoints, denoiser)).mean())
 
     return min(first, second, key=training_error)
 
@@ -167,9 +166,8 @@ def polish(task: str, solver: str, num_steps: int, grids: Iterable[tuple[float, 
     from art_gym.schedules.defect import STEPS, GaussNewton, working_precision  # as in `optimise`, which ends with it
 
     denoiser = get_task(task)
-    bank = get_bank(denoiser, "train", TRAIN_NOISES)
-    bank.ensure(TRAIN_NOISES)
-    start, endpoints = (array.astype(working_precision(bank.start)) for array in (bank.start, bank.endpoints))
+    noises = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
+    start, endpoints = (array.astype(working_precision(noises[0])) for array in noises)
     few, many = (
         GaussNewton(Counted(denoiser), get_solver(solver), start[:count], endpoints[:count])
         for count in (POLISHING_NOISES, TRAIN_NOISES)

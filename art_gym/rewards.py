@@ -217,8 +217,7 @@ def clock_stiffness(
 
 @lru_cache(maxsize=8)
 def _dual_weights(bank: NoiseBank) -> tuple[np.ndarray, np.ndarray]:
-    bank.ensure(DUAL_NOISES)
-    return dual_weights(bank.denoiser, bank.start[:DUAL_NOISES])
+    return dual_weights(bank.denoiser, bank.first(DUAL_NOISES)[0])
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from art_gym.denoisers.base import Denoiser
 from art_gym.sb3 import ARTDiffusionVecEnv
 
 from ..continuous_time import ARTRL
-from ..hyperparams import load_hyperparams
+from ..hyperparams import load_hyperparams, overridden
 
 ID_OF = {  # with hyperparameters of their own
     "checkerboard_2d": "ARTDiffusion-Checkerboard2D-v0",
@@ -39,13 +39,12 @@ def train_art_rl(
         seed: of everything random.
         share: of the shipped number of updates.
         env: keys of the training environment to change, such as {"reward": "dual_stiffness"}.
-        changes: hyperparameters to change; policy_kwargs are merged.
+        changes: hyperparameters to change, as `overridden` does.
     """
     torch.set_num_threads(1)  # the network is tiny
     values = load_hyperparams("art_rl", ID_OF.get(task, "") if isinstance(task, str) else "", 1)
     clock = {**values.pop("training_env"), "task": task, **(env or {})}
-    values["policy_kwargs"] = {**values["policy_kwargs"], **changes.pop("policy_kwargs", {})}
-    values |= changes
+    values = overridden(values, changes)
     lanes, steps = values.pop("num_envs"), int(values.pop("n_timesteps") * share)
     vector = ARTDiffusionVecEnv(lanes, **clock)
     model = ARTRL(env=vector, seed=seed, **values)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, visible
-from art_gym.features import features_of
-from art_gym.quality import endpoint_error, frechet_distance, precision_recall
-from art_gym.sampling import integrate
+from art_gym.denoisers.base import Counted
+from art_gym.evaluation import evaluate_levels
+from art_gym.quality import frechet_distance, precision_recall
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
 from art_gym.schedules.defect import GaussNewton, defect
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
@@ -23,9 +22,10 @@ from .. import pictures
 from ..edm_curve import steps_reaching
 from .study import Record, Study, bank_noises, markdown
 
+Levels = np.ndarray | Schedule
 NFE = (3, 5, 9, 13, 19, 35)  # the layout of the paper's Table 2
 SOLVERS = ("euler", "dpmpp_2m", "heun")
-TASKS = {"digits_net": "digits", "photos_net": "photos"}  # and the features that their samples are compared in
+TASKS = ("digits_net", "photos_net")
 NOISES = {"digits_net": 2048, "photos_net": 256}  # held out
 EVALUATIONS = {"photos_net": 50_000}  # of what is learned, for each schedule; 400,000 elsewhere
 TRAINING = {"digits_net": 512, "photos_net": 96}
@@ -45,7 +45,7 @@ def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     """Error, Fréchet distance, steps saved by NFE; transfer across K, solvers and tasks."""
     study = Study("networks", out)
     texts = []
-    for task in list(TASKS)[: 1 if quick else None]:
+    for task in TASKS[: 1 if quick else None]:
         for solver in SOLVERS[: 1 if quick else None]:
             texts.append(_by_nfe(study, task, solver, seeds, NFE[:2] if quick else NFE))
     if not quick:
@@ -163,47 +163,42 @@ def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
     return bank_noises(task, "train", 2 * TRAINING.get(task, 512))
 
 
-def _held_out(task: str) -> tuple[np.ndarray, np.ndarray]:
-    return bank_noises(task, "heldout", NOISES.get(task, 1024))
-
-
-def _error(task: str, solver: str, levels: np.ndarray) -> float:
-    return float(_errors(task, solver, levels)[1].mean())
-
-
-def _errors(task: str, solver: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    denoiser, (start, endpoints) = resolve(task), _held_out(task)
-    samples = integrate(denoiser, levels, start * np.float32(levels[0] / denoiser.sigma_max), solver)
-    shown = visible(samples, denoiser), visible(endpoints, denoiser)
-    return shown[0], endpoint_error(*shown)
+def _error(task: str, solver: str, levels: Levels) -> float:
+    return evaluate_levels(task, solver, levels, NOISES.get(task, 1024), distances=False).error
 
 
 def _measured(task: str, solver: str, levels: np.ndarray) -> Record:
-    samples, errors = _errors(task, solver, levels)
+    found = evaluate_levels(task, solver, levels, NOISES[task])
     return {
-        "error": float(errors.mean()),
-        "half_interval": float(1.96 * errors.std() / np.sqrt(len(errors))),
-        **_distances(task, samples),
+        "error": found.error,
+        "half_interval": found.error_interval,
+        "frechet": found.frechet,
+        "precision": found.precision,
+        "recall": found.recall,
         "sigmas": levels.tolist(),
     }
 
 
 def _exact(task: str) -> Record:
-    return _distances(task, _held_out(task)[1])
+    """Distances to data of the precise endpoints, on the draws that samples are compared with."""
+    endpoints = bank_noises(task, "heldout", NOISES[task])[1]
+    ours, theirs = _features(task, endpoints), _drawn(task, 17)
+    precision, recall = precision_recall(ours, theirs)
+    return {"frechet": frechet_distance(ours, theirs), "precision": precision, "recall": recall}
 
 
 def _noise(task: str) -> Record:
     """Fréchet distances between independent draws of the data, as many as there are held-out noises."""
-    count, sample_data = NOISES[task], resolve(task).sample_data  # type: ignore[attr-defined]
-    draws = [features_of(sample_data(count, np.random.default_rng([19, i])), TASKS[task]) for i in range(12)]
+    draws = [_drawn(task, [19, i]) for i in range(12)]
     return {"frechet": [frechet_distance(a, b) for a, b in zip(draws[::2], draws[1::2], strict=True)]}
 
 
-def _distances(task: str, samples: np.ndarray) -> Record:
-    data = resolve(task).sample_data(len(samples), np.random.default_rng(17))  # type: ignore[attr-defined]
-    ours, theirs = (features_of(images, TASKS[task]) for images in (samples, data))
-    precision, recall = precision_recall(ours, theirs)
-    return {"frechet": frechet_distance(ours, theirs), "precision": precision, "recall": recall}
+def _drawn(task: str, seed: int | list[int]) -> np.ndarray:
+    return _features(task, resolve(task).sample_data(NOISES[task], np.random.default_rng(seed)))  # type: ignore[attr-defined]
+
+
+def _features(task: str, images: np.ndarray) -> np.ndarray:
+    return resolve(task).features(images)  # type: ignore[attr-defined]
 
 
 def _steps_saved(study: Study, task: str, solver: str, steps: list[int], errors: list[float]) -> str:
@@ -248,13 +243,12 @@ def _across_steps(study: Study, seeds: tuple[int, ...]) -> str:
         rows = {
             "EDM": lambda k, task=task: [edm_grid(k, resolve(task))],
             f"learned at K = {LEARNED_AT}, resampled": lambda k, moved=moved: [
-                np.array(schedule.resample(k).sigmas) for schedule in moved
+                schedule.resample(k) for schedule in moved
             ],
-            "learned at each K": lambda k, task=task: [
-                np.array(schedule.sigmas) for schedule in _schedules(study, task, "dpmpp_2m", k, seeds)
-            ],
+            "learned at each K": lambda k, task=task: _schedules(study, task, "dpmpp_2m", k, seeds),
         }
         for name, grids in rows.items():
+            # EDM's one grid is kept under the first seed
             found = [
                 _across_errors(study, task, name, k, dict(zip(seeds, grids(k), strict=False))) for k in ACROSS_STEPS
             ]
@@ -263,8 +257,8 @@ def _across_steps(study: Study, seeds: tuple[int, ...]) -> str:
     return f"### Across K, dpmpp_2m: mean endpoint error, {_of(seeds)}\n\n{table}"
 
 
-def _across_errors(study: Study, task: str, name: str, num_steps: int, grids: dict[int, np.ndarray]) -> list[float]:
-    """Errors of the grids of each seed; of one grid, that of EDM, under the first."""
+def _across_errors(study: Study, task: str, name: str, num_steps: int, grids: dict[int, Levels]) -> list[float]:
+    """Errors of the grids of each seed."""
     key = {"across": "steps", "task": task, "grid": name, "num_steps": num_steps}
     return [
         study.once(

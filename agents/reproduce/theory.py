@@ -96,9 +96,8 @@ def _cells(record: dict) -> list[str]:
 
 def cost_ratio(model: ARTRL, denoiser: Denoiser, count: int) -> float:
     """∫ E|Q| θ² dt of the learned clock over its least value (∫ √(E|Q|) dτ)², on held-out noises."""
-    bank = get_bank(denoiser, "heldout", 4096)
-    bank.ensure(count)
-    nodes, widths, stiffness = stiffness_profile(denoiser, bank.start[:count])
+    start, _ = get_bank(denoiser, "heldout", 4096).first(count)
+    nodes, widths, stiffness = stiffness_profile(denoiser, start)
     levels = model.levels(1024)
     time = np.append(np.interp(-nodes, -levels, np.linspace(0, 1, len(levels))), 1.0)
     density = np.maximum(np.diff(time) / widths, 1e-9)  # dt / d log σ = 1/θ
