@@ -156,6 +156,8 @@ def _network(run: Function, name: str, dtype: torch.dtype) -> Function:
     def network(x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         try:
             output = run(x.to(dtype), noise)
+        except torch.cuda.OutOfMemoryError:  # TorchDenoiser tries a smaller batch
+            raise
         except Exception as error:  # of the model's code, or of the caller's
             raise ValueError(
                 f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a model with "

@@ -25,7 +25,7 @@ class TorchDenoiser:
         shape: of one latent.
         sigma_min, sigma_max: the noise range that the model was trained on.
         data_std: standard deviation of the data.
-        max_batch: most latents in one call, so that memory does; larger batches are split.
+        max_batch: most latents in one call; larger batches are split. Halved where the device runs out of memory.
         device: where the function runs; outputs come back as the inputs came.
         autocast: let torch choose lower precisions.
         fingerprint: names the function, weights included; with it, precise endpoints are cached on disk.
@@ -61,23 +61,34 @@ class TorchDenoiser:
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"expected latents of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
         if isinstance(x, torch.Tensor):
-            return self._batches(x, torch.as_tensor(sigma))
+            return self._batches(self._one, x, torch.as_tensor(sigma)).to(x)
         with torch.no_grad():  # torch warns of arrays that are not writable, such as one level for a whole batch
             latents, levels = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (x, sigma))
-            return self._batches(latents, levels).numpy()
+            return self._batches(self._one, latents, levels).to(latents).numpy()
 
     def _decode(self, decoder: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray) -> np.ndarray:
         latents = torch.from_numpy(np.require(x, requirements=["C", "W"]))
         with torch.no_grad(), self._precision():
-            parts = [decoder(latents[rows].to(self.device, torch.float32)).float().cpu() for rows in self._slices(x)]
-        return torch.cat(parts).numpy()
+            return self._batches(lambda x: decoder(x.to(self.device, torch.float32)).float().cpu(), latents).numpy()
 
-    def _slices(self, x: Array) -> list[slice]:
-        return [slice(i, i + self.max_batch) for i in range(0, len(x), self.max_batch)]
-
-    def _batches(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        parts = [self._one(x[rows], sigma[rows]) for rows in self._slices(x)]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(x)
+    def _batches(self, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> torch.Tensor:
+        """Apply a function of one batch to at most ``max_batch`` rows at a time, fewer if memory is short."""
+        count, done = len(arrays[0]), 0
+        parts: list[torch.Tensor] = []
+        while done < count or not parts:
+            try:
+                parts.append(function(*(array[done : done + self.max_batch] for array in arrays)))
+            except torch.cuda.OutOfMemoryError as error:
+                tried = min(self.max_batch, count - done)
+                if tried <= 1:
+                    raise ValueError(
+                        f"{self.device} has not the memory for one latent of shape {self.shape} ({first_line(error)}): "
+                        f"use a smaller dtype or another device"
+                    ) from error
+                self.max_batch = tried // 2
+            else:
+                done += self.max_batch
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         with self._precision():

@@ -227,6 +227,26 @@ def test_batches_are_split_and_types_kept() -> None:
     assert wanted.grad is not None
 
 
+def test_a_device_without_the_memory_gets_smaller_batches(tiny_model: Any) -> None:
+    model = tiny_model()
+    expected = from_diffusers(model, diffusers.DDPMScheduler())(np.ones((5, *SIZE)), np.ones(5))
+    sizes: list[int] = []
+
+    def short_of_memory(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > room:
+            raise torch.cuda.OutOfMemoryError("out of memory. Tried to allocate 20.00 GiB.")
+
+    denoiser = from_diffusers(model, diffusers.DDPMScheduler(), max_batch=8)
+    model.register_forward_pre_hook(short_of_memory)
+    room = 2
+    np.testing.assert_allclose(denoiser(np.ones((5, *SIZE)), np.ones(5)), expected, atol=1e-6)
+    assert sizes == [5, 2, 2, 1]
+    room = 0
+    with pytest.raises(ValueError, match=r"cpu has not the memory for one latent of shape .*20\.00 GiB.*smaller dtype"):
+        denoiser(np.ones((5, *SIZE)), np.ones(5))
+
+
 def folder_with(tmp_path: Path, **files: str | bytes) -> Path:
     for name, content in files.items():
         file = tmp_path / name.replace("__", ".")
