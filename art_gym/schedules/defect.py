@@ -10,6 +10,7 @@ gradient of the network, and some ten of them do.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,10 +18,13 @@ from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import LIMIT, levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import make_grid
+from art_gym.schedules.schedule import resampled
 from art_gym.solvers import Previous, Solver, get_solver, land
 
+COARSE = 8  # steps, up to which hand-made grids are the starts
+PASSED_ON = 2  # grids of fewer steps that more steps start from
 STARTS = ("arctan", "cosine", "sigmoid", "edm", "log_normal")  # and the ART closed form
-SCREENING = 64  # latents on which starts are improved a little
+SCREENING = 96  # latents on which starts are improved a little
 SCREENING_STEPS = 6  # Gauss-Newton steps of each start
 DISTURBED = 40  # at most so many copies of the best so far are tried as well: the problem has bad local optima
 SPREAD = 0.4  # of the disturbance of a logit
@@ -29,6 +33,7 @@ LATENTS = 256, 2048  # on which the finalists are improved: as many as half of t
 STEPS = 10
 BUDGET_ELEMENTS = 1.5e8  # evaluations of D times elements of a latent, after which nothing new is begun: 20 s on Digits
 MOST_EVALUATIONS = 1e7  # the same where latents are tiny
+CORRECTIONS = 3  # of a Jacobian, before it is measured again
 PROBE = 0.01  # of log σ, for the finite differences
 LONGEST = 1.5  # step of a logit
 
@@ -65,23 +70,48 @@ def defect(
         )
         for count in (SCREENING, latents)
     )
-    # The closed form first: it is the best start more often than not, should the budget end among them.
-    grids = [art(denoiser, num_steps, start[:SCREENING]), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
+    pool = _candidates(few, num_steps, budget / 2, seed)
+    finals = [many.improve(logits, STEPS) for _, logits in pool[:FINALISTS]]
+    return levels_from_logits(min(finals, key=lambda entry: entry[0])[1], denoiser)
+
+
+def _candidates(few: GaussNewton, num_steps: int, budget: float, seed: int) -> list[tuple[float, np.ndarray]]:
+    """Errors and (K−1,) logits of grids that were improved a little, best first, within so many evaluations in all.
+
+    From coarse to fine: where steps are many their problem is full of bad local optima, and what it costs grows with
+    K², so that it starts from what two thirds of the steps have found.
+    """
+    denoiser = few.denoiser
+    # The closed form first: it is the best hand-made start more often than not, should the budget end among them.
+    grids = [art(denoiser, num_steps, few.start)]
+    if num_steps > COARSE:
+        coarser = _candidates(few, -(-2 * num_steps // 3), budget / 2, seed)[:PASSED_ON]
+        grids += [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser]
+    else:
+        grids += [make_grid(name, num_steps, denoiser) for name in STARTS]
     pool = [few.improve(logits_from_levels(levels, denoiser), SCREENING_STEPS) for levels in grids]
     rng = np.random.default_rng([seed, num_steps])
     for _ in range(DISTURBED):
         pool.sort(key=lambda entry: entry[0])
-        if counted.evaluations < budget / 2:
+        if few.denoiser.evaluations < budget:
             disturbed = pool[0][1] + SPREAD * rng.standard_normal(num_steps - 1)
             pool.append(few.improve(disturbed, SCREENING_STEPS))
-    pool.sort(key=lambda entry: entry[0])
-    finals = [many.improve(logits, STEPS) for _, logits in pool[:FINALISTS]]
-    return levels_from_logits(min(finals, key=lambda entry: entry[0])[1], denoiser)
+    return sorted(pool, key=lambda entry: entry[0])
 
 
 def working_precision(start: np.ndarray) -> type[np.floating]:
     """For fitting grids: errors fall to 10⁻³ in few dimensions and want float64; else float32 takes half the time."""
     return np.float64 if start[0].size < 16 else np.float32
+
+
+class _Point(NamedTuple):
+    """A grid, and what a run on it left."""
+
+    logits: np.ndarray  # (K−1,)
+    latents: list[np.ndarray]  # K of (B, *shape), at every level but the last
+    denoised: list[np.ndarray]  # D of them
+    defect: np.ndarray  # (B, d), at the end
+    error: float  # its mean root mean square
 
 
 class GaussNewton:
@@ -107,37 +137,51 @@ class GaussNewton:
         self.budget, self.found = budget, found
 
     def improve(self, logits: np.ndarray, steps: int) -> tuple[float, np.ndarray]:
-        """Levenberg-Marquardt from these (K−1,) logits: the mean error, and the logits that have it."""
-        logits, damping = np.clip(logits, -LIMIT, LIMIT), 1e-2
-        run = self._run(logits)
-        error = _mean_error(run[-1])
+        """Levenberg-Marquardt from these (K−1,) logits, ``steps`` Jacobians long: the mean error and the logits of it.
+
+        A Jacobian costs K²/2 calls and a step K, so that after a step it is corrected by what the step has changed
+        (Broyden, Math. Comp. 19, 1965, eq. 4.5) and measured again only where that no longer helps.
+        """
+        at, damping = self._point(np.clip(logits, -LIMIT, LIMIT)), 1e-2
         for _ in range(steps):
             if self.denoiser.evaluations > self.budget:
                 break
-            jacobian = self._jacobian(logits, run)  # (K−1, B, d)
-            size = np.sqrt((run[-1] ** 2).mean(axis=1))  # (B,)
-            weighted = jacobian / np.maximum(size, 0.1 * size.mean())[:, None]
-            flat = jacobian.reshape(len(logits), -1)
-            matrix = weighted.reshape(len(logits), -1) @ flat.T
-            slope = weighted.reshape(len(logits), -1) @ run[-1].ravel()
-            scale = np.diag(matrix) + 1e-9 * np.trace(matrix)
-            before = error
-            while damping < 1e3:
-                step = np.linalg.solve(matrix + damping * np.diag(scale), slope)
-                tried = np.clip(logits - np.clip(step, -LONGEST, LONGEST), -LIMIT, LIMIT)
-                tried_run = self._run(tried)
-                if (found := _mean_error(tried_run[-1])) < error:
-                    logits, run, error, damping = tried, tried_run, found, damping / 4
-                    self.found(error, logits)
+            jacobian, measured_at = self._jacobian(at), at  # (K−1, B, d)
+            for age in range(CORRECTIONS + 1):
+                before = at
+                at, damping = self._step(at, jacobian, damping, once=age > 0)
+                if at.error > before.error * (1 - 1e-2):
                     break
-                damping *= 4
-            if error > before * (1 - 1e-3):
+                moved = at.logits - before.logits
+                unforeseen = at.defect - before.defect - np.tensordot(moved, jacobian, 1)  # (B, d)
+                jacobian = jacobian + np.multiply.outer(moved / (moved @ moved), unforeseen)
+            if at.error > measured_at.error * (1 - 1e-3):
                 break
-        return error, logits
+        return at.error, at.logits
 
-    def _run(self, logits: np.ndarray) -> tuple[list, list, np.ndarray]:
-        """Latents and D at every level, and the (B, d) terminal defect."""
-        return self._go_on(levels_from_logits(logits, self.denoiser), [self.start], [])
+    def _step(self, at: _Point, jacobian: np.ndarray, damping: float, once: bool) -> tuple[_Point, float]:
+        """The first step that helps, each try damped more (or ``once``), and the damping to go on with."""
+        size = np.sqrt((at.defect**2).mean(axis=1))  # (B,)
+        weighted = jacobian / np.maximum(size, 0.1 * size.mean())[:, None]
+        matrix = weighted.reshape(len(at.logits), -1) @ jacobian.reshape(len(at.logits), -1).T
+        slope = weighted.reshape(len(at.logits), -1) @ at.defect.ravel()
+        scale = np.diag(matrix) + 1e-9 * np.trace(matrix)
+        while damping < 1e3:
+            step = np.linalg.solve(matrix + damping * np.diag(scale), slope)
+            tried = self._point(np.clip(at.logits - np.clip(step, -LONGEST, LONGEST), -LIMIT, LIMIT))
+            if tried.error < at.error:
+                self.found(tried.error, tried.logits)
+                return tried, damping / 4
+            damping *= 4
+            if once:
+                break
+        return at, damping
+
+    def _point(self, logits: np.ndarray) -> _Point:
+        latents, denoised, left = self._go_on(levels_from_logits(logits, self.denoiser), [self.start], [])
+        return _Point(
+            logits, latents, denoised, left, float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
+        )
 
     def _go_on(self, levels: np.ndarray, x: list, denoised: list) -> tuple[list, list, np.ndarray]:
         """Finish a run of which x is known at some levels, and D at the same ones or all but the last."""
@@ -154,23 +198,19 @@ class GaussNewton:
             )
             x.append(self.solver.step(self.denoiser, x[k], denoised[k], grid[k], grid[k + 1], previous))
 
-    def _jacobian(self, logits: np.ndarray, run: tuple[list, list, np.ndarray]) -> np.ndarray:
+    def _jacobian(self, at: _Point) -> np.ndarray:
         """(K−1, B, d) derivative of the terminal defect to the logits."""
-        levels = levels_from_logits(logits, self.denoiser)
+        levels = levels_from_logits(at.logits, self.denoiser)
         by_level = []
         for k in range(1, len(levels) - 1):
             moved = levels.copy()
             moved[k] *= np.exp(PROBE)
-            *_, defect_moved = self._go_on(moved, run[0][:k], run[1][:k])
-            by_level.append((defect_moved - run[2]) / PROBE)
+            *_, defect_moved = self._go_on(moved, at.latents[:k], at.denoised[:k])
+            by_level.append((defect_moved - at.defect) / PROBE)
         moves = np.stack(
             [  # (K−1, K−1): derivative of the log levels to the logits
-                np.log(levels_from_logits(logits + row, self.denoiser)[1:-1] / levels[1:-1]) / 1e-6
-                for row in 1e-6 * np.eye(len(logits))
+                np.log(levels_from_logits(at.logits + row, self.denoiser)[1:-1] / levels[1:-1]) / 1e-6
+                for row in 1e-6 * np.eye(len(at.logits))
             ]
         )
         return np.einsum("zk,kbd->zbd", moves, np.stack(by_level))
-
-
-def _mean_error(defects: np.ndarray) -> float:
-    return float(np.sqrt((defects.astype(np.float64) ** 2).mean(axis=1)).mean())

@@ -80,9 +80,7 @@ class Schedule:
             raise ValueError(f"cannot resample {self.num_steps} steps to {num_steps}: both need K ≥ 1, the first K ≥ 2")
         if num_steps == 1:
             return replace(self, sigmas=(self.sigmas[0], 0.0), heldout_error=None)
-        levels = np.log(self.sigmas[:-1])
-        inner = np.interp(np.linspace(0, 1, num_steps), np.linspace(0, 1, len(levels)), levels)
-        return replace(self, sigmas=(*np.exp(inner), 0.0), heldout_error=None)
+        return replace(self, sigmas=tuple(resampled(np.array(self.sigmas), num_steps).tolist()), heldout_error=None)
 
     def to_sigmas(self) -> list[float]:
         """The levels with the trailing 0: what k-diffusion's samplers take, as ``torch.tensor(...)``."""
@@ -130,6 +128,13 @@ class Schedule:
             return cls(**content)
         except ValueError as error:
             raise ValueError(f"{file} is not a schedule file: {error}") from None
+
+
+def resampled(levels: np.ndarray, num_steps: int) -> np.ndarray:
+    """Levels (J+1,) at another number of steps K ≥ 2: (K+1,), log σ linear in the step number between positive ones."""
+    positive = np.log(levels[:-1])
+    inner = np.interp(np.linspace(0, 1, num_steps), np.linspace(0, 1, len(positive)), positive)
+    return np.append(np.exp(inner), 0.0)
 
 
 def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:
