@@ -144,7 +144,7 @@ class GaussNewton:
         """
         at, damping = self._point(np.clip(logits, -LIMIT, LIMIT)), 1e-2
         for _ in range(steps):
-            if self.denoiser.evaluations > self.budget:
+            if self.denoiser.evaluations > self.budget or at.error == np.inf:
                 break
             jacobian, measured_at = self._jacobian(at), at  # (K−1, B, d)
             for age in range(CORRECTIONS + 1):
@@ -167,7 +167,8 @@ class GaussNewton:
         slope = weighted.reshape(len(at.logits), -1) @ at.defect.ravel()
         scale = np.diag(matrix) + 1e-9 * np.trace(matrix)
         while damping < 1e3:
-            step = np.linalg.solve(matrix + damping * np.diag(scale), slope)
+            # Least squares, since the matrix is singular to rounding where a level has no influence.
+            step = np.linalg.lstsq(matrix + damping * np.diag(scale), slope, rcond=None)[0]
             tried = self._point(np.clip(at.logits - np.clip(step, -LONGEST, LONGEST), -LIMIT, LIMIT))
             if tried.error < at.error:
                 self.found(tried.error, tried.logits)
@@ -178,10 +179,10 @@ class GaussNewton:
         return at, damping
 
     def _point(self, logits: np.ndarray) -> _Point:
-        latents, denoised, left = self._go_on(levels_from_logits(logits, self.denoiser), [self.start], [])
-        return _Point(
-            logits, latents, denoised, left, float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
-        )
+        with np.errstate(divide="ignore", invalid="ignore"):  # levels that coincide: a grid worse than any
+            latents, denoised, left = self._go_on(levels_from_logits(logits, self.denoiser), [self.start], [])
+            error = float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
+        return _Point(logits, latents, denoised, left, error if np.isfinite(error) else np.inf)
 
     def _go_on(self, levels: np.ndarray, x: list, denoised: list) -> tuple[list, list, np.ndarray]:
         """Finish a run of which x is known at some levels, and D at the same ones or all but the last."""

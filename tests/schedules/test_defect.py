@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from art_gym.denoisers.base import FunctionDenoiser
+from art_gym.denoisers.base import Counted, FunctionDenoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference
-from art_gym.schedules.defect import defect
+from art_gym.schedules.defect import GaussNewton, defect
+from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 
 
@@ -36,9 +37,22 @@ def test_repeatable_and_one_step() -> None:
     np.testing.assert_array_equal(defect(denoiser, 1, "euler", bank.start, bank.endpoints), [denoiser.sigma_max, 0])
 
 
+def normal() -> FunctionDenoiser:
+    return FunctionDenoiser(lambda x, sigma: x / (1 + sigma[:, None] ** 2), (1,), 0.002, 10.0, 1.0)
+
+
+def test_levels_that_coincide_are_the_worst_grid() -> None:
+    """In float32 logits at their limit put several levels at σ_min, where 2M divides 0 by 0."""
+    start = (10 * np.random.default_rng(0).standard_normal((64, 1))).astype(np.float32)
+    fit = GaussNewton(Counted(normal()), get_solver("dpmpp_2m"), start, start / np.float32(np.sqrt(101)))
+    error, logits = fit.improve(np.full(9, 9.0), 5)
+    assert error == np.inf and np.isfinite(logits).all()
+    assert fit.improve(np.zeros(9), 5)[0] < 1e-5
+
+
 def test_works_on_a_plain_function() -> None:
     """N(0, 1) as a numpy function: the optimum for Euler is known, equal steps of arctan σ."""
-    plain = FunctionDenoiser(lambda x, sigma: x / (1 + sigma[:, None] ** 2), (1,), 0.002, 10.0, 1.0)
+    plain = normal()
     start = 10 * np.random.default_rng(0).standard_normal((1024, 1))
     levels = defect(plain, 6, "euler", start, start / np.sqrt(101))
     np.testing.assert_allclose(levels, np.tan(np.arctan(10) * np.linspace(1, 0, 7)), rtol=0.02)
