@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -22,7 +23,7 @@ from art_gym.files import write_text
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
-from art_gym.schedules.defect import GaussNewton
+from art_gym.schedules.defect import FINALISTS, SCREENING, STEPS, GaussNewton, candidates
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
@@ -43,6 +44,9 @@ CLOSED_FORM_SHARE = 0.05  # of the budget, for each closed form
 DUAL_FORMS = {"dual-weighted closed form": dual_weighted, "cancellation-aware closed form": cancellation_aware}
 DUAL_EVALUATIONS = DUAL_NODES * (DUAL_NODES + 2)  # of a noise: two solutions from each node to the end
 DUAL_NOISES = (8, 64)  # with fewer it is not tried; more are not needed
+SCREEN_SHARE = 0.2  # of the budget, for candidates on few latents
+FIT_SHARE = 0.25  # of the budget, for Gauss-Newton from one start
+FEWEST_FITTED = 16  # latents of it
 AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is left then
 SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
 CHUNK = 32  # noises that get precise endpoints at a time, and the fewest
@@ -175,16 +179,20 @@ class Learner:
 
     def _improve(self, fitted: Noises, chosen: Noises) -> None:
         self._stage("Gauss-Newton")
-        starts = [self.history[-1].levels, *(make_grid(name, self.num_steps, self.model) for name in HAND_MADE[1:])]
 
         def accepted(_: float, logits: np.ndarray) -> None:
             self._offer("Gauss-Newton", levels_from_logits(logits, self.model), chosen)
             self._tick()
 
-        fit = GaussNewton(self.denoiser, self.solver, fitted.start, fitted.endpoints, found=accepted)
-        for levels in starts:
+        # The search of `defect`: many starts on few latents, from coarse to fine, then the best on many.
+        screened = self.denoiser.evaluations + self.denoiser.affordable(SCREEN_SHARE)
+        few = self._fit(fitted, SCREEN_SHARE / 2, SCREENING, budget=screened, found=lambda *_: self._tick())
+        pool = candidates(few, self.history[-1].levels, self.num_steps, screened - self.denoiser.evaluations, self.seed)
+        accepted(*pool[0])
+        fit = self._fit(fitted, FIT_SHARE, len(fitted.start), found=accepted)
+        for _, logits in pool[:FINALISTS]:
             if self.agent is None or self.denoiser.share < AGENT_FROM:
-                fit.improve(logits_from_levels(levels, self.model), steps=20)
+                fit.improve(logits, STEPS)
         if self.agent is not None:
             self._train_agent(fitted, chosen)
             return
@@ -206,6 +214,12 @@ class Learner:
                 if generation % 10 == 0:
                     self._offer("CMA-ES", levels, chosen)
                 self._tick()
+
+    def _fit(self, fitted: Noises, share: float, most: int, **options: Any) -> GaussNewton:
+        """Gauss-Newton on as many latents as a share of the budget pays for, from one start: Jacobians are dear."""
+        per_step = self.solver.evaluations(self.num_steps) * self.num_steps / 2  # for one latent and one Jacobian
+        count = int(np.clip(self.denoiser.affordable(share) / (STEPS * per_step), FEWEST_FITTED, most))
+        return GaussNewton(self.denoiser, self.solver, fitted.start[:count], fitted.endpoints[:count], **options)
 
     def _train_agent(self, fitted: Noises, chosen: Noises) -> None:
         from .learn_agent import train_agent  # stable-baselines3
