@@ -21,7 +21,7 @@ from art_gym.schedules.grids import make_grid
 from art_gym.schedules.schedule import resampled
 from art_gym.solvers import Previous, Solver, get_solver, land
 
-COARSE = 8  # steps, up to which hand-made grids are the starts
+COARSE = 8  # steps, up to which hand-made grids and the closed form are the only starts
 PASSED_ON = 2  # grids of fewer steps that more steps start from
 STARTS = ("arctan", "cosine", "sigmoid", "edm", "log_normal")  # and the ART closed form
 SCREENING = 96  # latents on which starts are improved a little
@@ -32,8 +32,9 @@ FINALISTS = 4
 LATENTS = 256, 2048  # on which the finalists are improved: as many as half of the budget pays for one of them
 STEPS = 10
 BUDGET_ELEMENTS = 1.5e8  # evaluations of D times elements of a latent, after which nothing new is begun: 20 s on Digits
-MOST_EVALUATIONS = 1e7  # the same where latents are tiny
+MOST_EVALUATIONS = 2e7  # the same where latents are tiny
 CORRECTIONS = 3  # of a Jacobian, before it is measured again
+CLOSEST = 1e-4  # relative distance of two levels, as in the environment
 PROBE = 0.01  # of log σ, for the finite differences
 LONGEST = 1.5  # step of a logit
 
@@ -70,33 +71,51 @@ def defect(
         )
         for count in (SCREENING, latents)
     )
-    pool = _candidates(few, num_steps, budget / 2, seed)
+    pool = candidates(few, art(denoiser, num_steps, few.start), num_steps, budget / 2, seed)
     finals = [many.improve(logits, STEPS) for _, logits in pool[:FINALISTS]]
     return levels_from_logits(min(finals, key=lambda entry: entry[0])[1], denoiser)
 
 
-def _candidates(few: GaussNewton, num_steps: int, budget: float, seed: int) -> list[tuple[float, np.ndarray]]:
-    """Errors and (K−1,) logits of grids that were improved a little, best first, within so many evaluations in all.
+def candidates(
+    few: GaussNewton, closed_form: np.ndarray, num_steps: int, budget: float, seed: int
+) -> list[tuple[float, np.ndarray]]:
+    """Grids of K steps that were improved a little.
 
     From coarse to fine: where steps are many their problem is full of bad local optima, and what it costs grows with
     K², so that it starts from what two thirds of the steps have found.
+
+    Args:
+        few: the problem, on few latents.
+        closed_form: (J+1,) levels, the first start: the best hand-made one more often than not, should the budget end.
+        num_steps: K.
+        budget: evaluations, after which nothing new is begun.
+        seed: of the disturbed starts.
+
+    Returns:
+        Mean errors and (K−1,) logits, best first.
     """
-    denoiser = few.denoiser
-    # The closed form first: it is the best hand-made start more often than not, should the budget end among them.
-    grids = [art(denoiser, num_steps, few.start)]
+    denoiser, until = few.denoiser, few.denoiser.evaluations + budget
+    grids = [resampled(closed_form, num_steps)]
     if num_steps > COARSE:
-        coarser = _candidates(few, -(-2 * num_steps // 3), budget / 2, seed)[:PASSED_ON]
+        coarser = candidates(few, closed_form, fewer_steps(num_steps), budget / 2, seed)[:PASSED_ON]
         grids += [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser]
-    else:
-        grids += [make_grid(name, num_steps, denoiser) for name in STARTS]
-    pool = [few.improve(logits_from_levels(levels, denoiser), SCREENING_STEPS) for levels in grids]
+    grids += [make_grid(name, num_steps, denoiser) for name in STARTS]
+    pool: list[tuple[float, np.ndarray]] = []
+    for levels in grids:
+        if not pool or denoiser.evaluations < until:
+            pool.append(few.improve(logits_from_levels(levels, denoiser), SCREENING_STEPS))
     rng = np.random.default_rng([seed, num_steps])
     for _ in range(DISTURBED):
         pool.sort(key=lambda entry: entry[0])
-        if few.denoiser.evaluations < budget:
+        if denoiser.evaluations < until:
             disturbed = pool[0][1] + SPREAD * rng.standard_normal(num_steps - 1)
             pool.append(few.improve(disturbed, SCREENING_STEPS))
     return sorted(pool, key=lambda entry: entry[0])
+
+
+def fewer_steps(num_steps: int) -> int:
+    """Two thirds, rounded up: the number of steps from which K start."""
+    return -(-2 * num_steps // 3)
 
 
 def working_precision(start: np.ndarray) -> type[np.floating]:
@@ -173,16 +192,19 @@ class GaussNewton:
             if tried.error < at.error:
                 self.found(tried.error, tried.logits)
                 return tried, damping / 4
-            damping *= 4
-            if once:
+            if once:  # it says more of the Jacobian than of the damping
                 break
+            damping *= 4
         return at, damping
 
     def _point(self, logits: np.ndarray) -> _Point:
-        with np.errstate(divide="ignore", invalid="ignore"):  # levels that coincide: a grid worse than any
-            latents, denoised, left = self._go_on(levels_from_logits(logits, self.denoiser), [self.start], [])
-            error = float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
-        return _Point(logits, latents, denoised, left, error if np.isfinite(error) else np.inf)
+        levels = levels_from_logits(logits, self.denoiser)
+        if (levels[1:] > (1 - CLOSEST) * levels[:-1]).any():  # in float32 they may coincide: a grid worse than any
+            return _Point(logits, [], [], np.empty(0), np.inf)
+        latents, denoised, left = self._go_on(levels, [self.start], [])
+        return _Point(
+            logits, latents, denoised, left, float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
+        )
 
     def _go_on(self, levels: np.ndarray, x: list, denoised: list) -> tuple[list, list, np.ndarray]:
         """Finish a run of which x is known at some levels, and D at the same ones or all but the last."""
