@@ -23,7 +23,13 @@ NUM_STEPS = 7
 VIEWS = {"sees the latents": ["time", "latents"], "blind": ["time"]}
 # A reward from one sample is noisy: twenty times the steps of population episodes, in wide batches.
 AGENTS: dict[str, dict[str, Any]] = {
-    "ppo": {"num_envs": 256, "n_steps": 14, "batch_size": 896, "learning_rate": "lin_1e-3"},
+    "ppo": {
+        "num_envs": 256,
+        "n_steps": 14,
+        "batch_size": 896,
+        "learning_rate": "lin_1e-3",
+        "policy_kwargs.log_std_init": -1.0,
+    },
     "sac": {"num_envs": 64, "gradient_steps": 8, "buffer_size": 100_000, "target_entropy": "auto"},
 }
 TIMESTEPS = {"ppo": 700_000, "sac": 50_000}
