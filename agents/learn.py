@@ -23,7 +23,7 @@ from art_gym.files import write_text
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
-from art_gym.schedules.defect import FINALISTS, SCREENING, STEPS, GaussNewton, candidates
+from art_gym.schedules.defect import FINALISTS, SCREENING, STEPS, GaussNewton, candidates, jacobian_cost
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
@@ -185,10 +185,18 @@ class Learner:
             self._tick()
 
         # The search of `defect`: many starts on few latents, from coarse to fine, then the best on many.
-        screened = self.denoiser.evaluations + self.denoiser.affordable(SCREEN_SHARE)
-        few = self._fit(fitted, SCREEN_SHARE / 2, SCREENING, budget=screened, found=lambda *_: self._tick())
-        pool = candidates(few, self.history[-1].levels, self.num_steps, screened - self.denoiser.evaluations, self.seed)
-        accepted(*pool[0])
+        least = np.inf
+
+        def screened(error: float, logits: np.ndarray) -> None:
+            nonlocal least
+            self._tick()
+            if len(logits) == self.num_steps - 1 and error < least:  # others are of fewer steps
+                least = error
+                accepted(error, logits)
+
+        share = self.denoiser.affordable(SCREEN_SHARE)
+        few = self._fit(fitted, SCREEN_SHARE / 2, SCREENING, budget=self.denoiser.evaluations + share, found=screened)
+        pool = candidates(few, self.history[-1].levels, self.num_steps, share, self.seed)
         fit = self._fit(fitted, FIT_SHARE, len(fitted.start), found=accepted)
         for _, logits in pool[:FINALISTS]:
             if self.agent is None or self.denoiser.share < AGENT_FROM:
@@ -217,8 +225,8 @@ class Learner:
 
     def _fit(self, fitted: Noises, share: float, most: int, **options: Any) -> GaussNewton:
         """Gauss-Newton on as many latents as a share of the budget pays for, from one start: Jacobians are dear."""
-        per_step = self.solver.evaluations(self.num_steps) * self.num_steps / 2  # for one latent and one Jacobian
-        count = int(np.clip(self.denoiser.affordable(share) / (STEPS * per_step), FEWEST_FITTED, most))
+        per_latent = STEPS * jacobian_cost(self.solver, self.num_steps)
+        count = int(np.clip(self.denoiser.affordable(share) / per_latent, FEWEST_FITTED, most))
         return GaussNewton(self.denoiser, self.solver, fitted.start[:count], fitted.endpoints[:count], **options)
 
     def _train_agent(self, fitted: Noises, chosen: Noises) -> None:

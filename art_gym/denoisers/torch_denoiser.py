@@ -25,7 +25,7 @@ class TorchDenoiser:
         shape: of one latent.
         sigma_min, sigma_max: the noise range that the model was trained on.
         data_std: standard deviation of the data.
-        max_batch: most latents in one call; larger batches are split. Halved where the device runs out of memory.
+        max_batch: most latents in one call; larger batches are split. Halved where CUDA runs out of memory.
         device: where the function runs; outputs come back as the inputs came.
         autocast: let torch choose lower precisions.
         fingerprint: names the function, weights included; with it, precise endpoints are cached on disk.
@@ -52,7 +52,8 @@ class TorchDenoiser:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
         self.function, self.shape = function, tuple(shape)
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
-        self.max_batch, self.device, self.autocast = max_batch, usable_device(device), autocast
+        self.max_batch = {"network": max_batch, "decoder": max_batch}  # what fits one need not fit the other
+        self.device, self.autocast = usable_device(device), autocast
         self.fingerprint = fingerprint
         self.decode = None if decoder is None else partial(self._decode, decoder)
         check_denoiser(self)
@@ -61,33 +62,36 @@ class TorchDenoiser:
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"expected latents of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
         if isinstance(x, torch.Tensor):
-            return self._batches(self._one, x, torch.as_tensor(sigma)).to(x)
+            return self._batches("network", self._one, x, torch.as_tensor(sigma)).to(x)
         with torch.no_grad():  # torch warns of arrays that are not writable, such as one level for a whole batch
             latents, levels = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (x, sigma))
-            return self._batches(self._one, latents, levels).to(latents).numpy()
+            return self._batches("network", self._one, latents, levels).to(latents).numpy()
 
     def _decode(self, decoder: Callable[[torch.Tensor], torch.Tensor], x: np.ndarray) -> np.ndarray:
         latents = torch.from_numpy(np.require(x, requirements=["C", "W"]))
         with torch.no_grad(), self._precision():
-            return self._batches(lambda x: decoder(x.to(self.device, torch.float32)).float().cpu(), latents).numpy()
+            return self._batches(
+                "decoder", lambda x: decoder(x.to(self.device, torch.float32)).float().cpu(), latents
+            ).numpy()
 
-    def _batches(self, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> torch.Tensor:
+    def _batches(self, part: str, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> torch.Tensor:
         """Apply a function of one batch to at most ``max_batch`` rows at a time, fewer if memory is short."""
         count, done = len(arrays[0]), 0
         parts: list[torch.Tensor] = []
         while done < count or not parts:
             try:
-                parts.append(function(*(array[done : done + self.max_batch] for array in arrays)))
+                parts.append(function(*(array[done : done + self.max_batch[part]] for array in arrays)))
             except torch.cuda.OutOfMemoryError as error:
-                tried = min(self.max_batch, count - done)
-                if tried <= 1:
+                tried = min(self.max_batch[part], count - done)
+                if tried <= 1 or arrays[0].requires_grad:  # for gradients the earlier parts stay in memory too
                     raise ValueError(
-                        f"{self.device} has not the memory for one latent of shape {self.shape} ({first_line(error)}): "
-                        f"use a smaller dtype or another device"
+                        f"{self.device} has not the memory for latents of shape {self.shape}, "
+                        f"{count if arrays[0].requires_grad else 1} at a time ({first_line(error)}): use fewer, a "
+                        f"smaller dtype or another device"
                     ) from error
-                self.max_batch = tried // 2
+                self.max_batch[part] = tried // 2
             else:
-                done += self.max_batch
+                done += self.max_batch[part]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

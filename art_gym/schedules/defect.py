@@ -3,8 +3,8 @@
 Closed forms weigh the local error of one Euler step; a multistep or two-stage solver has another, which depends on the
 neighbouring steps too and cancels between them. Here it is measured: the defect of a grid is the vector that is left
 between its samples and the precise endpoints of the same noises, and its derivative to each level is the difference of
-two runs that part at that level. A Gauss-Newton step on the weighted squares costs about K²/2 denoiser calls, no
-gradient of the network, and some ten of them do.
+two runs that part at that level. Gauss-Newton on the weighted squares costs about K²/2 denoiser calls for each such
+Jacobian, no gradient of the network, and some ten of them do.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from art_gym.schedules.grids import make_grid
 from art_gym.schedules.schedule import resampled
 from art_gym.solvers import Previous, Solver, get_solver, land
 
-COARSE = 8  # steps, up to which hand-made grids and the closed form are the only starts
+COARSE = 8  # steps, beyond which grids of fewer steps are starts too
 PASSED_ON = 2  # grids of fewer steps that more steps start from
 STARTS = ("arctan", "cosine", "sigmoid", "edm", "log_normal")  # and the ART closed form
 SCREENING = 96  # latents on which starts are improved a little
-SCREENING_STEPS = 6  # Gauss-Newton steps of each start
+SCREENING_STEPS = 6  # Jacobians for each start
 DISTURBED = 40  # at most so many copies of the best so far are tried as well: the problem has bad local optima
 SPREAD = 0.4  # of the disturbance of a logit
+SAME = 0.1  # largest difference of a logit between grids that count as one
 FINALISTS = 4
 LATENTS = 256, 2048  # on which the finalists are improved: as many as half of the budget pays for one of them
-STEPS = 10
+STEPS = 10  # Jacobians for each finalist
 BUDGET_ELEMENTS = 1.5e8  # evaluations of D times elements of a latent, after which nothing new is begun: 20 s on Digits
 MOST_EVALUATIONS = 2e7  # the same where latents are tiny
 CORRECTIONS = 3  # of a Jacobian, before it is measured again
-CLOSEST = 1e-4  # relative distance of two levels, as in the environment
+CLOSEST = 5e-5  # relative distance of two levels, half of the environment's least step
 PROBE = 0.01  # of log σ, for the finite differences
 LONGEST = 1.5  # step of a logit
 
@@ -63,8 +64,7 @@ def defect(
         return np.array([denoiser.sigma_max, 0.0])
     precision = working_precision(start)
     counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, evaluations)
-    per_step = get_solver(solver).evaluations(num_steps) * num_steps / 2  # of D, for one latent and one Jacobian
-    latents = int(np.clip(budget / 2 / (STEPS * per_step), *LATENTS))
+    latents = int(np.clip(budget / 2 / (STEPS * jacobian_cost(get_solver(solver), num_steps)), *LATENTS))
     few, many = (
         GaussNewton(
             counted, get_solver(solver), start[:count].astype(precision), endpoints[:count].astype(precision), budget
@@ -77,7 +77,7 @@ def defect(
 
 
 def candidates(
-    few: GaussNewton, closed_form: np.ndarray, num_steps: int, budget: float, seed: int
+    few: GaussNewton, first: np.ndarray, num_steps: int, budget: float, seed: int
 ) -> list[tuple[float, np.ndarray]]:
     """Grids of K steps that were improved a little.
 
@@ -86,20 +86,19 @@ def candidates(
 
     Args:
         few: the problem, on few latents.
-        closed_form: (J+1,) levels, the first start: the best hand-made one more often than not, should the budget end.
+        first: (J+1,) levels, which are tried before the hand-made grids, should the budget end among them.
         num_steps: K.
         budget: evaluations, after which nothing new is begun.
         seed: of the disturbed starts.
 
     Returns:
-        Mean errors and (K−1,) logits, best first.
+        Mean errors and (K−1,) logits of grids that differ, best first.
     """
     denoiser, until = few.denoiser, few.denoiser.evaluations + budget
-    grids = [resampled(closed_form, num_steps)]
-    if num_steps > COARSE:
-        coarser = candidates(few, closed_form, fewer_steps(num_steps), budget / 2, seed)[:PASSED_ON]
-        grids += [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser]
-    grids += [make_grid(name, num_steps, denoiser) for name in STARTS]
+    grids = [resampled(first, num_steps), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
+    if num_steps > COARSE and few.cost(num_steps, SCREENING_STEPS) < budget / 2:
+        coarser = candidates(few, first, fewer_steps(num_steps), budget / 2, seed)[:PASSED_ON]
+        grids = [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser] + grids
     pool: list[tuple[float, np.ndarray]] = []
     for levels in grids:
         if not pool or denoiser.evaluations < until:
@@ -110,7 +109,16 @@ def candidates(
         if denoiser.evaluations < until:
             disturbed = pool[0][1] + SPREAD * rng.standard_normal(num_steps - 1)
             pool.append(few.improve(disturbed, SCREENING_STEPS))
-    return sorted(pool, key=lambda entry: entry[0])
+    distinct: list[tuple[float, np.ndarray]] = []
+    for error, logits in sorted(pool, key=lambda entry: entry[0]):
+        if all(np.abs(logits - better).max() > SAME for _, better in distinct):
+            distinct.append((error, logits))
+    return distinct
+
+
+def jacobian_cost(solver: Solver, num_steps: int) -> float:
+    """Evaluations of D for one latent."""
+    return solver.evaluations(num_steps) * num_steps / 2
 
 
 def fewer_steps(num_steps: int) -> int:
@@ -139,7 +147,7 @@ class GaussNewton:
     Args:
         denoiser, solver: what the grid is for.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
-        budget: of the denoiser's evaluations, beyond which no step is begun.
+        budget: of the denoiser's evaluations, beyond which no Jacobian is begun.
         found: called with the error and the logits of each step that helps.
     """
 
@@ -155,6 +163,10 @@ class GaussNewton:
         self.denoiser, self.solver, self.start, self.endpoints = denoiser, solver, start, endpoints
         self.budget, self.found = budget, found
 
+    def cost(self, num_steps: int, steps: int) -> float:
+        """Evaluations of D for the Jacobians of `improve`, which are most of it."""
+        return steps * len(self.start) * jacobian_cost(self.solver, num_steps)
+
     def improve(self, logits: np.ndarray, steps: int) -> tuple[float, np.ndarray]:
         """Levenberg-Marquardt from these (K−1,) logits, ``steps`` Jacobians long: the mean error and the logits of it.
 
@@ -163,18 +175,20 @@ class GaussNewton:
         """
         at, damping = self._point(np.clip(logits, -LIMIT, LIMIT)), 1e-2
         for _ in range(steps):
-            if self.denoiser.evaluations > self.budget or at.error == np.inf:
+            if self.denoiser.evaluations > self.budget or not 0 < at.error < np.inf:
                 break
-            jacobian, measured_at = self._jacobian(at), at  # (K−1, B, d)
+            jacobian, measured = self._jacobian(at), at.error  # (K−1, B, d)
+            if not np.isfinite(jacobian).all():  # of a network that is not finite at some levels
+                break
             for age in range(CORRECTIONS + 1):
                 before = at
                 at, damping = self._step(at, jacobian, damping, once=age > 0)
-                if at.error > before.error * (1 - 1e-2):
+                if at.error == 0 or at.error > before.error * (1 - 1e-2):
                     break
                 moved = at.logits - before.logits
                 unforeseen = at.defect - before.defect - np.tensordot(moved, jacobian, 1)  # (B, d)
-                jacobian = jacobian + np.multiply.outer(moved / (moved @ moved), unforeseen)
-            if at.error > measured_at.error * (1 - 1e-3):
+                jacobian += np.multiply.outer(moved / (moved @ moved), unforeseen)
+            if at.error > measured * (1 - 1e-3):
                 break
         return at.error, at.logits
 
@@ -202,9 +216,8 @@ class GaussNewton:
         if (levels[1:] > (1 - CLOSEST) * levels[:-1]).any():  # in float32 they may coincide: a grid worse than any
             return _Point(logits, [], [], np.empty(0), np.inf)
         latents, denoised, left = self._go_on(levels, [self.start], [])
-        return _Point(
-            logits, latents, denoised, left, float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
-        )
+        error = float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
+        return _Point(logits, latents, denoised, left, error if np.isfinite(error) else np.inf)
 
     def _go_on(self, levels: np.ndarray, x: list, denoised: list) -> tuple[list, list, np.ndarray]:
         """Finish a run of which x is known at some levels, and D at the same ones or all but the last."""

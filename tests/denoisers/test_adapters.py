@@ -243,7 +243,7 @@ def test_a_device_without_the_memory_gets_smaller_batches(tiny_model: Any) -> No
     np.testing.assert_allclose(denoiser(np.ones((5, *SIZE)), np.ones(5)), expected, atol=1e-6)
     assert sizes == [5, 2, 2, 1]
     room = 0
-    with pytest.raises(ValueError, match=r"cpu has not the memory for one latent of shape .*20\.00 GiB.*smaller dtype"):
+    with pytest.raises(ValueError, match=r"cpu has not the memory for latents .*, 1 at a time .*20\.00 GiB.*smaller"):
         denoiser(np.ones((5, *SIZE)), np.ones(5))
 
 

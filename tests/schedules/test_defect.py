@@ -9,14 +9,22 @@ from art_gym.denoisers.base import Counted, FunctionDenoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference
+from art_gym.schedules.closed_forms import art
 from art_gym.schedules.defect import GaussNewton, defect
+from art_gym.schedules.fractions import logits_from_levels
 from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 
 
 @pytest.mark.parametrize(
     ("task", "solver", "num_steps"),
-    [("ring_2d", "dpmpp_2m", 5), ("mixture_1d", "heun", 7), ("checkerboard_2d", "euler", 5), ("digits", "dpmpp_2m", 5)],
+    [
+        ("ring_2d", "dpmpp_2m", 5),
+        ("ring_2d", "dpmpp_2m", 10),  # from coarse to fine
+        ("mixture_1d", "heun", 7),
+        ("checkerboard_2d", "euler", 5),
+        ("digits", "dpmpp_2m", 5),
+    ],
 )
 def test_near_the_oracle(task: str, solver: str, num_steps: int) -> None:
     denoiser = get_task(task)
@@ -48,6 +56,34 @@ def test_levels_that_coincide_are_the_worst_grid() -> None:
     error, logits = fit.improve(np.full(9, 9.0), 5)
     assert error == np.inf and np.isfinite(logits).all()
     assert fit.improve(np.zeros(9), 5)[0] < 1e-5
+
+
+@pytest.mark.parametrize("num_steps", [10, 18])
+def test_a_small_budget_improves_on_the_closed_form(num_steps: int) -> None:
+    """The Gaussian of many elements, each with a deviation of its own; a few Jacobians are all that is paid for."""
+    deviation = np.exp(np.random.default_rng(0).normal(-1, 1, 96))
+    denoiser = FunctionDenoiser(
+        lambda x, sigma: x * (deviation**2 / (deviation**2 + sigma[:, None] ** 2)), (96,), 0.002, 80.0, 0.5
+    )
+    start = 80 * np.random.default_rng(1).standard_normal((128, 96))
+    endpoints = start * deviation / np.sqrt(deviation**2 + 80.0**2)
+    fit = GaussNewton(Counted(denoiser), get_solver("dpmpp_2m"), start, endpoints)
+
+    def error(levels: np.ndarray) -> float:
+        return fit.improve(logits_from_levels(levels, denoiser), 0)[0]
+
+    found = defect(denoiser, num_steps, "dpmpp_2m", start, endpoints, evaluations=50_000)
+    assert error(found) < 0.5 * error(art(denoiser, num_steps, start))
+
+
+def test_nothing_is_left_to_improve() -> None:
+    """One latent can be hit exactly, and a data set of one point is: no division by what is left."""
+    start = (10 * np.random.default_rng(0).standard_normal((1, 1))).astype(np.float32)
+    for denoiser, endpoints in (
+        (normal(), start / np.float32(np.sqrt(101))),
+        (FunctionDenoiser(lambda x, sigma: 0 * x, (1,), 0.002, 10.0, 1.0), 0 * start),
+    ):
+        assert np.isfinite(defect(denoiser, 5, "dpmpp_2m", start, endpoints)).all()
 
 
 def test_works_on_a_plain_function() -> None:
