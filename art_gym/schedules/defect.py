@@ -9,6 +9,7 @@ Jacobian, no gradient of the network, and some ten of them do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -96,8 +97,9 @@ def candidates(
     """
     denoiser, until = few.denoiser, few.denoiser.evaluations + budget
     grids = [resampled(first, num_steps), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
-    if num_steps > COARSE and few.cost(num_steps, SCREENING_STEPS) < budget / 2:
-        coarser = candidates(few, first, fewer_steps(num_steps), budget / 2, seed)[:PASSED_ON]
+    cost = SCREENING_STEPS * len(few.start) * jacobian_cost(few.solver, num_steps)  # of one start
+    if num_steps > COARSE and cost < budget / 2:
+        coarser = candidates(few, first, math.ceil(2 * num_steps / 3), budget / 2, seed)[:PASSED_ON]
         grids = [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser] + grids
     pool: list[tuple[float, np.ndarray]] = []
     for levels in grids:
@@ -105,10 +107,9 @@ def candidates(
             pool.append(few.improve(logits_from_levels(levels, denoiser), SCREENING_STEPS))
     rng = np.random.default_rng([seed, num_steps])
     for _ in range(DISTURBED):
-        pool.sort(key=lambda entry: entry[0])
         if denoiser.evaluations < until:
-            disturbed = pool[0][1] + SPREAD * rng.standard_normal(num_steps - 1)
-            pool.append(few.improve(disturbed, SCREENING_STEPS))
+            _, best = min(pool, key=lambda entry: entry[0])
+            pool.append(few.improve(best + SPREAD * rng.standard_normal(num_steps - 1), SCREENING_STEPS))
     distinct: list[tuple[float, np.ndarray]] = []
     for error, logits in sorted(pool, key=lambda entry: entry[0]):
         if all(np.abs(logits - better).max() > SAME for _, better in distinct):
@@ -119,11 +120,6 @@ def candidates(
 def jacobian_cost(solver: Solver, num_steps: int) -> float:
     """Evaluations of D for one latent."""
     return solver.evaluations(num_steps) * num_steps / 2
-
-
-def fewer_steps(num_steps: int) -> int:
-    """Two thirds, rounded up: the number of steps from which K start."""
-    return -(-2 * num_steps // 3)
 
 
 def working_precision(start: np.ndarray) -> type[np.floating]:
@@ -162,10 +158,6 @@ class GaussNewton:
     ) -> None:
         self.denoiser, self.solver, self.start, self.endpoints = denoiser, solver, start, endpoints
         self.budget, self.found = budget, found
-
-    def cost(self, num_steps: int, steps: int) -> float:
-        """Evaluations of D for the Jacobians of `improve`, which are most of it."""
-        return steps * len(self.start) * jacobian_cost(self.solver, num_steps)
 
     def improve(self, logits: np.ndarray, steps: int) -> tuple[float, np.ndarray]:
         """Levenberg-Marquardt from these (K−1,) logits, ``steps`` Jacobians long: the mean error and the logits of it.
