@@ -73,6 +73,19 @@ def overridden(values: Values, changes: Values) -> Values:
     return result
 
 
+def warm_start_of(values: Values) -> tuple[float, Values]:
+    """The share of the episodes that a warm start may take, 0 without, and the values that replace others after it.
+
+    Raises:
+        ValueError: for a share that is none.
+    """
+    warm = values.get("warm_start") or {"share": 0}
+    share = warm.get("share", 0) if isinstance(warm, dict) else warm
+    if not isinstance(share, int | float) or not 0 <= share < 1:
+        raise ValueError(f"warm_start.share is the share of the episodes, at least 0 and below 1, got {share!r}")
+    return share, {key: value for key, value in warm.items() if key != "share"} if isinstance(warm, dict) else {}
+
+
 @dataclass(frozen=True)
 class Linear:
     """A learning rate that falls linearly from ``initial`` to 0, as SB3 calls it: with the progress that remains."""

@@ -66,7 +66,8 @@ def train_agent(
     env = {"task": denoiser, "solver": solver, "num_steps": num_steps, "action": Around(first)}
     env |= {"population": population, "noises": len(start)}
     timesteps = max(int(evaluations / (ENVIRONMENTS * population)), num_steps) * ENVIRONMENTS
-    setup = Setup.resolve(TrainConfig("ARTDiffusion-v0", algo, seed, env, {"num_envs": ENVIRONMENTS}, timesteps))
+    hyperparams = {"num_envs": ENVIRONMENTS, "warm_start": 0}  # it starts from a good grid already
+    setup = Setup.resolve(TrainConfig("ARTDiffusion-v0", algo, seed, env, hyperparams, timesteps))
     get_bank(denoiser, "train", len(start)).adopt(start, endpoints)
     model = setup.make_model()
     policy = AdaptivePolicy(policy_of(model), setup.env_config, num_steps)

@@ -31,10 +31,11 @@ from art_gym.tasks import resolve
 
 from .checkpoint import load_model, save_model
 from .continuous_time import ARTRL
-from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, overridden, resolve_numbers
+from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, overridden, resolve_numbers, warm_start_of
 from .outcome import Outcome
 from .runs import Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
 from .tracking import Tracker
+from .warm_start import affordable_searches, warm_start
 
 EVALUATIONS = 40  # of progress, evenly over a run
 
@@ -48,18 +49,24 @@ class Setup:
     env_overrides: dict[str, Any]  # of the environment that is trained on
     num_envs: int
     n_timesteps: int
+    searches: int  # of the warm start, which there is where K is fixed; 0 for none
     hyperparams: dict[str, Any]
 
     @classmethod
     def resolve(cls, config: TrainConfig) -> Setup:
         """Merge the YAMLs and the overrides. Raises a ValueError for unknown names, keys and values."""
         algorithm_class(config.algo)
-        largest = config.env_config().budgets[1]
+        smallest, largest = config.env_config().budgets
         values = load_hyperparams(config.algo, config.env_id, largest)
         for key in config.hyperparams:
             if key.partition(".")[0] in ("env", "training_env"):
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
-        values = overridden(values, resolve_numbers(config.hyperparams, largest))
+        changes = resolve_numbers(config.hyperparams, largest)
+        wanted = overridden(values, changes)
+        n_timesteps = config.n_timesteps or wanted["n_timesteps"]
+        share, once_warm = warm_start_of(wanted)
+        searches = affordable_searches(share * n_timesteps / largest) if smallest == largest > 1 else 0
+        values = overridden(overridden(values, once_warm), changes) if searches else wanted
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
         if clock := values.pop("training_env", None):
@@ -70,8 +77,9 @@ class Setup:
             env_config=env_config,
             env_overrides=overrides,
             num_envs=values.pop("num_envs"),
-            n_timesteps=config.n_timesteps or values.pop("n_timesteps"),
-            hyperparams={key: value for key, value in values.items() if key != "n_timesteps"},
+            n_timesteps=n_timesteps,
+            searches=searches,
+            hyperparams={key: value for key, value in values.items() if key not in ("n_timesteps", "warm_start")},
         )
 
     @property
@@ -116,6 +124,8 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     setup = Setup.resolve(config)
     model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
     resolved = {"num_envs": setup.num_envs, "n_timesteps": setup.n_timesteps, **setup.hyperparams}
+    if setup.searches:
+        resolved["warm_start"] = {"searches": setup.searches}
     run.prepare(config, {"env": setup.env_config.to_dict(), **resolved}, resume)
     checkpoint = run.folder / "checkpoint.pt"
     if resume and checkpoint.exists():
@@ -123,6 +133,8 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         # The random streams of the first part are not replayed: go on with fresh ones, as repeatably.
         model.set_random_seed(config.seed + model.num_timesteps)
     callback = Progress(setup, run)
+    if setup.searches and not model.num_timesteps:
+        warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
     remaining = setup.n_timesteps - model.num_timesteps
     if remaining > 0:
         try:
@@ -224,18 +236,19 @@ class Progress(BaseCallback):
         self.setup, self.run = setup, run
         self.points = run.history()
         self.interval = max(setup.n_timesteps // EVALUATIONS, 1)
-        self.due = self.interval * (1 + (self.points[-1].steps // self.interval if self.points else 0))
         self.tracker = Tracker(setup.env_config, setup.budgets)
         self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
-        self.paused = 0.0
+        self.began, self.paused = time.perf_counter(), 0.0  # from here on a warm start counts
 
     def _on_training_start(self) -> None:
-        self.began = time.perf_counter()
+        self.due = self.interval * (1 + self.model.num_timesteps // self.interval)
         hyperparams = {k: v for k, v in plain(self.setup.hyperparams).items() if isinstance(v, str | float | int)}
         metrics = {f"art/heldout_error/K{k}": 0.0 for k in self.setup.budgets}
         self.logger.record(
             "hparams", HParam({"algo": self.setup.config.algo, **hyperparams}, metrics), exclude="stdout"
         )
+        if self.model.num_timesteps and not self.points:
+            self._evaluate()  # what the warm start has found
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self.due:
@@ -258,8 +271,9 @@ class Progress(BaseCallback):
         evaluate = evaluator(self.setup, self.model)
         found = {k: evaluate(k, VALIDATION_NOISES, VALIDATION, distances=False) for k in self.setup.budgets}
         denoise = self.training_env.get_attr("core")[0].problem.denoise
+        steps = self.model.num_timesteps
         point = Point(
-            steps=self.num_timesteps,
+            steps=steps,
             evaluations=self.spent_before[1] + denoise.evaluations,
             seconds=self.spent_before[0] + pause - self.began - self.paused,
             errors={k: evaluation.error for k, evaluation in found.items()},
@@ -269,7 +283,7 @@ class Progress(BaseCallback):
         self.points.append(point)
         for k, evaluation in found.items():
             self.tracker.record(self.logger, k, evaluation)
-        self.logger.dump(self.num_timesteps)
+        self.logger.dump(steps)
         self.save()
         self.paused += time.perf_counter() - pause
 

@@ -81,6 +81,8 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
         "grid_error": outcome.as_grid[num_steps].error,
         "sigmas": outcome.as_grid[num_steps].levels.tolist(),
         "seconds": outcome.seconds,
+        "first_score": score(history[0].errors[num_steps], reference),  # of the warm start, where there is one
+        "first_seconds": history[0].seconds,
         "seconds_to_good": min(good, default=None),  # until the score on validation noise was first that good
         "cpu_seconds": time.process_time() - began,  # of the one core, evaluations of progress included
         "evaluations": outcome.evaluations,

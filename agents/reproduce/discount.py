@@ -64,6 +64,7 @@ def discount(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 def _run(algo: str, hyperparams: dict[str, Any], seed: int, quick: bool) -> Record:
     steps = 2000 * NUM_STEPS // (20 if quick else 1) * (4 if algo == "ppo" else 2)
     env = {"solver": "dpmpp_2m", "num_steps": NUM_STEPS}
+    hyperparams = {**hyperparams, "warm_start": 0}  # which knows of no discount
     config = TrainConfig(TASK, algo, seed, env=env, hyperparams=hyperparams, n_timesteps=steps)
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(config, Run(Path(folder) / "run"), progress=False)

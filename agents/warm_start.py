@@ -1,0 +1,147 @@
+"""A start for PPO and its kind: the best fixed schedule that CMA-ES finds from several random ones.
+
+Noise of the actions smooths what a policy gradient sees, and where the best schedules lie in narrow valleys the
+smoothed optimum is another one: on Ring2D with DPM-Solver++(2M) and five steps a policy of deviation e^{−2} leaves the
+best valley even if it begins in it. An agent that begins there with little noise stays.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecEnv
+from tqdm import tqdm
+
+from art_gym.observations import Observed
+
+SCREENED, SPREAD = 64, 0.3  # random schedules for each search that is begun, and the deviation of their actions
+CANDIDATES, FIRST_SPREAD = 16, 0.2  # of a generation, and the deviation of the first ones
+GENERATIONS = 60, 100  # of every search, and further ones of the best quarter
+COMPARED = 64  # episodes on which the outcome of a search is judged
+CLONED, CLONING_SPREAD = 128, 0.1  # episodes near the best schedule that the policy is fitted on
+CLONING_STEPS, CLONING_RATE = 300, 1e-3  # of Adam
+
+
+def affordable_searches(episodes: float) -> int:
+    """How many searches so many episodes pay for."""
+    first, second = (CANDIDATES * generations + COMPARED for generations in GENERATIONS)
+    return max(int((episodes - CLONED) / (SCREENED + first + second / 4)), 0)
+
+
+def warm_start(model: BaseAlgorithm, num_steps: int, searches: int, seed: int, progress: bool) -> None:
+    """Have the policy's mean play a good fixed schedule, found by some 1500 episodes for each search.
+
+    The steps that were played count as the model's. Its value function stays as it is.
+
+    Args:
+        model: fresh, of an `ARTDiffusionVecEnv` with one budget K.
+        num_steps: K, at least 2.
+        searches: CMA-ES runs from the best of random schedules.
+        seed: of the search.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for another algorithm than PPO and A2C.
+    """
+    if not isinstance(model, PPO | A2C):
+        raise ValueError(f"warm_start is for PPO and A2C, not for {type(model).__name__}: leave it out")
+    policy = model.policy
+    assert isinstance(policy, ActorCriticPolicy)
+    env = model.get_env()
+    assert env is not None
+    with tqdm(desc="warm start", unit="episode", disable=not progress) as bar:
+        episodes = _Episodes(env, num_steps, np.random.default_rng([seed, num_steps]), bar)
+        _clone(policy, episodes, _search(episodes, searches))
+    model.num_timesteps = episodes.steps
+
+
+class _Episodes:
+    """Plays fixed schedules, each given by K actions, the last of which, of the step that lands, says nothing."""
+
+    def __init__(self, env: VecEnv, num_steps: int, rng: np.random.Generator, bar: tqdm) -> None:
+        self.env, self.num_steps, self.rng, self.bar = env, num_steps, rng, bar
+        self.core = env.get_attr("core")[0]
+        self.steps = 0  # of the environment
+
+    def around(self, centre: np.ndarray | float, spread: float, count: int) -> np.ndarray:
+        """(count, K) perturbed actions."""
+        return centre + spread * self.rng.standard_normal((count, self.num_steps))
+
+    def play(self, actions: np.ndarray, same_noises: bool = False) -> tuple[np.ndarray, list[Observed]]:
+        """An episode for each of (N, K) actions: (N,) returns, and what was seen before each step, E lanes at once."""
+        lanes = self.env.num_envs
+        rounds = -(-len(actions) // lanes)
+        padded = np.resize(np.clip(actions, -1, 1), (rounds, lanes, self.num_steps)).astype(np.float32)
+        options: dict[str, Any] = {}
+        if same_noises:  # for all, so that chance favours none of them
+            noise = self.rng.integers(self.core.problem.bank.size, size=self.core.population)
+            options["noise"] = np.tile(noise, (lanes, 1))
+        returns, seen = np.zeros((rounds, lanes)), list[Observed]()
+        for total, round_actions in zip(returns, padded, strict=True):
+            self.env.set_options(options)
+            observation = self.env.reset()
+            for action in round_actions.T:  # (E,)
+                seen.append(observation)  # type: ignore[arg-type]  # SB3 knows tuples too
+                observation, reward, _, _ = self.env.step(action[:, None])
+                total += reward
+        self.steps += padded.size
+        self.bar.update(rounds * lanes)
+        return returns.ravel()[: len(actions)], seen
+
+
+def _search(episodes: _Episodes, searches: int) -> np.ndarray:
+    """(K,) actions of the best schedule."""
+    import cma  # half a second
+
+    screened = episodes.around(0.0, SPREAD, SCREENED * searches)
+    returns, _ = episodes.play(screened)
+    options = {
+        "popsize": CANDIDATES,
+        "verbose": -9,
+        "seed": np.nan,  # so that it leaves numpy's global generator alone
+        "randn": lambda *shape: episodes.rng.standard_normal(shape),
+    }
+    strategies = [
+        cma.CMAEvolutionStrategy(first, FIRST_SPREAD, options) for first in screened[np.argsort(-returns)[:searches]]
+    ]
+    for generations in GENERATIONS:
+        for strategy in strategies:
+            for _ in range(generations):
+                asked = strategy.ask()
+                returns, _ = episodes.play(np.array(asked), same_noises=True)
+                strategy.tell(asked, (-returns).tolist())
+        strategies.sort(key=partial(_merit, episodes), reverse=True)
+        strategies = strategies[: -(-searches // 4)]
+    return np.clip(strategies[0].mean, -1, 1)
+
+
+def _merit(episodes: _Episodes, strategy: Any) -> float:
+    returns, _ = episodes.play(np.tile(strategy.mean, (COMPARED, 1)))
+    return float(returns.mean())
+
+
+def _clone(policy: ActorCriticPolicy, episodes: _Episodes, actions: np.ndarray) -> None:
+    """Fit the mean of the policy to (K,) actions on what is observed near their schedule."""
+    _, seen = episodes.play(episodes.around(actions, CLONING_SPREAD, CLONED))
+    inputs, _ = policy.obs_to_tensor(_joined(seen))
+    wanted = np.tile(np.repeat(actions, episodes.env.num_envs), len(seen) // len(actions))  # (rounds · K · E,)
+    targets = torch.as_tensor(wanted, dtype=torch.float32)[:, None]
+    optimiser = torch.optim.Adam(policy.parameters(), CLONING_RATE)  # leaves alone what the mean does not depend on
+    for _ in range(CLONING_STEPS):
+        loss = torch.nn.functional.mse_loss(policy.get_distribution(inputs).mode(), targets)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def _joined(observed: list[Observed]) -> Observed:
+    first = observed[0]
+    if isinstance(first, dict):
+        return {key: np.concatenate([entry[key] for entry in observed]) for key in first}
+    return np.concatenate(observed)  # type: ignore[arg-type]

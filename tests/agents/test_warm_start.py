@@ -1,0 +1,124 @@
+"""The start of PPO: a search over fixed schedules, and a policy that plays what it has found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tqdm import tqdm
+
+from art_gym.agents.runs import Run, TrainConfig
+from art_gym.agents.training import Setup, evaluator, train
+from art_gym.agents.warm_start import CLONED, _Episodes, affordable_searches, warm_start
+from art_gym.evaluation import evaluate_levels
+from art_gym.references import find_reference, score
+from art_gym.sb3 import ARTDiffusionVecEnv
+from art_gym.schedules import make_grid
+from art_gym.tasks import get_task
+
+EULER = {"solver": "euler", "num_steps": 5}
+
+
+def config(task: str = "Gaussian1D", steps: int = 200_000, **changes: object) -> TrainConfig:
+    return TrainConfig(f"ARTDiffusion-{task}-v0", env=EULER, n_timesteps=steps, hyperparams=changes)
+
+
+def episodes(lanes: int) -> _Episodes:
+    env = ARTDiffusionVecEnv(lanes, "mixture_1d", solver="euler", num_steps=5)
+    env.seed(0)
+    return _Episodes(env, 5, np.random.default_rng(0), tqdm(disable=True))
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 7, 16])
+def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes):
+    played = episodes(lanes)
+    returns, seen = played.play(np.repeat([[0.1] * 5, [-0.2] * 5], [4, 3], axis=0), same_noises=True)
+    assert returns.shape == (7,)
+    np.testing.assert_allclose(returns, np.repeat(returns[[0, 4]], [4, 3]), rtol=1e-5)  # the same noises
+    assert returns[0] != returns[4]
+    assert played.steps == 5 * lanes * -(-7 // lanes) == 5 * lanes * len(seen) // 5
+    again, _ = played.play(np.full((lanes, 5), 0.1))
+    assert len(set(again.tolist())) == lanes  # noises of their own
+
+
+def started(seed: int, policy: str = "MlpPolicy", **env: object):
+    settings, changes = {**EULER, **env}, {"policy": policy}
+    setup = Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", seed, settings, changes, 200_000))
+    model = setup.make_model()
+    warm_start(model, 5, 1, seed, progress=False)
+    return setup, model
+
+
+def test_the_policy_plays_what_was_found():
+    setup, model = started(0)
+    best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 5, get_task("gaussian_1d"))).error
+    assert evaluator(setup, model)(5).error < 1.03 * best
+    assert model.num_timesteps == 5 * (1504 + 16 * 100 * 3 // 4 + 64 * 3 // 4 + CLONED)  # one search is its own quarter
+    assert model.policy.log_std.item() == -3.5
+
+
+def test_same_seed_same_start():
+    weights = [started(seed)[1].policy.action_net.weight.detach().numpy() for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.abs(weights[0] - weights[2]).max() > 1e-4
+
+
+def test_raw_latents_are_cloned_too():
+    setup, model = started(0, "MultiInputPolicy", raw_latents=True, population=4)
+    assert np.isfinite(evaluator(setup, model)(5, 64).error)
+
+
+def test_it_finds_the_narrow_valley_of_the_best_schedule():
+    setup = Setup.resolve(
+        TrainConfig("ARTDiffusion-Ring2D-v0", env={"solver": "dpmpp_2m", "num_steps": 5}, n_timesteps=200_000)
+    )
+    model = setup.make_model()
+    warm_start(model, 5, setup.searches, 0, progress=False)
+    assert setup.searches == 6
+    assert score(evaluator(setup, model)(5).error, find_reference("ring_2d", "dpmpp_2m", 5)) > 0.9  # others: .86
+
+
+def test_training_goes_on_from_it_and_counts_it(tmp_path):
+    run = Run(tmp_path / "run")
+    train(config(steps=35_000), run, progress=False)
+    history = run.history()
+    assert 5 * 1500 < history[0].steps < 5 * 3500 and history[0].steps < history[1].steps
+    assert history[0].evaluations >= 64 * history[0].steps
+    assert history[-1].steps >= 35_000
+    assert run.folder.joinpath("config.yaml").read_text().count("searches: 1") == 1
+    train(config(steps=35_000), run, resume=True, progress=False)
+    assert run.history() == history
+
+
+def test_where_there_is_one():
+    assert Setup.resolve(config()).searches == affordable_searches(10_000) == 6
+    assert Setup.resolve(config(steps=10_000)).searches == 0  # it would take more than its share
+    assert Setup.resolve(config(warm_start="0")).searches == 0
+    assert Setup.resolve(config(**{"warm_start.share": "0.5"})).searches == 13
+    ranging = TrainConfig("ARTDiffusion-v0", env={"num_steps": [5, 18]})
+    assert Setup.resolve(ranging).searches == 0
+    one = TrainConfig("ARTDiffusion-Gaussian1D-v0", env={**EULER, "num_steps": 1}, n_timesteps=200_000)
+    assert Setup.resolve(one).searches == 0
+
+
+def test_what_follows_it_replaces_the_rest_and_the_user_replaces_that():
+    assert Setup.resolve(config()).hyperparams["policy_kwargs"]["log_std_init"] == -3.5
+    assert Setup.resolve(config()).env_config.observation == ("time", "grid")
+    cold = Setup.resolve(config(warm_start="0"))
+    assert cold.hyperparams["policy_kwargs"]["log_std_init"] == -0.5
+    assert cold.env_config.observation == ("time", "grid", "latents")
+    changed = Setup.resolve(config(**{"policy_kwargs.log_std_init": "-2"}))
+    assert changed.hyperparams["policy_kwargs"] == {"net_arch": [64, 64], "log_std_init": -2}
+
+
+@pytest.mark.parametrize("share", ["2", "-0.1", "much"])
+def test_a_share_that_is_none(share):
+    with pytest.raises(ValueError, match=r"warm_start.share is the share of the episodes, .* got"):
+        Setup.resolve(config(**{"warm_start.share": share}))
+
+
+def test_an_algorithm_without_such_a_policy(tmp_path):
+    sac = TrainConfig(
+        "ARTDiffusion-Gaussian1D-v0", "sac", env=EULER, n_timesteps=200_000, hyperparams={"warm_start.share": 0.2}
+    )
+    with pytest.raises(ValueError, match="warm_start is for PPO and A2C, not for SAC: leave it out"):
+        train(sac, Run(tmp_path / "run"), progress=False)
