@@ -79,11 +79,14 @@ def warm_start_of(values: Values) -> tuple[float, Values]:
     Raises:
         ValueError: for a share that is none.
     """
-    warm = values.get("warm_start") or {"share": 0}
-    share = warm.get("share", 0) if isinstance(warm, dict) else warm
+    warm = values.get("warm_start") or {}
+    share = warm.get("share", 0) if isinstance(warm, dict) else None
     if not isinstance(share, int | float) or not 0 <= share < 1:
-        raise ValueError(f"warm_start.share is the share of the episodes, at least 0 and below 1, got {share!r}")
-    return share, {key: value for key, value in warm.items() if key != "share"} if isinstance(warm, dict) else {}
+        raise ValueError(
+            f"warm_start.share is the share of the episodes, at least 0 and below 1, and warm_start 0 leaves it out, "
+            f"got {warm!r}"
+        )
+    return share, {key: value for key, value in warm.items() if key != "share"}
 
 
 @dataclass(frozen=True)

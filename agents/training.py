@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam
@@ -55,17 +56,21 @@ class Setup:
     @classmethod
     def resolve(cls, config: TrainConfig) -> Setup:
         """Merge the YAMLs and the overrides. Raises a ValueError for unknown names, keys and values."""
-        algorithm_class(config.algo)
+        kind = algorithm_class(config.algo)
         smallest, largest = config.env_config().budgets
         values = load_hyperparams(config.algo, config.env_id, largest)
         for key in config.hyperparams:
-            if key.partition(".")[0] in ("env", "training_env"):
+            if {"env", "training_env"} & set(key.split(".")):
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
         changes = resolve_numbers(config.hyperparams, largest)
         wanted = overridden(values, changes)
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
         share, once_warm = warm_start_of(wanted)
-        searches = affordable_searches(share * n_timesteps / largest) if smallest == largest > 1 else 0
+        searches = 0
+        if share and smallest == largest > 1 and config.env_config(wanted.get("env")).population > 1:
+            if not issubclass(kind, PPO | A2C):
+                raise ValueError(f"warm_start is for ppo and a2c, not for {config.algo}: leave it out")
+            searches = affordable_searches(share * n_timesteps / largest, wanted["num_envs"])
         values = overridden(overridden(values, once_warm), changes) if searches else wanted
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
@@ -118,7 +123,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
 
     Raises:
         ValueError: for a configuration that does not fit, or a folder in use.
-        KeyboardInterrupt: after the state has been saved.
+        KeyboardInterrupt: after the state has been saved, if training has begun.
     """
     torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
     setup = Setup.resolve(config)
@@ -134,13 +139,15 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         model.set_random_seed(config.seed + model.num_timesteps)
     callback = Progress(setup, run)
     if setup.searches and not model.num_timesteps:
+        assert isinstance(model, PPO | A2C)
         warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
     remaining = setup.n_timesteps - model.num_timesteps
     if remaining > 0:
         try:
             model.learn(remaining, callback, progress_bar=progress, reset_num_timesteps=False, tb_log_name="run")
         except KeyboardInterrupt:
-            callback.save()
+            if callback.points:  # before the first one only the search is lost, and played again
+                callback.save()
             raise
     load_model(model, run.folder / "best.pt")
     history = run.history()
@@ -271,9 +278,8 @@ class Progress(BaseCallback):
         evaluate = evaluator(self.setup, self.model)
         found = {k: evaluate(k, VALIDATION_NOISES, VALIDATION, distances=False) for k in self.setup.budgets}
         denoise = self.training_env.get_attr("core")[0].problem.denoise
-        steps = self.model.num_timesteps
         point = Point(
-            steps=steps,
+            steps=self.num_timesteps,
             evaluations=self.spent_before[1] + denoise.evaluations,
             seconds=self.spent_before[0] + pause - self.began - self.paused,
             errors={k: evaluation.error for k, evaluation in found.items()},
@@ -283,7 +289,7 @@ class Progress(BaseCallback):
         self.points.append(point)
         for k, evaluation in found.items():
             self.tracker.record(self.logger, k, evaluation)
-        self.logger.dump(steps)
+        self.logger.dump(self.num_timesteps)
         self.save()
         self.paused += time.perf_counter() - pause
 

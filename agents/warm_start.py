@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
@@ -28,14 +27,30 @@ CLONED, CLONING_SPREAD = 128, 0.1  # episodes near the best schedule that the po
 CLONING_STEPS, CLONING_RATE = 300, 1e-3  # of Adam
 
 
-def affordable_searches(episodes: float) -> int:
-    """How many searches so many episodes pay for."""
-    first, second = (CANDIDATES * generations + COMPARED for generations in GENERATIONS)
-    return max(int((episodes - CLONED) / (SCREENED + first + second / 4)), 0)
+def cost(searches: int, lanes: int) -> int:
+    """Episodes that a warm start plays in an environment of so many lanes, which play whole rounds."""
+
+    def played(count: int) -> int:
+        return -(-count // lanes) * lanes
+
+    first, second = (generations * played(CANDIDATES) + played(COMPARED) for generations in GENERATIONS)
+    return played(SCREENED * searches) + searches * first + _kept(searches) * second + played(CLONED)
 
 
-def warm_start(model: BaseAlgorithm, num_steps: int, searches: int, seed: int, progress: bool) -> None:
-    """Have the policy's mean play a good fixed schedule, found by some 1500 episodes for each search.
+def affordable_searches(episodes: float, lanes: int) -> int:
+    """The most searches that so many episodes pay for."""
+    searches = 0
+    while cost(searches + 1, lanes) <= episodes:
+        searches += 1
+    return searches
+
+
+def _kept(searches: int) -> int:
+    return -(-searches // 4)
+
+
+def warm_start(model: PPO | A2C, num_steps: int, searches: int, seed: int, progress: bool) -> None:
+    """Have the policy's mean play a good fixed schedule, found by playing some of them.
 
     The steps that were played count as the model's. Its value function stays as it is.
 
@@ -45,17 +60,10 @@ def warm_start(model: BaseAlgorithm, num_steps: int, searches: int, seed: int, p
         searches: CMA-ES runs from the best of random schedules.
         seed: of the search.
         progress: show a progress bar.
-
-    Raises:
-        ValueError: for another algorithm than PPO and A2C.
     """
-    if not isinstance(model, PPO | A2C):
-        raise ValueError(f"warm_start is for PPO and A2C, not for {type(model).__name__}: leave it out")
-    policy = model.policy
-    assert isinstance(policy, ActorCriticPolicy)
-    env = model.get_env()
-    assert env is not None
-    with tqdm(desc="warm start", unit="episode", disable=not progress) as bar:
+    policy, env = model.policy, model.get_env()
+    assert isinstance(policy, ActorCriticPolicy) and env is not None
+    with tqdm(desc="warm start", total=cost(searches, env.num_envs), unit="episode", disable=not progress) as bar:
         episodes = _Episodes(env, num_steps, np.random.default_rng([seed, num_steps]), bar)
         _clone(policy, episodes, _search(episodes, searches))
     model.num_timesteps = episodes.steps
@@ -73,8 +81,8 @@ class _Episodes:
         """(count, K) perturbed actions."""
         return centre + spread * self.rng.standard_normal((count, self.num_steps))
 
-    def play(self, actions: np.ndarray, same_noises: bool = False) -> tuple[np.ndarray, list[Observed]]:
-        """An episode for each of (N, K) actions: (N,) returns, and what was seen before each step, E lanes at once."""
+    def play(self, actions: np.ndarray, same_noises: bool = False, seen: list[Observed] | None = None) -> np.ndarray:
+        """(N,) returns of an episode for each of (N, K) actions, E lanes at once; appends what each step saw."""
         lanes = self.env.num_envs
         rounds = -(-len(actions) // lanes)
         padded = np.resize(np.clip(actions, -1, 1), (rounds, lanes, self.num_steps)).astype(np.float32)
@@ -82,17 +90,18 @@ class _Episodes:
         if same_noises:  # for all, so that chance favours none of them
             noise = self.rng.integers(self.core.problem.bank.size, size=self.core.population)
             options["noise"] = np.tile(noise, (lanes, 1))
-        returns, seen = np.zeros((rounds, lanes)), list[Observed]()
+        returns = np.zeros((rounds, lanes))
         for total, round_actions in zip(returns, padded, strict=True):
             self.env.set_options(options)
             observation = self.env.reset()
             for action in round_actions.T:  # (E,)
-                seen.append(observation)  # type: ignore[arg-type]  # SB3 knows tuples too
+                if seen is not None:
+                    seen.append(observation)  # type: ignore[arg-type]  # SB3 knows tuples too
                 observation, reward, _, _ = self.env.step(action[:, None])
                 total += reward
         self.steps += padded.size
         self.bar.update(rounds * lanes)
-        return returns.ravel()[: len(actions)], seen
+        return returns.ravel()[: len(actions)]
 
 
 def _search(episodes: _Episodes, searches: int) -> np.ndarray:
@@ -100,7 +109,7 @@ def _search(episodes: _Episodes, searches: int) -> np.ndarray:
     import cma  # half a second
 
     screened = episodes.around(0.0, SPREAD, SCREENED * searches)
-    returns, _ = episodes.play(screened)
+    returns = episodes.play(screened)
     options = {
         "popsize": CANDIDATES,
         "verbose": -9,
@@ -114,21 +123,21 @@ def _search(episodes: _Episodes, searches: int) -> np.ndarray:
         for strategy in strategies:
             for _ in range(generations):
                 asked = strategy.ask()
-                returns, _ = episodes.play(np.array(asked), same_noises=True)
+                returns = episodes.play(np.array(asked), same_noises=True)
                 strategy.tell(asked, (-returns).tolist())
         strategies.sort(key=partial(_merit, episodes), reverse=True)
-        strategies = strategies[: -(-searches // 4)]
+        strategies = strategies[: _kept(searches)]
     return np.clip(strategies[0].mean, -1, 1)
 
 
 def _merit(episodes: _Episodes, strategy: Any) -> float:
-    returns, _ = episodes.play(np.tile(strategy.mean, (COMPARED, 1)))
-    return float(returns.mean())
+    return float(episodes.play(np.tile(strategy.mean, (COMPARED, 1))).mean())
 
 
 def _clone(policy: ActorCriticPolicy, episodes: _Episodes, actions: np.ndarray) -> None:
     """Fit the mean of the policy to (K,) actions on what is observed near their schedule."""
-    _, seen = episodes.play(episodes.around(actions, CLONING_SPREAD, CLONED))
+    seen: list[Observed] = []
+    episodes.play(episodes.around(actions, CLONING_SPREAD, CLONED), seen=seen)
     inputs, _ = policy.obs_to_tensor(_joined(seen))
     wanted = np.tile(np.repeat(actions, episodes.env.num_envs), len(seen) // len(actions))  # (rounds · K · E,)
     targets = torch.as_tensor(wanted, dtype=torch.float32)[:, None]

@@ -97,14 +97,17 @@ def table(algo: str) -> str:
         if entry["algo"] == algo:
             rows.setdefault((entry["task"], entry["solver"], entry["num_steps"], entry["action"]), []).append(entry)
     lines = [
-        f"| {algo}: task | solver | K | action | seeds | score (IQM, 95 %) | error | seconds to {GOOD:g} | seconds |",
-        "|:---|:---|---:|:---|---:|---:|---:|---:|---:|",
+        f"| {algo}: task | solver | K | action | seeds | score (IQM, 95 %) | first score | error "
+        f"| seconds to {GOOD:g} | seconds |",
+        "|:---|:---|---:|:---|---:|---:|---:|---:|---:|---:|",
     ]
     for (task, solver, k, action), entries in sorted(rows.items()):
         scores = [score(entry["error"], find_reference(task, solver, k)) for entry in entries]
         scored = [value for value in scores if value is not None]
+        firsts = [entry["first_score"] for entry in entries if entry.get("first_score") is not None]
         lines.append(
             f"| {task} | {solver} | {k} | {action} | {len(entries)} | {interval(scored) if scored else '–'} "
+            f"| {f'{np.mean(firsts):.2f}' if firsts else '–'} "
             f"| {np.mean([entry['error'] for entry in entries]):.4f} | {_to_good(entries)} "
             f"| {np.mean([entry['seconds'] for entry in entries]):.0f} |"
         )

@@ -51,7 +51,7 @@ def test_ppo_with_the_clock_s_critic_by_name():
     assert model.policy.net_arch == [64, 64]
 
 
-@pytest.mark.parametrize("key", ["env", "env.num_steps", "training_env.population"])
+@pytest.mark.parametrize("key", ["env", "env.num_steps", "training_env.population", "warm_start.env.task"])
 def test_keys_of_the_environment_are_none_of_the_algorithm(key):
     with pytest.raises(ValueError, match="is no hyperparameter: give the environment's keys themselves"):
         Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", hyperparams={key: "20"}))

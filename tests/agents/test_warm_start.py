@@ -7,8 +7,8 @@ import pytest
 from tqdm import tqdm
 
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.agents.training import Setup, evaluator, train
-from art_gym.agents.warm_start import CLONED, _Episodes, affordable_searches, warm_start
+from art_gym.agents.training import Progress, Setup, evaluator, train
+from art_gym.agents.warm_start import _Episodes, affordable_searches, cost, warm_start
 from art_gym.evaluation import evaluate_levels
 from art_gym.references import find_reference, score
 from art_gym.sb3 import ARTDiffusionVecEnv
@@ -31,12 +31,13 @@ def episodes(lanes: int) -> _Episodes:
 @pytest.mark.parametrize("lanes", [1, 3, 7, 16])
 def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes):
     played = episodes(lanes)
-    returns, seen = played.play(np.repeat([[0.1] * 5, [-0.2] * 5], [4, 3], axis=0), same_noises=True)
+    seen = []
+    returns = played.play(np.repeat([[0.1] * 5, [-0.2] * 5], [4, 3], axis=0), same_noises=True, seen=seen)
     assert returns.shape == (7,)
     np.testing.assert_allclose(returns, np.repeat(returns[[0, 4]], [4, 3]), rtol=1e-5)  # the same noises
     assert returns[0] != returns[4]
     assert played.steps == 5 * lanes * -(-7 // lanes) == 5 * lanes * len(seen) // 5
-    again, _ = played.play(np.full((lanes, 5), 0.1))
+    again = played.play(np.full((lanes, 5), 0.1))
     assert len(set(again.tolist())) == lanes  # noises of their own
 
 
@@ -52,7 +53,7 @@ def test_the_policy_plays_what_was_found():
     setup, model = started(0)
     best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 5, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(5).error < 1.03 * best
-    assert model.num_timesteps == 5 * (1504 + 16 * 100 * 3 // 4 + 64 * 3 // 4 + CLONED)  # one search is its own quarter
+    assert model.num_timesteps == 5 * cost(1, 16)
     assert model.policy.log_std.item() == -3.5
 
 
@@ -79,23 +80,55 @@ def test_it_finds_the_narrow_valley_of_the_best_schedule():
 
 def test_training_goes_on_from_it_and_counts_it(tmp_path):
     run = Run(tmp_path / "run")
-    train(config(steps=35_000), run, progress=False)
+    train(config(steps=54_000), run, progress=False)
     history = run.history()
-    assert 5 * 1500 < history[0].steps < 5 * 3500 and history[0].steps < history[1].steps
+    assert history[0].steps == 5 * cost(1, 16) < history[1].steps
     assert history[0].evaluations >= 64 * history[0].steps
-    assert history[-1].steps >= 35_000
+    assert history[-1].steps >= 54_000
     assert run.folder.joinpath("config.yaml").read_text().count("searches: 1") == 1
-    train(config(steps=35_000), run, resume=True, progress=False)
+    train(config(steps=54_000), run, resume=True, progress=False)
     assert run.history() == history
 
 
+def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    run = Run(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "_evaluate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(steps=54_000), run, progress=False)
+    assert not (run.folder / "checkpoint.pt").exists()
+    train(config(steps=54_000), run, resume=True, progress=False)
+    assert run.history()[0].evaluations >= 64 * run.history()[0].steps == 64 * 5 * cost(1, 16)
+
+
+@pytest.mark.parametrize("lanes", [1, 12, 16, 64])
+@pytest.mark.parametrize("searches", [1, 2])
+def test_it_plays_what_it_says(lanes, searches):
+    setup = Setup.resolve(config(steps=10_000, num_envs=lanes, batch_size=10 * lanes))
+    model = setup.make_model()
+    warm_start(model, 5, searches, 0, progress=False)
+    assert model.num_timesteps == 5 * cost(searches, lanes)
+
+
+def test_it_takes_no_more_than_its_share():
+    for lanes in (1, 16, 100):
+        for episodes in (0, 1000, 3000, 10_800, 50_000):
+            searches = affordable_searches(episodes, lanes)
+            assert cost(searches, lanes) <= episodes < cost(searches + 1, lanes) or searches == 0
+    assert Setup.resolve(config(num_envs=1000)).searches == 0  # where a generation is a thousand episodes
+
+
 def test_where_there_is_one():
-    assert Setup.resolve(config()).searches == affordable_searches(10_000) == 6
+    assert Setup.resolve(config()).searches == affordable_searches(10_800, 16) == 6
+    assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": 7})).searches == 2
     assert Setup.resolve(config(steps=10_000)).searches == 0  # it would take more than its share
     assert Setup.resolve(config(warm_start="0")).searches == 0
-    assert Setup.resolve(config(**{"warm_start.share": "0.5"})).searches == 13
-    ranging = TrainConfig("ARTDiffusion-v0", env={"num_steps": [5, 18]})
-    assert Setup.resolve(ranging).searches == 0
+    assert Setup.resolve(config(**{"warm_start.share": "0.1"})).searches == 2
+    assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": [5, 18]})).searches == 0
+    assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": 7, "population": 1})).searches == 0
     one = TrainConfig("ARTDiffusion-Gaussian1D-v0", env={**EULER, "num_steps": 1}, n_timesteps=200_000)
     assert Setup.resolve(one).searches == 0
 
@@ -110,15 +143,15 @@ def test_what_follows_it_replaces_the_rest_and_the_user_replaces_that():
     assert changed.hyperparams["policy_kwargs"] == {"net_arch": [64, 64], "log_std_init": -2}
 
 
-@pytest.mark.parametrize("share", ["2", "-0.1", "much"])
-def test_a_share_that_is_none(share):
+@pytest.mark.parametrize("changes", [{"warm_start.share": "2"}, {"warm_start.share": "much"}, {"warm_start": "0.1"}])
+def test_a_share_that_is_none(changes):
     with pytest.raises(ValueError, match=r"warm_start.share is the share of the episodes, .* got"):
-        Setup.resolve(config(**{"warm_start.share": share}))
+        Setup.resolve(config(**changes))
 
 
-def test_an_algorithm_without_such_a_policy(tmp_path):
+def test_an_algorithm_without_such_a_policy():
     sac = TrainConfig(
         "ARTDiffusion-Gaussian1D-v0", "sac", env=EULER, n_timesteps=200_000, hyperparams={"warm_start.share": 0.2}
     )
-    with pytest.raises(ValueError, match="warm_start is for PPO and A2C, not for SAC: leave it out"):
-        train(sac, Run(tmp_path / "run"), progress=False)
+    with pytest.raises(ValueError, match="warm_start is for ppo and a2c, not for sac: leave it out"):
+        Setup.resolve(sac)
