@@ -31,7 +31,7 @@ def cost(searches: int, lanes: int) -> int:
     """Episodes that a warm start plays in an environment of so many lanes, which play whole rounds."""
 
     def played(count: int) -> int:
-        return -(-count // lanes) * lanes
+        return _rounds(count, lanes) * lanes
 
     first, second = (generations * played(CANDIDATES) + played(COMPARED) for generations in GENERATIONS)
     return played(SCREENED * searches) + searches * first + _kept(searches) * second + played(CLONED)
@@ -43,6 +43,10 @@ def affordable_searches(episodes: float, lanes: int) -> int:
     while cost(searches + 1, lanes) <= episodes:
         searches += 1
     return searches
+
+
+def _rounds(count: int, lanes: int) -> int:
+    return -(-count // lanes)
 
 
 def _kept(searches: int) -> int:
@@ -84,7 +88,7 @@ class _Episodes:
     def play(self, actions: np.ndarray, same_noises: bool = False, seen: list[Observed] | None = None) -> np.ndarray:
         """(N,) returns of an episode for each of (N, K) actions, E lanes at once; appends what each step saw."""
         lanes = self.env.num_envs
-        rounds = -(-len(actions) // lanes)
+        rounds = _rounds(len(actions), lanes)
         padded = np.resize(np.clip(actions, -1, 1), (rounds, lanes, self.num_steps)).astype(np.float32)
         options: dict[str, Any] = {}
         if same_noises:  # for all, so that chance favours none of them

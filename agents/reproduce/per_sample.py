@@ -76,8 +76,7 @@ def _sb3(agent: str, task: str, solver: str, groups: list[str], seed: int, steps
         "observation": groups,
         "noises": 512 if quick else NOISES,
     }
-    hyperparams = {**AGENTS[agent], "warm_start": 0}  # a fixed schedule is not what this is about
-    config = TrainConfig(task, agent, seed, env=env, hyperparams=hyperparams, n_timesteps=steps)
+    config = TrainConfig(task, agent, seed, env=env, hyperparams=AGENTS[agent], n_timesteps=steps)
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(config, Run(Path(folder) / "run"), progress=False)
     assert outcome.as_policy is not None
