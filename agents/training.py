@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam
@@ -68,8 +68,8 @@ class Setup:
         share, once_warm = warm_start_of(wanted)
         searches = 0
         if share and smallest == largest > 1 and config.env_config(wanted.get("env")).population > 1:
-            if not issubclass(kind, PPO | A2C):
-                raise ValueError(f"warm_start is for ppo and a2c, not for {config.algo}: leave it out")
+            if not issubclass(kind, PPO | A2C | SAC):
+                raise ValueError(f"warm_start is for ppo, a2c and sac, not for {config.algo}: leave it out")
             searches = affordable_searches(share * n_timesteps / largest, wanted["num_envs"])
         values = overridden(overridden(values, once_warm), changes) if searches else wanted
         overrides = {**values.pop("env", {}), **config.env}
@@ -139,7 +139,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         model.set_random_seed(config.seed + model.num_timesteps)
     callback = Progress(setup, run)
     if setup.searches and not model.num_timesteps:
-        assert isinstance(model, PPO | A2C)
+        assert isinstance(model, PPO | A2C | SAC)
         warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
     remaining = setup.n_timesteps - model.num_timesteps
     if remaining > 0:

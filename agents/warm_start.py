@@ -1,27 +1,30 @@
-"""A start for PPO and its kind: the best fixed schedule that CMA-ES finds from several random ones.
+"""A start for an agent: the best fixed schedule that CMA-ES finds from several random ones.
 
 Noise of the actions smooths what a policy gradient sees, and where the best schedules lie in narrow valleys the
 smoothed optimum is another one: on Ring2D with DPM-Solver++(2M) and five steps a policy of deviation e^{−2} leaves the
-best valley even if it begins in it. An agent that begins there with little noise stays.
+best valley even if it begins in it. PPO that begins there with little noise stays; SAC, whose critic has yet to learn,
+leaves it and comes back only in part, so that what it keeps is the start.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from itertools import cycle
+from typing import Any, cast
 
 import numpy as np
 import torch
-from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
 from art_gym.observations import Observed
 
 SCREENED, SPREAD = 64, 0.3  # random schedules for each search that is begun, and the deviation of their actions
-CANDIDATES, FIRST_SPREAD = 16, 0.2  # of a generation, and the deviation of the first ones
-GENERATIONS = 60, 100  # of every search, and further ones of the best quarter
+CANDIDATES = 16  # of a generation
+FIRST_SPREADS = 0.2, 0.3  # of the first ones, of one search and the next: each finds valleys the other misses
+GENERATIONS = 40, 30, 80  # of every search, then of the better half, then of its better half
 COMPARED = 64  # episodes on which the outcome of a search is judged
 CLONED, CLONING_SPREAD = 128, 0.1  # episodes near the best schedule that the policy is fitted on
 CLONING_STEPS, CLONING_RATE = 300, 1e-3  # of Adam
@@ -33,8 +36,11 @@ def cost(searches: int, lanes: int) -> int:
     def played(count: int) -> int:
         return _rounds(count, lanes) * lanes
 
-    first, second = (generations * played(CANDIDATES) + played(COMPARED) for generations in GENERATIONS)
-    return played(SCREENED * searches) + searches * first + _kept(searches) * second + played(CLONED)
+    total = played(SCREENED * searches) + played(CLONED)
+    for generations in GENERATIONS:
+        total += searches * (generations * played(CANDIDATES) + played(COMPARED))
+        searches = _half(searches)
+    return total
 
 
 def affordable_searches(episodes: float, lanes: int) -> int:
@@ -49,11 +55,11 @@ def _rounds(count: int, lanes: int) -> int:
     return -(-count // lanes)
 
 
-def _kept(searches: int) -> int:
-    return -(-searches // 4)
+def _half(searches: int) -> int:
+    return -(-searches // 2)
 
 
-def warm_start(model: PPO | A2C, num_steps: int, searches: int, seed: int, progress: bool) -> None:
+def warm_start(model: PPO | A2C | SAC, num_steps: int, searches: int, seed: int, progress: bool) -> None:
     """Have the policy's mean play a good fixed schedule, found by playing some of them.
 
     The steps that were played count as the model's. Its value function stays as it is.
@@ -65,11 +71,15 @@ def warm_start(model: PPO | A2C, num_steps: int, searches: int, seed: int, progr
         seed: of the search.
         progress: show a progress bar.
     """
-    policy, env = model.policy, model.get_env()
-    assert isinstance(policy, ActorCriticPolicy) and env is not None
+    env = model.get_env()
+    assert env is not None
     with tqdm(desc="warm start", total=cost(searches, env.num_envs), unit="episode", disable=not progress) as bar:
         episodes = _Episodes(env, num_steps, np.random.default_rng([seed, num_steps]), bar)
-        _clone(policy, episodes, _search(episodes, searches))
+        _clone(model.policy, episodes, _search(episodes, searches))
+    if isinstance(model, SAC) and not model.use_sde:  # its deviation is an output of the network, of any size at first
+        head = cast(torch.nn.Linear, model.actor.log_std)
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.constant_(head.bias, model.actor.log_std_init)
     model.num_timesteps = episodes.steps
 
 
@@ -121,7 +131,8 @@ def _search(episodes: _Episodes, searches: int) -> np.ndarray:
         "randn": lambda *shape: episodes.rng.standard_normal(shape),
     }
     strategies = [
-        cma.CMAEvolutionStrategy(first, FIRST_SPREAD, options) for first in screened[np.argsort(-returns)[:searches]]
+        cma.CMAEvolutionStrategy(first, spread, options)
+        for first, spread in zip(screened[np.argsort(-returns)[:searches]], cycle(FIRST_SPREADS), strict=False)
     ]
     for generations in GENERATIONS:
         for strategy in strategies:
@@ -130,7 +141,7 @@ def _search(episodes: _Episodes, searches: int) -> np.ndarray:
                 returns = episodes.play(np.array(asked), same_noises=True)
                 strategy.tell(asked, (-returns).tolist())
         strategies.sort(key=partial(_merit, episodes), reverse=True)
-        strategies = strategies[: _kept(searches)]
+        strategies = strategies[: _half(len(strategies))]
     return np.clip(strategies[0].mean, -1, 1)
 
 
@@ -138,7 +149,7 @@ def _merit(episodes: _Episodes, strategy: Any) -> float:
     return float(episodes.play(np.tile(strategy.mean, (COMPARED, 1))).mean())
 
 
-def _clone(policy: ActorCriticPolicy, episodes: _Episodes, actions: np.ndarray) -> None:
+def _clone(policy: BasePolicy, episodes: _Episodes, actions: np.ndarray) -> None:
     """Fit the mean of the policy to (K,) actions on what is observed near their schedule."""
     seen: list[Observed] = []
     episodes.play(episodes.around(actions, CLONING_SPREAD, CLONED), seen=seen)
@@ -147,7 +158,7 @@ def _clone(policy: ActorCriticPolicy, episodes: _Episodes, actions: np.ndarray) 
     targets = torch.as_tensor(wanted, dtype=torch.float32)[:, None]
     optimiser = torch.optim.Adam(policy.parameters(), CLONING_RATE)  # leaves alone what the mean does not depend on
     for _ in range(CLONING_STEPS):
-        loss = torch.nn.functional.mse_loss(policy.get_distribution(inputs).mode(), targets)
+        loss = torch.nn.functional.mse_loss(policy._predict(inputs, deterministic=True), targets)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
