@@ -20,15 +20,20 @@ from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import LIMIT, levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import make_grid
 from art_gym.schedules.schedule import resampled
+from art_gym.schedules.tuned import EVALUATIONS, tuned
 from art_gym.solvers import Previous, Solver, get_solver, land
 
 COARSE = 8  # steps, beyond which grids of fewer steps are starts too
 PASSED_ON = 2  # grids of fewer steps that more steps start from
-STARTS = ("arctan", "cosine", "sigmoid", "edm", "log_normal")  # and the ART closed form
+STARTS = ("cosine", "sigmoid")  # and the ART closed form
+TUNED = ("arctan", "edm", "log_normal")  # starts too, with their two parameters fitted on a few latents
+TUNING = 32  # latents, unless that takes more than a quarter of the budget
 SCREENING = 96  # latents on which starts are improved a little
 SCREENING_STEPS = 6  # Jacobians for each start
+STARTS_SHARE = 0.6  # of the budget, after which no start is begun
 DISTURBED = 40  # at most so many copies of the best so far are tried as well: the problem has bad local optima
 SPREAD = 0.4  # of the disturbance of a logit
+MOVED = 24  # copies in which one level has moved elsewhere, the best of which is every other disturbed one
 SAME = 0.1  # largest difference of a logit between grids that count as one
 FINALISTS = 4
 LATENTS = 256, 2048  # on which the finalists are improved: as many as half of the budget pays for one of them
@@ -74,7 +79,7 @@ def defect(
     )
     pool = candidates(few, art(denoiser, num_steps, few.start), num_steps, budget / 2, seed)
     finals = [many.improve(logits, STEPS) for _, logits in pool[:FINALISTS]]
-    return levels_from_logits(min(finals, key=lambda entry: entry[0])[1], denoiser)
+    return levels_from_logits(min(finals, key=_error)[1], denoiser)
 
 
 def candidates(
@@ -87,7 +92,7 @@ def candidates(
 
     Args:
         few: the problem, on few latents.
-        first: (J+1,) levels, which are tried before the hand-made grids, should the budget end among them.
+        first: (J+1,) levels, which are tried beside the hand-made grids: the best come first, should the budget end.
         num_steps: K.
         budget: evaluations, after which nothing new is begun.
         seed: of the disturbed starts.
@@ -97,24 +102,48 @@ def candidates(
     """
     denoiser, until = few.denoiser, few.denoiser.evaluations + budget
     grids = [resampled(first, num_steps), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
+    if len(TUNED) * EVALUATIONS * TUNING * few.solver.evaluations(num_steps) < budget / 4:
+        noises = few.start[:TUNING], few.endpoints[:TUNING]
+        grids += [tuned(name, num_steps, denoiser, few.solver, *noises)[0] for name in TUNED]
+    else:
+        grids += [make_grid(name, num_steps, denoiser) for name in TUNED]
     cost = SCREENING_STEPS * len(few.start) * jacobian_cost(few.solver, num_steps)  # of one start
-    if num_steps > COARSE and cost < budget / 2:
+    if num_steps > COARSE and cost < budget / 8:
         coarser = candidates(few, first, math.ceil(2 * num_steps / 3), budget / 2, seed)[:PASSED_ON]
         grids = [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser] + grids
+    starts = [few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids]  # K calls each, no Jacobian
     pool: list[tuple[float, np.ndarray]] = []
-    for levels in grids:
-        if not pool or denoiser.evaluations < until:
-            pool.append(few.improve(logits_from_levels(levels, denoiser), SCREENING_STEPS))
+    for _, logits in sorted(starts, key=_error):
+        if not pool or denoiser.evaluations < until - (1 - STARTS_SHARE) * budget:
+            pool.append(few.improve(logits, SCREENING_STEPS))
     rng = np.random.default_rng([seed, num_steps])
-    for _ in range(DISTURBED):
+    for i in range(DISTURBED):
         if denoiser.evaluations < until:
-            _, best = min(pool, key=lambda entry: entry[0])
-            pool.append(few.improve(best + SPREAD * rng.standard_normal(num_steps - 1), SCREENING_STEPS))
+            _, best = min(pool, key=_error)
+            if i % 2 == 0 and num_steps > 2:
+                levels = levels_from_logits(best, denoiser)
+                moved = [logits_from_levels(_moved(levels, rng), denoiser) for _ in range(MOVED)]
+                _, tried = min((few.improve(logits, 0) for logits in moved), key=_error)
+            else:
+                tried = best + SPREAD * rng.standard_normal(num_steps - 1)
+            pool.append(few.improve(tried, SCREENING_STEPS))
     distinct: list[tuple[float, np.ndarray]] = []
-    for error, logits in sorted(pool, key=lambda entry: entry[0]):
+    for error, logits in sorted(pool, key=_error):
         if all(np.abs(logits - better).max() > SAME for _, better in distinct):
             distinct.append((error, logits))
     return distinct
+
+
+def _moved(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(K+1,) levels, one of which has moved into a step elsewhere: a gradient does not change how many lie where."""
+    fewer = np.delete(levels, rng.integers(1, len(levels) - 1))
+    step = rng.integers(len(fewer) - 1)
+    low = max(fewer[step + 1], 0.3 * fewer[step])  # the last one ends in 0
+    return np.insert(fewer, step + 1, np.sqrt(fewer[step] * low))
+
+
+def _error(entry: tuple[float, np.ndarray]) -> float:
+    return entry[0]
 
 
 def jacobian_cost(solver: Solver, num_steps: int) -> float:

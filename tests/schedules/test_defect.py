@@ -9,9 +9,11 @@ from art_gym.denoisers.base import Counted, FunctionDenoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference
+from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import art
-from art_gym.schedules.defect import GaussNewton, defect
+from art_gym.schedules.defect import SCREENING, GaussNewton, _moved, defect
 from art_gym.schedules.fractions import logits_from_levels
+from art_gym.schedules.grids import make_grid
 from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 
@@ -58,15 +60,20 @@ def test_levels_that_coincide_are_the_worst_grid() -> None:
     assert fit.improve(np.zeros(9), 5)[0] < 1e-5
 
 
-@pytest.mark.parametrize("num_steps", [10, 18])
-def test_a_small_budget_improves_on_the_closed_form(num_steps: int) -> None:
-    """The Gaussian of many elements, each with a deviation of its own; a few Jacobians are all that is paid for."""
+def broad() -> tuple[FunctionDenoiser, np.ndarray, np.ndarray]:
+    """The Gaussian of many elements, each with a deviation of its own; noises and their endpoints."""
     deviation = np.exp(np.random.default_rng(0).normal(-1, 1, 96))
     denoiser = FunctionDenoiser(
         lambda x, sigma: x * (deviation**2 / (deviation**2 + sigma[:, None] ** 2)), (96,), 0.002, 80.0, 0.5
     )
     start = 80 * np.random.default_rng(1).standard_normal((128, 96))
-    endpoints = start * deviation / np.sqrt(deviation**2 + 80.0**2)
+    return denoiser, start, start * deviation / np.sqrt(deviation**2 + 80.0**2)
+
+
+@pytest.mark.parametrize("num_steps", [10, 18])
+def test_a_small_budget_improves_on_the_closed_form(num_steps: int) -> None:
+    """A few Jacobians are all that is paid for."""
+    denoiser, start, endpoints = broad()
     fit = GaussNewton(Counted(denoiser), get_solver("dpmpp_2m"), start, endpoints)
 
     def error(levels: np.ndarray) -> float:
@@ -74,6 +81,29 @@ def test_a_small_budget_improves_on_the_closed_form(num_steps: int) -> None:
 
     found = defect(denoiser, num_steps, "dpmpp_2m", start, endpoints, evaluations=50_000)
     assert error(found) < 0.5 * error(art(denoiser, num_steps, start))
+
+
+def test_without_a_budget_it_is_the_best_start() -> None:
+    denoiser, *noises = broad()
+    start, endpoints = (each[:SCREENING] for each in noises)
+    grids = [make_grid(name, 12, denoiser) for name in ("arctan", "edm", "cosine", "sigmoid", "log_normal")]
+    *errors, found = [
+        np.linalg.norm(integrate(denoiser, levels, start, "euler") - endpoints, axis=1).mean()
+        for levels in (*grids, art(denoiser, 12, start), defect(denoiser, 12, "euler", start, endpoints, evaluations=1))
+    ]
+    assert found == pytest.approx(min(errors), rel=1e-3)
+    assert found < 0.99 * errors[-1]  # not just the first of them, ART's
+
+
+def test_moving_one_level() -> None:
+    levels, rng = np.array([80.0, 20, 5, 1, 0.2, 0.1, 0]), np.random.default_rng(0)
+    seen = set()
+    for _ in range(300):
+        moved = _moved(levels, rng)
+        assert len(moved) == 7 and moved[0] == 80 and moved[-1] == 0 and (np.diff(moved) < 0).all()
+        assert len(set(levels) - set(moved)) <= 1
+        seen.add(tuple(moved))
+    assert len(seen) == 5 * 5  # any of five levels, into any of the five steps that are left
 
 
 def test_nothing_is_left_to_improve() -> None:
