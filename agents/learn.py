@@ -199,6 +199,7 @@ class Learner:
         pool = candidates(few, self.history[-1].levels, self.num_steps, share, self.seed)
         fit = self._fit(fitted, FIT_SHARE, len(fitted.start), found=accepted)
         for _, logits in pool[:FINALISTS]:
+            self._offer("Gauss-Newton", levels_from_logits(logits, self.model), chosen)  # it may have been a start
             if self.agent is None or self.denoiser.share < AGENT_FROM:
                 fit.improve(logits, STEPS)
         if self.agent is not None:

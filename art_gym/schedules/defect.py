@@ -30,7 +30,7 @@ TUNED = ("arctan", "edm", "log_normal")  # starts too, with their two parameters
 TUNING = 32  # latents, unless that takes more than a quarter of the budget
 SCREENING = 96  # latents on which starts are improved a little
 SCREENING_STEPS = 6  # Jacobians for each start
-STARTS_SHARE = 0.6  # of the budget, after which no start is begun
+STARTS_SHARE = 0.6  # of the budget that is left when all are known, after which none is begun
 DISTURBED = 40  # at most so many copies of the best so far are tried as well: the problem has bad local optima
 SPREAD = 0.4  # of the disturbance of a logit
 MOVED = 24  # copies in which one level has moved elsewhere, the best of which is every other disturbed one
@@ -88,11 +88,11 @@ def candidates(
     """Grids of K steps that were improved a little.
 
     From coarse to fine: where steps are many their problem is full of bad local optima, and what it costs grows with
-    K², so that it starts from what two thirds of the steps have found.
+    K², so that it starts from what two thirds of the steps have found, where the budget pays for both.
 
     Args:
         few: the problem, on few latents.
-        first: (J+1,) levels, which are tried beside the hand-made grids: the best come first, should the budget end.
+        first: (J+1,) levels, which are tried beside the hand-made grids, the best of all first.
         num_steps: K.
         budget: evaluations, after which nothing new is begun.
         seed: of the disturbed starts.
@@ -104,17 +104,20 @@ def candidates(
     grids = [resampled(first, num_steps), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
     if len(TUNED) * EVALUATIONS * TUNING * few.solver.evaluations(num_steps) < budget / 4:
         noises = few.start[:TUNING], few.endpoints[:TUNING]
-        grids += [tuned(name, num_steps, denoiser, few.solver, *noises)[0] for name in TUNED]
+        grids += [tuned(name, num_steps, denoiser, few.solver, *noises, denoiser.sigma_min)[0] for name in TUNED]
     else:
         grids += [make_grid(name, num_steps, denoiser) for name in TUNED]
+    starts = [few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids]  # K calls each, no Jacobian
+    starts.sort(key=_error)
     cost = SCREENING_STEPS * len(few.start) * jacobian_cost(few.solver, num_steps)  # of one start
     if num_steps > COARSE and cost < budget / 8:
         coarser = candidates(few, first, math.ceil(2 * num_steps / 3), budget / 2, seed)[:PASSED_ON]
-        grids = [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser] + grids
-    starts = [few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids]  # K calls each, no Jacobian
+        finer = [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser]
+        starts = [few.improve(logits_from_levels(levels, denoiser), 0) for levels in finer] + starts
     pool: list[tuple[float, np.ndarray]] = []
-    for _, logits in sorted(starts, key=_error):
-        if not pool or denoiser.evaluations < until - (1 - STARTS_SHARE) * budget:
+    copies_from = until - (1 - STARTS_SHARE) * (until - denoiser.evaluations)
+    for _, logits in starts:
+        if not pool or denoiser.evaluations < copies_from:
             pool.append(few.improve(logits, SCREENING_STEPS))
     rng = np.random.default_rng([seed, num_steps])
     for i in range(DISTURBED):

@@ -122,3 +122,17 @@ def test_works_on_a_plain_function() -> None:
     start = 10 * np.random.default_rng(0).standard_normal((1024, 1))
     levels = defect(plain, 6, "euler", start, start / np.sqrt(101))
     np.testing.assert_allclose(levels, np.tan(np.arctan(10) * np.linspace(1, 0, 7)), rtol=0.02)
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun", "dpmpp_2m"])
+def test_the_network_is_asked_nothing_below_its_range(solver: str) -> None:
+    lowest = []
+
+    def network(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        lowest.append(sigma.min())
+        return x / (1 + sigma[:, None] ** 2)
+
+    denoiser = FunctionDenoiser(network, (1,), 0.3, 10.0, 1.0)
+    start = 10 * np.random.default_rng(0).standard_normal((128, 1))
+    defect(denoiser, 4, solver, start, start / np.sqrt(101))
+    assert len(lowest) > 300 and min(lowest) > 0.3 * (1 - 1e-6)
