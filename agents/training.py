@@ -9,9 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from stable_baselines3.common.logger import HParam
 from stable_baselines3.common.vec_env import VecMonitor
 
@@ -36,7 +35,7 @@ from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, overri
 from .outcome import Outcome
 from .runs import Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
 from .tracking import Tracker
-from .warm_start import affordable_searches, warm_start
+from .warm_start import Startable, affordable_searches, warm_start
 
 EVALUATIONS = 40  # of progress, evenly over a run
 
@@ -68,7 +67,7 @@ class Setup:
         share, once_warm = warm_start_of(wanted)
         searches = 0
         if share and smallest == largest > 1 and config.env_config(wanted.get("env")).population > 1:
-            if not issubclass(kind, PPO | A2C | SAC):
+            if not issubclass(kind, Startable):
                 raise ValueError(f"warm_start is for ppo, a2c and sac, not for {config.algo}: leave it out")
             searches = affordable_searches(share * n_timesteps / largest, wanted["num_envs"])
         values = overridden(overridden(values, once_warm), changes) if searches else wanted
@@ -139,16 +138,21 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         model.set_random_seed(config.seed + model.num_timesteps)
     callback = Progress(setup, run)
     if setup.searches and not model.num_timesteps:
-        assert isinstance(model, PPO | A2C | SAC)
+        assert isinstance(model, Startable)
         warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
     remaining = setup.n_timesteps - model.num_timesteps
     if remaining > 0:
+        bars = [ProgressBarCallback()] if progress else []
         try:
-            model.learn(remaining, callback, progress_bar=progress, reset_num_timesteps=False, tb_log_name="run")
+            model.learn(remaining, [callback, *bars], reset_num_timesteps=False, tb_log_name="run")
         except KeyboardInterrupt:
             if callback.points:  # before the first one only the search is lost, and played again
                 callback.save()
             raise
+        finally:
+            for bar in bars:
+                if hasattr(bar, "pbar"):  # after an interrupt SB3 leaves it open, and it goes on being drawn
+                    bar.pbar.close()
     load_model(model, run.folder / "best.pt")
     history = run.history()
     return make_outcome(setup, evaluator(setup, model), history[-1])

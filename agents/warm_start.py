@@ -21,6 +21,8 @@ from tqdm import tqdm
 
 from art_gym.observations import Observed
 
+Startable = PPO | A2C | SAC  # whose policies have a mean to fit
+
 SCREENED, SPREAD = 64, 0.3  # random schedules for each search that is begun, and the deviation of their actions
 CANDIDATES = 16  # of a generation
 FIRST_SPREADS = 0.2, 0.3  # of the first ones, of one search and the next: each finds valleys the other misses
@@ -59,7 +61,7 @@ def _half(searches: int) -> int:
     return -(-searches // 2)
 
 
-def warm_start(model: PPO | A2C | SAC, num_steps: int, searches: int, seed: int, progress: bool) -> None:
+def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progress: bool) -> None:
     """Have the policy's mean play a good fixed schedule, found by playing some of them.
 
     The steps that were played count as the model's. Its value function stays as it is.

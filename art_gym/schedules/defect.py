@@ -92,7 +92,8 @@ def candidates(
 
     Args:
         few: the problem, on few latents.
-        first: (J+1,) levels, which are tried beside the hand-made grids, the best of all first.
+        first: (J+1,) levels, which are tried beside the hand-made grids: what fewer steps have found comes first,
+            then the best of these.
         num_steps: K.
         budget: evaluations, after which nothing new is begun.
         seed: of the disturbed starts.
@@ -101,22 +102,17 @@ def candidates(
         Mean errors and (K−1,) logits of grids that differ, best first.
     """
     denoiser, until = few.denoiser, few.denoiser.evaluations + budget
-    grids = [resampled(first, num_steps), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
-    if len(TUNED) * EVALUATIONS * TUNING * few.solver.evaluations(num_steps) < budget / 4:
-        noises = few.start[:TUNING], few.endpoints[:TUNING]
-        grids += [tuned(name, num_steps, denoiser, few.solver, *noises, denoiser.sigma_min)[0] for name in TUNED]
-    else:
-        grids += [make_grid(name, num_steps, denoiser) for name in TUNED]
-    starts = [few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids]  # K calls each, no Jacobian
-    starts.sort(key=_error)
+    grids = [resampled(first, num_steps), *_hand_made(few, num_steps, budget)]
+    known = sorted((few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=_error)
+    starts = [logits for _, logits in known]
     cost = SCREENING_STEPS * len(few.start) * jacobian_cost(few.solver, num_steps)  # of one start
     if num_steps > COARSE and cost < budget / 8:
         coarser = candidates(few, first, math.ceil(2 * num_steps / 3), budget / 2, seed)[:PASSED_ON]
         finer = [resampled(levels_from_logits(logits, denoiser), num_steps) for _, logits in coarser]
-        starts = [few.improve(logits_from_levels(levels, denoiser), 0) for levels in finer] + starts
+        starts = [logits_from_levels(levels, denoiser) for levels in finer] + starts
     pool: list[tuple[float, np.ndarray]] = []
     copies_from = until - (1 - STARTS_SHARE) * (until - denoiser.evaluations)
-    for _, logits in starts:
+    for logits in starts:
         if not pool or denoiser.evaluations < copies_from:
             pool.append(few.improve(logits, SCREENING_STEPS))
     rng = np.random.default_rng([seed, num_steps])
@@ -124,9 +120,7 @@ def candidates(
         if denoiser.evaluations < until:
             _, best = min(pool, key=_error)
             if i % 2 == 0 and num_steps > 2:
-                levels = levels_from_logits(best, denoiser)
-                moved = [logits_from_levels(_moved(levels, rng), denoiser) for _ in range(MOVED)]
-                _, tried = min((few.improve(logits, 0) for logits in moved), key=_error)
+                tried = _best_moved(few, best, rng)
             else:
                 tried = best + SPREAD * rng.standard_normal(num_steps - 1)
             pool.append(few.improve(tried, SCREENING_STEPS))
@@ -135,6 +129,23 @@ def candidates(
         if all(np.abs(logits - better).max() > SAME for _, better in distinct):
             distinct.append((error, logits))
     return distinct
+
+
+def _hand_made(few: GaussNewton, num_steps: int, budget: float) -> list[np.ndarray]:
+    """(K+1,) levels each, some of them tuned where the budget pays for that."""
+    denoiser = few.denoiser
+    grids = [make_grid(name, num_steps, denoiser) for name in STARTS]
+    if len(TUNED) * EVALUATIONS * TUNING * few.solver.evaluations(num_steps) >= budget / 4:
+        return grids + [make_grid(name, num_steps, denoiser) for name in TUNED]
+    noises = few.start[:TUNING], few.endpoints[:TUNING]
+    return grids + [tuned(name, num_steps, denoiser, few.solver, *noises, denoiser.sigma_min)[0] for name in TUNED]
+
+
+def _best_moved(few: GaussNewton, logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(K−1,) logits of the best of some copies in which one level has moved."""
+    levels = levels_from_logits(logits, few.denoiser)
+    copies = [logits_from_levels(_moved(levels, rng), few.denoiser) for _ in range(MOVED)]
+    return min((few.improve(copy, 0) for copy in copies), key=_error)[1]
 
 
 def _moved(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
