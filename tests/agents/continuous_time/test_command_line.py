@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def test_interrupted_and_resumed(
 
     monkeypatch.setattr(ARTRL, "train", interrupted)
     assert main(command(run.folder)) == 130
+    assert not [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]  # of an open bar
     monkeypatch.setattr(ARTRL, "train", train)
     stopped = Setup.resolve(run.config()).make_model()
     load_model(stopped, run.folder / "checkpoint.pt")
