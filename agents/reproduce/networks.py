@@ -20,7 +20,7 @@ from art_gym.tasks import resolve
 
 from .. import pictures
 from ..edm_curve import steps_reaching
-from .study import Record, Study, bank_noises, markdown
+from .study import Record, Study, bank_noises, markdown, mean_and_range, of_seeds
 
 Levels = np.ndarray | Schedule
 NFE = (3, 5, 9, 13, 19, 35)  # the layout of the paper's Table 2
@@ -92,7 +92,7 @@ def _by_nfe(study: Study, task: str, solver: str, seeds: tuple[int, ...], counts
     noise = study.once({"task": task, "method": "data against data"}, lambda: _noise(task))["frechet"]
     return (
         f"### {task}, {solver}\n\nMean endpoint error, {NOISES[task]} held-out noises, ± half the 95 % interval over "
-        f"them; of what is learned the mean of {len(seeds)} seeds, and their range\n\n{tables['error']}\n\n"
+        f"them; of what is learned the {of_seeds(seeds)}\n\n{tables['error']}\n\n"
         f"Fréchet distance to as many images of the data, in features of the classifier; the precise endpoints have "
         f"{exact['frechet']:.2f}, and {NOISES[task]} images of the data against as many others "
         f"{np.mean(noise):.2f} ± {np.std(noise):.2f} ({len(noise)} pairs): the estimator's bias and noise\n\n"
@@ -108,7 +108,7 @@ def _mean(records: list[Record], key: str) -> float:
 def _error_cell(records: list[Record]) -> str:
     if len(records) == 1:
         return f"{records[0]['error']:.4f} ± {records[0]['half_interval']:.4f}"
-    return _range([record["error"] for record in records])
+    return mean_and_range([record["error"] for record in records])
 
 
 def _frechet_cell(records: list[Record]) -> str:
@@ -252,9 +252,9 @@ def _across_steps(study: Study, seeds: tuple[int, ...]) -> str:
             found = [
                 _across_errors(study, task, name, k, dict(zip(seeds, grids(k), strict=False))) for k in ACROSS_STEPS
             ]
-            lines.append([f"{task}, {name}", *map(_range, found)])
+            lines.append([f"{task}, {name}", *map(mean_and_range, found)])
     table = markdown(["", *(f"K = {k}" for k in ACROSS_STEPS)], lines)
-    return f"### Across K, dpmpp_2m: mean endpoint error, {_of(seeds)}\n\n{table}"
+    return f"### Across K, dpmpp_2m: mean endpoint error, {of_seeds(seeds)}\n\n{table}"
 
 
 def _across_errors(study: Study, task: str, name: str, num_steps: int, grids: dict[int, Levels]) -> list[float]:
@@ -276,7 +276,9 @@ def _across_solvers(study: Study, seeds: tuple[int, ...]) -> str:
         for source in SOLVERS
     ]
     table = markdown(["learned with / used with", *SOLVERS], lines)
-    title = f"Across solvers, K = {LEARNED_AT}: error over EDM's with the solver that it is used with, {_of(seeds)}"
+    title = (
+        f"Across solvers, K = {LEARNED_AT}: error over EDM's with the solver that it is used with, {of_seeds(seeds)}"
+    )
     return f"### {title}\n\n{table}"
 
 
@@ -286,7 +288,9 @@ def _across_tasks(study: Study, seeds: tuple[int, ...]) -> str:
         for source in ACROSS
     ]
     table = markdown(["learned on / used on", *ACROSS], lines)
-    title = f"Across tasks, dpmpp_2m, K = {LEARNED_AT}: error over EDM's on the task that it is used on, {_of(seeds)}"
+    title = (
+        f"Across tasks, dpmpp_2m, K = {LEARNED_AT}: error over EDM's on the task that it is used on, {of_seeds(seeds)}"
+    )
     return f"### {title}\n\n{table}"
 
 
@@ -304,13 +308,4 @@ def _gains(study: Study, source: str, learned: str, target: str, used: str, seed
         {"across": "EDM", "target": target, "used": used},
         lambda: {"error": _error(target, used, edm_grid(LEARNED_AT, denoiser))},
     )["error"]
-    return _range([error / edm for error in errors], 2)
-
-
-def _range(values: list[float], digits: int = 4) -> str:
-    low, mean, high = (f"{value:.{digits}f}" for value in (min(values), np.mean(values), max(values)))
-    return mean if low == high else f"{mean} [{low}, {high}]"
-
-
-def _of(seeds: tuple[int, ...]) -> str:
-    return f"mean of {len(seeds)} seeds and their range"
+    return mean_and_range([error / edm for error in errors], 2)

@@ -82,6 +82,17 @@ def interval(values: Sequence[float], digits: int = 3) -> str:
     return f"{centre} [{bounds.low:.{digits}f}, {bounds.high:.{digits}f}]"
 
 
+def mean_and_range(values: Sequence[float], digits: int = 4) -> str:
+    """The mean over the seeds, with the least and the most of them where they differ."""
+    low, mean, high = (f"{value:.{digits}f}" for value in (min(values), np.mean(values), max(values)))
+    return mean if low == high else f"{mean} [{low}, {high}]"
+
+
+def of_seeds(seeds: Sequence[int]) -> str:
+    """What a table of these says about them."""
+    return f"mean of {len(seeds)} seeds and their range"
+
+
 def bank_noises(task: str, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first (count, *shape) noises of a split at σ_max, and their precise endpoints."""
     return get_bank(resolve(task), split, 4096).first(count)

@@ -14,7 +14,7 @@ from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
 from .art_rl import train_art_rl
-from .study import Record, Study, markdown
+from .study import Record, Study, markdown, mean_and_range, of_seeds
 
 LEARNED_AT = 18
 STEPS = (5, 7, 10, 14, 18, 25, 35)
@@ -24,7 +24,7 @@ RESAMPLED = f"ART-RL, resampled from K = {LEARNED_AT}"
 
 
 def transfer(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Both tables, means over the seeds of what is learned."""
+    """Both tables."""
     study = Study("transfer", out, revision=1)
     tasks = ("gaussian_1d", "mixture_1d") if quick else BUILT_IN
     learned = {(task, seed): _learned(study, task, seed, quick) for task in tasks for seed in seeds}
@@ -33,24 +33,27 @@ def transfer(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
         lines = []
         for task in tasks:
             runs = [_across_steps(study, task, solver, seed, quick, learned[task, seed]) for seed in seeds]
-            rows = {**_baselines(study, task, solver)}
-            rows |= {name: np.mean([run[name] for run in runs], axis=0).tolist() for name in runs[0]}
-            lines += [[f"{task}, {name}", *(f"{error:.4f}" for error in values)] for name, values in rows.items()]
+            rows = {name: [errors] for name, errors in _baselines(study, task, solver).items()}  # one of each
+            rows |= {name: [run[name] for run in runs] for name in runs[0]}  # one of each seed
+            lines += [
+                [f"{task}, {name}", *(mean_and_range(column) for column in zip(*errors, strict=True))]
+                for name, errors in rows.items()
+            ]
             if task == tasks[-1] and solver == "euler":
-                curves = {name: dict(zip(STEPS, values, strict=True)) for name, values in rows.items()}
+                curves = {name: dict(zip(STEPS, np.mean(errors, axis=0), strict=True)) for name, errors in rows.items()}
                 pictures.error_curves(study.folder / "transfer.png", curves, highlight=RESAMPLED)
         table = markdown(["", *(f"K = {k}" for k in STEPS)], lines)
-        texts.append(f"### Across K, {solver}: mean endpoint error ({len(seeds)} seeds)\n\n{table}")
+        texts.append(f"### Across K, {solver}: mean endpoint error, {of_seeds(seeds)}\n\n{table}")
     for scaled in (False, True):
         lines = []
         for source in tasks:
             gains = [
-                np.mean([_gain(study, source, target, scaled, seed, quick, learned[source, seed]) for seed in seeds])
+                [_gain(study, source, target, scaled, seed, quick, learned[source, seed]) for seed in seeds]
                 for target in tasks
             ]
-            lines.append([source, *(f"{gain:.2f}" for gain in gains)])
+            lines.append([source, *(mean_and_range(each, 2) for each in gains)])
         how = "levels in units of the data's standard deviation" if scaled else "levels as they are"
-        title = f"### Across tasks, Euler, K = {ACROSS_AT}: error over EDM's, {how} ({len(seeds)} seeds)"
+        title = f"### Across tasks, Euler, K = {ACROSS_AT}: error over EDM's, {how}, {of_seeds(seeds)}"
         table = markdown(["learned on / used on", *tasks], lines)
         texts.append(f"{title}\n\n{table}")
     return study.finish("Transfer", "\n\n".join(texts))
