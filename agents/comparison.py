@@ -95,7 +95,18 @@ def table(rows: list[Row], first: str | None = None) -> str:
     """
     images = ["image error"] if any(entry.evaluation.image_error is not None for entry in rows) else []
     features = ["Fréchet", "precision / recall"] if any(entry.evaluation.frechet is not None for entry in rows) else []
-    heads = ["K", "schedule", "error ± 95 %", *images, "RMS", "median", "SW to data", "energy", *features]
+    heads = [
+        "K",
+        "schedule",
+        "error ± 95 %",
+        *images,
+        "RMS",
+        "median",
+        "SW to endpoints",
+        "SW to data",
+        "energy",
+        *features,
+    ]
     heads += ["score", "NFE", "seconds"]
     lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
@@ -108,6 +119,7 @@ def table(rows: list[Row], first: str | None = None) -> str:
             *[_number(found.image_error, 4) for _ in images],
             f"{found.rms:.4f}",
             f"{found.median:.4f}",
+            _number(found.sliced_endpoints, 4),
             _number(found.sliced, 4),
             _number(found.energy, 5),
             *(in_features if features else []),

@@ -22,8 +22,10 @@ class Outcome:
         schedules: the grid for each K; a policy's mean grid where it depends on the latents.
         as_grid: evaluation of that grid.
         as_policy: evaluation of the policy itself; None for methods that find a grid.
-        evaluations: denoiser evaluations of training, one a sample and level, evaluations of progress left out.
+        evaluations: denoiser evaluations of training, one a sample and level, evaluations of progress and endpoints
+            of noises left out.
         seconds: wall time of training, likewise.
+        searches: of the warm start that an agent began with (`agents/warm_start.py`); 0 without one.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Outcome:
     as_policy: dict[int, Evaluation] | None
     evaluations: int
     seconds: float
+    searches: int = 0
 
     def save(self, folder: Path) -> list[Path]:
         """Write ``schedule_K….json`` for each K and ``result.json``; returns the schedule files."""

@@ -72,7 +72,7 @@ def write_report(
             "",
             table(rows, first=outcome.method),
             "",
-            *(f"- {line}" for line in saved),
+            *(f"- {line}" for line in [*_begun(outcome, history), *saved]),
             *(f"- {line}" for line in spreads),
             "",
             "Cost of learning, for all K together:",
@@ -87,6 +87,17 @@ def write_report(
     )
     write_text(folder / "report.md", text)
     return text
+
+
+def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
+    """What is the search's and what the agent's, where an agent began with a schedule that was searched for."""
+    if not outcome.searches:
+        return []
+    errors = [error for point in history for error in point.errors.values()]  # of one K
+    return [
+        f"The policy began with a schedule that CMA-ES had found (searches: {outcome.searches}), after "
+        f"{history[0].seconds:.0f} s: error {errors[0]:.4f} on validation noise, {min(errors):.4f} after training."
+    ]
 
 
 def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:

@@ -69,7 +69,7 @@ class Setup:
         if share and smallest == largest > 1 and config.env_config(wanted.get("env")).population > 1:
             if not issubclass(kind, Startable):
                 raise ValueError(f"warm_start is for ppo, a2c and sac, not for {config.algo}: leave it out")
-            searches = affordable_searches(share * n_timesteps / largest, wanted["num_envs"])
+            searches = affordable_searches(share * n_timesteps / largest, largest, wanted["num_envs"])
         values = overridden(overridden(values, once_warm), changes) if searches else wanted
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
@@ -136,6 +136,8 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         load_model(model, checkpoint)
         # The random streams of the first part are not replayed: go on with fresh ones, as repeatably.
         model.set_random_seed(config.seed + model.num_timesteps)
+    bank = setup.env_config.make_core().problem.bank  # the environment's
+    bank.ensure(bank.size)  # before the clock starts, as for the rivals
     callback = Progress(setup, run)
     if setup.searches and not model.num_timesteps:
         assert isinstance(model, Startable)
@@ -217,7 +219,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         as_grid[num_steps] = evaluate_levels(resolve(config.task), config.solver, levels)
         schedules[num_steps] = Schedule(
             sigmas=tuple(levels),
-            method=setup.config.algo,
+            method=f"{setup.config.algo}, begun by CMA-ES" if setup.searches else setup.config.algo,
             task=task,
             solver=solver,
             seed=setup.config.seed,
@@ -232,6 +234,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         as_policy,
         evaluations=last.evaluations,
         seconds=last.seconds,
+        searches=setup.searches,
     )
 
 

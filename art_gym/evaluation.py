@@ -44,6 +44,7 @@ class Evaluation:
         error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises.
         rms, median: root mean square and median of the same errors.
         sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
+        sliced_endpoints: sliced-Wasserstein distance to the precise endpoints of the same noises.
         energy: energy distance to the same draws; None without data or with a single noise.
         frechet: Fréchet distance to the same draws in the features of a network; None without data, without features or
             with fewer than 4 noises. Its bias grows with 1/count: `docs/results.md` has what as many draws of the data
@@ -67,6 +68,7 @@ class Evaluation:
     seconds: float
     levels: np.ndarray
     spread: float = 0.0
+    sliced_endpoints: float | None = None
     image_error: float | None = None
     frechet: float | None = None
     precision: float | None = None
@@ -160,13 +162,15 @@ def _measured(
 ) -> Evaluation:
     samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
-    sliced = energy = images = frechet = precision = recall = None
+    sliced = to_endpoints = energy = images = frechet = precision = recall = None
+    flat = samples.reshape(len(samples), -1)
+    directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
+    if distances:
+        to_endpoints = float(sliced_wasserstein(flat, endpoints.reshape(flat.shape), directions))
     if distances and getattr(denoiser, "decode", None) is not None:
         images = float(image_error(denoiser, samples, endpoints).mean())
     if distances and hasattr(denoiser, "sample_data"):
-        flat = samples.reshape(len(samples), -1)
         data = denoiser.sample_data(len(samples), np.random.default_rng(17)).reshape(flat.shape)
-        directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
         sliced = float(sliced_wasserstein(flat, data, directions))
         energy = energy_distance(flat, data) if len(flat) > 1 else None  # a mean over pairs
         features = getattr(denoiser, "features", None)
@@ -179,6 +183,7 @@ def _measured(
         rms=float(np.sqrt((errors**2).mean())),
         median=float(np.median(errors)),
         sliced=sliced,
+        sliced_endpoints=to_endpoints,
         energy=energy,
         nfe=nfe,
         seconds=seconds,

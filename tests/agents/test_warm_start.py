@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from art_gym.agents.runs import Run, TrainConfig
 from art_gym.agents.training import Progress, Setup, evaluator, train
-from art_gym.agents.warm_start import _Episodes, affordable_searches, cost, warm_start
+from art_gym.agents.warm_start import _Episodes, _interpolated, _phases, affordable_searches, cost, warm_start
 from art_gym.evaluation import evaluate_levels
 from art_gym.references import find_reference, score
 from art_gym.sb3 import ARTDiffusionVecEnv
@@ -41,11 +41,11 @@ def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes):
     assert len(set(again.tolist())) == lanes  # noises of their own
 
 
-def started(seed: int, algo: str = "ppo", changes: dict[str, str] | None = None, **env: object):
+def started(seed: int, algo: str = "ppo", changes: dict[str, str] | None = None, searches: int = 1, **env: object):
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, seed, {**EULER, **env}, changes or {}, 200_000)
     setup = Setup.resolve(config)
     model = setup.make_model()
-    warm_start(model, 5, 1, seed, progress=False)
+    warm_start(model, setup.budgets[0], searches, seed, progress=False)
     return setup, model
 
 
@@ -54,7 +54,7 @@ def test_the_policy_plays_what_was_found(algo):
     setup, model = started(0, algo, {"policy_kwargs.log_std_init": "-3.5"})
     best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 5, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(5).error < 1.03 * best
-    assert model.num_timesteps == 5 * cost(1, 16)
+    assert model.num_timesteps == 5 * cost(1, 5, 16)
     head = model.actor.log_std.bias if algo == "sac" else model.policy.log_std
     assert head.item() == -3.5
 
@@ -89,7 +89,7 @@ def test_training_goes_on_from_it_and_counts_it(tmp_path):
     run = Run(tmp_path / "run")
     train(config(steps=33_000), run, progress=False)
     history = run.history()
-    assert history[0].steps == 5 * cost(1, 16) < history[1].steps
+    assert history[0].steps == 5 * cost(1, 5, 16) < history[1].steps
     assert history[0].evaluations >= 64 * history[0].steps
     assert history[-1].steps >= 33_000
     assert run.folder.joinpath("config.yaml").read_text().count("searches: 1") == 1
@@ -108,7 +108,7 @@ def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
             train(config(steps=33_000), run, progress=False)
     assert not (run.folder / "checkpoint.pt").exists()
     train(config(steps=33_000), run, resume=True, progress=False)
-    assert run.history()[0].evaluations >= 64 * run.history()[0].steps == 64 * 5 * cost(1, 16)
+    assert run.history()[0].evaluations >= 64 * run.history()[0].steps == 64 * 5 * cost(1, 5, 16)
 
 
 @pytest.mark.parametrize("lanes", [1, 12, 16, 64])
@@ -117,19 +117,40 @@ def test_it_plays_what_it_says(lanes, searches):
     setup = Setup.resolve(config(steps=10_000, num_envs=lanes, batch_size=10 * lanes))
     model = setup.make_model()
     warm_start(model, 5, searches, 0, progress=False)
-    assert model.num_timesteps == 5 * cost(searches, lanes)
+    assert model.num_timesteps == 5 * cost(searches, 5, lanes)
+
+
+@pytest.mark.parametrize(("given", "count"), [(1, 1), (5, 5), (6, 12), (6, 18), (12, 18)])
+def test_actions_between_those_that_move(given, count):
+    ramps = np.linspace([-0.5, 1.0], [0.7, 0.2], given, axis=1)  # (2, given)
+    np.testing.assert_allclose(_interpolated(ramps, count), np.linspace([-0.5, 1.0], [0.7, 0.2], count, axis=1))
+    np.testing.assert_allclose(_interpolated(ramps[0], count), _interpolated(ramps, count)[0])
+
+
+def test_all_move_in_the_end():
+    for num_steps in range(2, 60):
+        moving = [count for count, _ in _phases(num_steps)]
+        assert moving == sorted(moving) and moving[-1] == num_steps
+        assert (moving[0] < num_steps) == (num_steps > 10)
+
+
+def test_with_many_steps_it_finds_what_is_best():
+    setup, model = started(0, searches=2, num_steps=18)
+    best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 18, get_task("gaussian_1d"))).error
+    assert evaluator(setup, model)(18).error < 1.03 * best
+    assert model.num_timesteps == 18 * cost(2, 18, 16)
 
 
 def test_it_takes_no_more_than_its_share():
     for lanes in (1, 16, 100):
         for episodes in (0, 1000, 3000, 10_800, 50_000):
-            searches = affordable_searches(episodes, lanes)
-            assert cost(searches, lanes) <= episodes < cost(searches + 1, lanes) or searches == 0
+            searches = affordable_searches(episodes, 5, lanes)
+            assert cost(searches, 5, lanes) <= episodes < cost(searches + 1, 5, lanes) or searches == 0
     assert Setup.resolve(config(num_envs=1000)).searches == 0  # where a generation is a thousand episodes
 
 
 def test_where_there_is_one():
-    assert Setup.resolve(config()).searches == affordable_searches(17_200, 16) == 12
+    assert Setup.resolve(config()).searches == affordable_searches(17_200, 5, 16) == 12
     assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": 7})).searches == 5
     assert Setup.resolve(config(steps=10_000)).searches == 0  # it would take more than its share
     assert Setup.resolve(config(warm_start="0")).searches == 0
