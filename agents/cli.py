@@ -63,7 +63,7 @@ class Train:
     """Train an agent (or run a rival) and write its schedule, report and pictures.
 
     Attributes:
-        env: registered id.
+        env: registered id; my_module:ARTDiffusion-v0 imports my_module first, where a --task of your own is registered.
         algo: ppo, sac, art_rl, any SB3 or sb3-contrib class by name; without RL, cma, gradient or defect.
         seed: of everything random.
         task: another task than the id's.
@@ -476,8 +476,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
     import art_gym  # noqa: F401 registers the ids
 
+    command: Command | None = None
     try:
-        command: Command = tyro.extras.subcommand_cli_from_dict(
+        command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="art-gym",
             description="Learn how a diffusion model should spend its sampling steps.",
@@ -492,9 +493,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "art-gym: interrupted; what was saved is kept, and the same command with --resume goes on from it",
-            file=sys.stderr,
-        )
+        goes_on = "what was saved is kept, and the same command with --resume goes on from it"
+        print(f"art-gym: interrupted{f'; {goes_on}' if hasattr(command, 'resume') else ''}", file=sys.stderr)
         return 130
     return 0

@@ -22,22 +22,30 @@ QUICK = 20  # by this much less training with --quick
 
 
 def demo(out: Path, seed: int, quick: bool) -> str:
-    """Train, compare and draw; returns the report.
+    """Train, compare and draw; returns the report. An earlier demo in the folder is replaced.
 
     One process trains the agent and makes the comparison while another runs the rivals: the demo is made for two cores.
+
+    Raises:
+        ValueError: if the folder holds another run.
     """
     if (out / "config.yaml").exists():
+        before = Run(out).config()
+        if before not in (_agent(before.seed, True), _agent(before.seed, False)):
+            raise ValueError(f"{out} holds a run that is no demo: name another folder with --out")
         shutil.rmtree(out)
-    episodes = EPISODES // QUICK if quick else EPISODES
-    agent = TrainConfig(
-        "ARTDiffusion-v0", "ppo", seed, env={"num_steps": list(BUDGETS)}, n_timesteps=episodes * sum(BUDGETS) // 2
-    )
+    agent = _agent(seed, quick)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         rivals = [pool.submit(_rival, algo, seed, out / algo, quick) for algo in RIVALS]
         outcome = learn(agent, Run(out), resume=False, progress=True)
         rows = baselines_with_progress(TASK, SOLVER, list(TABLE_BUDGETS), progress=True)
         found = [future.result() for future in tqdm(rivals, desc="rivals")]
     return write_report(out, outcome, found, rows, Run(out).history())
+
+
+def _agent(seed: int, quick: bool) -> TrainConfig:
+    steps = (EPISODES // QUICK if quick else EPISODES) * sum(BUDGETS) // 2
+    return TrainConfig("ARTDiffusion-v0", "ppo", seed, {"num_steps": list(BUDGETS)}, n_timesteps=steps)
 
 
 def _rival(algo: str, seed: int, folder: Path, quick: bool) -> Outcome:

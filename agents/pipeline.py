@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from art_gym.denoisers.base import SIGMA_MIN
 from art_gym.evaluation import HELDOUT, evaluate_levels
 from art_gym.references import reference_on, score
-from art_gym.schedules.grids import GRIDS, edm_grid, make_grid
+from art_gym.schedules.grids import GRIDS, edm, edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
 
@@ -134,5 +135,8 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
         else:
             grids[thing.stem] = np.array(Schedule.load(thing).sigmas)
     if grids:
+        for num_steps, top in sorted({(len(levels) - 1, levels[0]) for levels in grids.values()}):
+            beside = edm(np.linspace(0, 1, num_steps), top, SIGMA_MIN, 7.0)
+            grids[f"EDM ρ=7, K = {num_steps}, from {top:.3g}"] = np.append(beside, 0.0)
         files.append(pictures.schedules(out / "schedules.png", grids))
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -34,7 +35,8 @@ class TrainConfig:
     """What a training run is: enough to repeat it.
 
     Attributes:
-        env_id: a registered id, or the name of a configuration in envs_configs.
+        env_id: a registered id, or the name of a configuration in envs_configs; "module:id" imports that module first,
+            as `gym.make` does, which may register a task.
         algo: ppo, sac, art_rl, or any class of stable-baselines3 or sb3-contrib by name; cma, gradient or defect for a
             fixed grid.
         seed: of the algorithm, the environments and the networks.
@@ -60,11 +62,17 @@ class TrainConfig:
 
 
 def config_name(env_id: str) -> str:
-    """The configuration behind a registered id. Raises a ValueError that lists the ids."""
+    """The configuration behind a registered id. Raises a ValueError for one that is none, or such a module."""
     import gymnasium as gym
 
     import art_gym  # noqa: F401 registers the ids
 
+    module, _, env_id = env_id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"cannot import {module!r} ({error}): put its folder on PYTHONPATH") from None
     known = {key: spec.kwargs["config"] for key, spec in gym.registry.items() if key.startswith("ARTDiffusion")}
     if env_id in known:
         return known[env_id]
@@ -105,19 +113,20 @@ class Run:
         """Make the folder and write the resolved configuration.
 
         Raises:
-            ValueError: if there is a run already and it is not to be resumed, or it has another configuration. A
-                folder with nothing but a configuration, of a run that failed at once, is as good as new.
+            ValueError: if there is a run already and it is not to be resumed, or it has another configuration, or
+                the folder's config.yaml is no run's. A folder with nothing but a configuration, of a run that failed
+                at once, is as good as new.
         """
         file = self.folder / "config.yaml"
-        if file.exists() and self.has_results():
-            if not resume:
+        if file.exists():
+            before = self.config()  # another program's is not to be replaced
+            if self.has_results() and not resume:
                 raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
-            before = self.config()
-            if before != config:
+            if self.has_results() and before != config:
                 changed = [f.name for f in fields(config) if getattr(before, f.name) != getattr(config, f.name)]
                 raise ValueError(f"cannot resume {self.folder}: {', '.join(changed)} differ from its config.yaml")
-        for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
-            shutil.rmtree(left_over, ignore_errors=True)
+            for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
+                shutil.rmtree(left_over, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"train": plain(asdict(config)), "resolved": plain(resolved)}
         write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -134,7 +143,8 @@ class Run:
         try:
             return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
         except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} is no configuration of a run: {' '.join(str(error).split())}") from None
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{file} is no configuration of a run ({reason}): name another folder") from None
 
     def history(self) -> list[Point]:
         """The evaluations so far, oldest first. Raises a ValueError for a damaged file."""

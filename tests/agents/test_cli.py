@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from art_gym.agents import pictures
 from art_gym.agents.cli import COMMANDS, main
 from art_gym.schedules import Schedule
 
@@ -100,10 +101,14 @@ def test_export_to_a_file_that_loads(run_folder, tmp_path, capsys):
     assert Schedule.load(out) == Schedule.load(run_folder / "schedule_K5.json")
 
 
-def test_plot(run_folder, tmp_path, capsys):
+def test_plot(run_folder, tmp_path, capsys, monkeypatch):
+    drawn = set()
+    draw = pictures.schedules
+    monkeypatch.setattr(pictures, "schedules", lambda file, levels: drawn.update(levels) or draw(file, levels))
     assert main(["plot", str(run_folder), "--out", str(tmp_path)]) == 0
     files = capsys.readouterr().out.split()
     assert len(files) == 2
+    assert drawn == {"run schedule_K5", "EDM ρ=7, K = 5, from 80"}
     assert all(Path(file).read_bytes().startswith(b"\x89PNG") for file in files)
 
 
@@ -148,6 +153,44 @@ def test_a_mistake_does_not_take_the_folder(tmp_path, capsys):
     command = ["train", "--env", "ARTDiffusion-Gaussian1D-v0", "--timesteps", "100", "--out", str(tmp_path / "run")]
     assert main([*command, "--hyperparams", "learning_rat", "3", "--no-progress"]) == 2
     assert main([*command, "--num-steps", "2", "--no-progress"]) == 0
+
+
+def test_another_programs_folder_is_left_alone(run_folder, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("model: big\n")
+    (tmp_path / ".tmp_mine").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for command in (["train", "--algo", "cma"], ["demo", "--quick"]):
+        assert main([*command, "--out", str(tmp_path)]) == 2
+        assert "is no configuration of a run" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before and (tmp_path / "config.yaml").read_text() == "model: big\n"
+    assert main(["demo", "--quick", "--out", str(run_folder)]) == 2
+    assert "a run that is no demo" in capsys.readouterr().err
+    assert (run_folder / "report.md").exists()
+
+
+def test_a_task_of_ones_own_is_imported(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_tasks.py").write_text(
+        "import art_gym\n"
+        "denoise = lambda x, sigma: x / (1 + sigma[:, None] ** 2)\n"
+        'art_gym.register_task("mine", art_gym.FunctionDenoiser(denoise, shape=(1,), data_std=1.0))\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    command = ["train", "--algo", "cma", "--num-steps", "2", "--timesteps", "100", "--no-progress"]
+    where = ["--env", "my_tasks:ARTDiffusion-v0", "--task", "mine", "--out", str(tmp_path / "run")]
+    assert main([*command, *where]) == 0
+    assert Schedule.load(tmp_path / "run" / "schedule_K2.json").task == "mine"
+    assert main(["train", "--env", "no_tasks:ARTDiffusion-v0"]) == 2
+    assert "cannot import 'no_tasks'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "resumable"), [(["plot", "."], False), (["train"], True)])
+def test_an_interrupt_says_what_can_be_done(command, resumable, monkeypatch, capsys):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS[command[0]], "run", interrupted)
+    assert main(command) == 130
+    assert ("--resume" in capsys.readouterr().err) == resumable
 
 
 def test_damaged_run_is_named(run_folder, tmp_path, capsys):
