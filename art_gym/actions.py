@@ -111,7 +111,7 @@ def get_action(action: str | ActionMap) -> ActionMap:
     """The map of that name; an object is handed back. Raises a ValueError that lists the names."""
     if callable(action):
         return action
-    if action not in ACTIONS:
+    if not isinstance(action, str) or action not in ACTIONS:
         raise ValueError(f"unknown action map {action!r}: choose one of {', '.join(ACTIONS)}")
     return ACTIONS[action]
 

@@ -98,7 +98,7 @@ class EnvConfig:
             raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
         if not isinstance(self.observation, tuple | Observation):
             raise ValueError(f"observation must name groups of {', '.join(GROUPS)}, got {self.observation!r}")
-        if self.split not in SPLITS:
+        if not isinstance(self.split, str) or self.split not in SPLITS:
             raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
         get_solver(self.solver)
         get_action(self.action)
@@ -118,12 +118,14 @@ class EnvConfig:
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""
         denoiser = resolve(self.task)
-        solver = get_solver(self.solver)
+        solver, reward = get_solver(self.solver), get_reward(self.reward)
+        if getattr(reward, "images", False) and getattr(denoiser, "decode", None) is None:
+            raise ValueError(f"reward {self.reward!r} compares decoded images, and the task has no decoder")
         problem = Problem(denoiser, solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(
             problem=problem,
             action_map=get_action(self.action),
-            reward=get_reward(self.reward),
+            reward=reward,
             observation=self.make_observation(),
             population=self.population,
             max_steps=self.budgets[1],

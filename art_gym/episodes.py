@@ -99,5 +99,7 @@ def pinned(
         wanted = np.asarray(options["num_steps"])
         if not np.issubdtype(wanted.dtype, np.integer) or wanted.min() < budgets[0] or wanted.max() > budgets[1]:
             raise ValueError(f"option 'num_steps' must lie in the configured range {budgets}, got {wanted!r}")
+        if wanted.size not in (1, budget.size):
+            raise ValueError(f"option 'num_steps' takes one number, or one for each of {budget.size}, got {wanted!r}")
         budget = np.broadcast_to(wanted.astype(np.int64), budget.shape).copy()
     return noise, budget

@@ -248,6 +248,6 @@ def get_reward(reward: str | Reward) -> Reward:
     """The reward of that name; an object is handed back. Raises a ValueError that lists the names."""
     if callable(reward):
         return reward
-    if reward not in REWARDS:
+    if not isinstance(reward, str) or reward not in REWARDS:
         raise ValueError(f"unknown reward {reward!r}: choose one of {', '.join(REWARDS)}")
     return REWARDS[reward]()

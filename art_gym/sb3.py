@@ -33,15 +33,17 @@ class ARTDiffusionVecEnv(VecEnv):
         self._actions = np.zeros((num_envs, 1), np.float32)
 
     def reset(self) -> Observed:
-        """Begin episodes in all lanes, with the seeds given to `seed` since the last reset."""
+        """Begin episodes in all lanes, with the seeds and options given to `seed` and `set_options` since the last one.
+
+        Options that are one dictionary are those of the vector environment; a list has one of the single environment
+        for each lane.
+        """
         seeds = list(self._seeds) if any(seed is not None for seed in self._seeds) else None
-        options: dict[str, Any] = {}
-        for lane_options in self._options:
-            options |= lane_options
-        observation, _ = self.env.reset(seed=seeds, options=options)
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        options = self._options
         self._reset_seeds()
-        self._reset_options()
+        self._reset_options()  # also if they are wrong
+        observation, _ = self.env.reset(seed=seeds, options=_together(options))
+        self.reset_infos = [{} for _ in range(self.num_envs)]
         return observation
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -89,3 +91,13 @@ class ARTDiffusionVecEnv(VecEnv):
 
     def _lanes(self, indices: Any) -> list[int]:
         return list(self._get_indices(indices)) if self.__dict__.get("num_envs") else [0]
+
+
+def _together(options: list[dict[str, Any]]) -> dict[str, Any]:
+    """One dictionary for all lanes. Raises a ValueError where some lanes lack what others have."""
+    first, *others = options
+    if all(each is first for each in others):  # SB3 hands one dictionary to every lane
+        return first
+    if any(each.keys() != first.keys() for each in others):
+        raise ValueError(f"options must be of the same kind in every lane, got {[list(each) for each in options]}")
+    return {key: np.stack([each[key] for each in options]) for key in first}

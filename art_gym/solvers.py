@@ -106,6 +106,6 @@ def get_solver(solver: str | Solver) -> Solver:
     """The solver of that name; a Solver is handed back as it is. Raises a ValueError that lists the names."""
     if isinstance(solver, Solver):
         return solver
-    if solver not in SOLVERS:
+    if not isinstance(solver, str) or solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}: choose one of {', '.join(SOLVERS)}")
     return SOLVERS[solver]

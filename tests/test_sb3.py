@@ -47,6 +47,22 @@ def test_seeded_rollouts_repeat():
     assert not np.array_equal(rollout(1), rollout(2))
 
 
+def test_options_of_each_lane():
+    env = ARTDiffusionVecEnv(2, "mixture_1d", num_steps=(2, 6), population=4)
+    env.set_options([{"num_steps": 2, "noise": [0, 1, 2, 3]}, {"num_steps": 6, "noise": [7, 7, 8, 8]}])
+    env.reset()
+    np.testing.assert_array_equal(env.env._state.num_steps, [2, 6])
+    np.testing.assert_array_equal(env.env._state.noise, [[0, 1, 2, 3], [7, 7, 8, 8]])
+    env.set_options({"num_steps": 3})
+    env.reset()
+    np.testing.assert_array_equal(env.env._state.num_steps, [3, 3])
+    for wrong in ([{"num_steps": 2}, {}], {"num_steps": [2, 3, 4]}, {"num_steps": 9}):
+        env.set_options(wrong)
+        with pytest.raises(ValueError, match="option"):
+            env.reset()
+        env.reset()  # is not asked again
+
+
 def test_attributes_and_methods():
     env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
     assert env.get_attr("render_mode") == [None] * 3

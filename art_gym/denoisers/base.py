@@ -158,9 +158,10 @@ def check_call(denoiser: Denoiser) -> None:
     given, name = x.copy(), type(denoiser).__name__
     try:
         found = denoiser(x, sigma)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape (2,): {error}"
+            f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape (2,), a level "
+            f"for each latent: {error}"
         ) from None
     if not isinstance(found, np.ndarray) or found.shape != x.shape:
         got = found.shape if isinstance(found, np.ndarray) else f"a {type(found).__name__}"

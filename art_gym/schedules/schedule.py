@@ -25,8 +25,8 @@ SCHEMA: dict[str, Any] = {
         "task": {"type": ["string", "null"]},
         "solver": {"type": ["string", "null"]},
         "seed": {"type": ["integer", "null"]},
-        "heldout_error": {"type": ["number", "null"]},
-        "version": {"type": "string"},
+        "heldout_error": {"type": ["number", "null"], "minimum": 0},
+        "version": {"type": ["string", "null"]},
     },
 }
 
@@ -41,7 +41,7 @@ class Schedule:
         task, solver: what they were found for.
         seed: seed of the method.
         heldout_error: mean endpoint error on held-out noise, in the units of the data.
-        version: of art_gym.
+        version: of art_gym; None in files that do not say.
 
     Raises:
         ValueError: for levels that are not finite, do not decrease, or do not end in 0.
@@ -53,10 +53,13 @@ class Schedule:
     solver: str | None = None
     seed: int | None = None
     heldout_error: float | None = None
-    version: str = art_gym.__version__
+    version: str | None = art_gym.__version__
 
     def __post_init__(self) -> None:
-        levels = tuple(float(sigma) for sigma in self.sigmas)
+        try:
+            levels = tuple(float(sigma) for sigma in self.sigmas)
+        except OverflowError:  # of a whole number of some hundred digits
+            raise ValueError("the levels of a schedule must be finite, got one that is too large for a float") from None
         object.__setattr__(self, "sigmas", levels)
         if len(levels) < 2 or levels[-1] != 0:
             raise ValueError(f"a schedule needs at least two levels and a trailing 0, got {levels}")
@@ -115,19 +118,23 @@ class Schedule:
         import jsonschema  # slow to import, and only files need it
 
         try:
-            content = json.loads(Path(file).read_text(encoding="utf-8"))
+            content = json.loads(Path(file).read_text(encoding="utf-8"), parse_constant=_no_number)
             jsonschema.validate(content, SCHEMA)
         except OSError as error:
             raise ValueError(f"cannot read the schedule file {file}: {error.strerror}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # not JSON, not text, NaN, or brackets without end
             raise ValueError(f"{file} is not a schedule file: not JSON ({error})") from None
         except jsonschema.ValidationError as error:
             raise ValueError(f"{file} is not a schedule file: {error.json_path}: {error.message}") from None
         content.pop("format")
         try:
-            return cls(**content)
+            return cls(**{"version": None, **content})
         except ValueError as error:
             raise ValueError(f"{file} is not a schedule file: {error}") from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def resampled(levels: np.ndarray, num_steps: int) -> np.ndarray:

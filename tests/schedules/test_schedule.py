@@ -104,7 +104,12 @@ def test_bad_levels(sigmas: tuple[float, ...], message: str) -> None:
         ('{"format": "art_gym.schedule/1", "sigmas": [1, -1], "method": "x"}', "minimum"),
         ('{"format": "art_gym.schedule/1", "sigmas": [1, 0], "method": "x", "metod": 1}', "metod"),
         ('{"format": "art_gym.schedule/1", "sigmas": [1, 2, 0], "method": "x"}', "decrease"),
-        ('{"format": "art_gym.schedule/1", "sigmas": [NaN, 1, 0], "method": "x"}', "finite"),
+        ('{"format": "art_gym.schedule/1", "sigmas": [NaN, 1, 0], "method": "x"}', "NaN is no number in JSON"),
+        (
+            f'{{"format": "art_gym.schedule/1", "sigmas": [1{"0" * 400}, 0], "method": "x"}}',
+            "too large",
+        ),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_a_bad_file_is_named_with_the_reason(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -112,6 +117,12 @@ def test_a_bad_file_is_named_with_the_reason(tmp_path: Path, content: str | byte
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=f"bad.json.*{message}"):
         Schedule.load(file)
+
+
+def test_a_file_without_a_version_has_none(tmp_path: Path) -> None:
+    file = tmp_path / "written_by_hand.json"
+    file.write_text('{"format": "art_gym.schedule/1", "sigmas": [1, 0], "method": "x"}')
+    assert Schedule.load(file) == Schedule((1.0, 0.0), "x", version=None)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
