@@ -8,9 +8,10 @@ what is chosen and what is reported. Whatever stops it, the best schedule so far
 from __future__ import annotations
 
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
+from art_gym.schedules.tuned import EVALUATIONS as TUNING
+from art_gym.schedules.tuned import tuned
 from art_gym.solvers import get_solver
 from art_gym.tasks import task_names
 
@@ -38,7 +41,14 @@ from .edm_curve import steps_reaching
 from .hyperparams import algorithm_class
 
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
-REFERENCE_STEPS = 96  # of DPM-Solver++(2M): precise endpoints at one call a step
+EDM_TUNED = "edm, tuned"
+TUNING_SHARE = 0.03  # of the budget, for EDM's grid with its two parameters fitted
+FEWEST_TUNED = 8  # noises that it is fitted on
+# Steps of RK4, 189 calls, to the precise endpoints: 2e-5 to 8e-5 off on the exact tasks, where twice as many calls of
+# DPM-Solver++(2M) as steps were 4e-4 to 3e-3 off, which is what a good schedule with many steps has itself.
+REFERENCE_STEPS = 48
+CHECKED = 4  # of the reported endpoints are solved again, with twice the steps
+SAYS_LITTLE = 0.2  # of the learned schedule's error, from which on that of the endpoints is warned of
 REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
 CLOSED_FORM_SHARE = 0.05  # of the budget, for each closed form
 DUAL_FORMS = {"dual-weighted closed form": dual_weighted, "cancellation-aware closed form": cancellation_aware}
@@ -112,6 +122,7 @@ class Learner:
         self.denoiser = Metered(denoiser, budget)
         self.out, self.seed, self.agent = out, seed, agent
         self.history: list[Found] = []
+        self.beside: dict[str, np.ndarray] = {}  # levels that the learned ones are compared with, beside hand-made ones
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}| {postfix}")
 
     def run(self) -> str:
@@ -142,6 +153,7 @@ class Learner:
         # These calls tell how fast the model is, and whether it gives numbers at all: the meter looks.
         for sigma in (self.model.sigma_max, self.model.data_std, self.model.sigma_min):
             self.denoiser(probe, np.full(2, sigma, np.float32))
+        _choose_threads(lambda: self.denoiser(probe, np.full(2, self.model.data_std, np.float32)))
         count = int(np.clip(self.denoiser.affordable(CLOSED_FORM_SHARE) / ART_NODES, 2, 64))
         self._keep("ART closed form", np.nan, art(self.denoiser, self.num_steps, self._draw(count, rng)))
 
@@ -153,7 +165,7 @@ class Learner:
         until, last = self.denoiser.share + REFERENCE_SHARE, 0.0
         while not chunks or (len(chunks) * CHUNK < MOST_NOISES and self.denoiser.share + last < until):
             before, start = self.denoiser.share, self._draw(CHUNK, rng)
-            chunks.append(Noises(start, integrate(self.denoiser, grid, start, "dpmpp_2m")))
+            chunks.append(Noises(start, integrate(self.denoiser, grid, start, "rk4")))
             last = self.denoiser.share - before
             self._tick()
         starts, ends = (np.concatenate([getattr(chunk, part) for chunk in chunks]) for part in ("start", "endpoints"))
@@ -165,16 +177,25 @@ class Learner:
 
     def _compare(self, fitted: Noises, chosen: Noises) -> None:
         self._stage("hand-made grids")
-        closed_form = self.history.pop().levels
-        self._offer("ART closed form", closed_form, chosen)
+        closed_form = self.history.pop()
+        self.beside[closed_form.method] = closed_form.levels
+        error = self._error(closed_form.levels, chosen)
+        self.history.append(replace(closed_form, error=error))  # found then, though it is measured now
         for name in HAND_MADE:
             self._offer(name, make_grid(name, self.num_steps, self.model), chosen)
             self._tick()
+        count = int(min(self.denoiser.affordable(TUNING_SHARE) / (TUNING * self.num_steps), len(fitted.start)))
+        if count >= FEWEST_TUNED:
+            noises = fitted.start[:count], fitted.endpoints[:count]
+            lowest = self.model.sigma_min
+            self.beside[EDM_TUNED] = tuned("edm", self.num_steps, self.denoiser, self.solver, *noises, lowest)[0]
+            self._offer(EDM_TUNED, self.beside[EDM_TUNED], chosen)
         self._stage("closed forms")
         for name, form in DUAL_FORMS.items():
             count = int(min(self.denoiser.affordable(CLOSED_FORM_SHARE) / DUAL_EVALUATIONS, DUAL_NOISES[1]))
             if min(count, len(fitted.start)) >= DUAL_NOISES[0]:
-                self._offer(name, form(self.denoiser, self.num_steps, fitted.start[:count]), chosen)
+                self.beside[name] = form(self.denoiser, self.num_steps, fitted.start[:count])
+                self._offer(name, self.beside[name], chosen)
             self._tick()
 
     def _improve(self, fitted: Noises, chosen: Noises) -> None:
@@ -272,7 +293,8 @@ class Learner:
         best = self.history[-1]
         # "model:" keeps a model from being taken for a task of its name when the schedule is evaluated.
         task = self.name if self.name.partition("?")[0] in task_names() else f"model:{self.name}"
-        return Schedule(tuple(best.levels), best.method, task, self.solver.name, self.seed, error)
+        flow = getattr(self.model, "flow", False)
+        return Schedule(tuple(best.levels), best.method, task, self.solver.name, self.seed, error, flow)
 
     def _stage(self, label: str) -> None:
         self.stage = label
@@ -287,7 +309,7 @@ class Learner:
         """The table on noises that nothing was fitted or chosen on; the pictures; what each second bought."""
         best, folder = self.history[-1], self.out.parent
         files = {kind: folder / f"{self.out.stem}_{kind}.png" for kind in ("schedules", "progress")}
-        grids = {name: make_grid(name, self.num_steps, self.model) for name in HAND_MADE}
+        grids = {name: make_grid(name, self.num_steps, self.model) for name in HAND_MADE} | self.beside
         lines = [f"# A schedule of {self.num_steps} steps for {self.name}, {self.solver.name}", ""]
         self.denoiser.enforced = False  # the proof belongs to the result, whatever was spent
         spent = f"{self.denoiser.seconds:.0f} s and {self.denoiser.evaluations:,} denoiser evaluations"
@@ -302,7 +324,8 @@ class Learner:
             lines += ["", "(errors here are on the noises that were chosen on)", ""]
             if len(compared) > 1:
                 seconds, errors = [f.seconds for f in compared], [f.error for f in compared]
-                pictures.training_curve(files["progress"], seconds, errors, {}, x_label="seconds")
+                y_label = "mean endpoint error on the noises that were chosen on"
+                pictures.training_curve(files["progress"], seconds, errors, {}, x_label="seconds", y_label=y_label)
         pictures.schedules(files["schedules"], {**grids, "learned": best.levels}, highlight="learned")
         lines += [f"![{kind}]({file.name})" for kind, file in files.items() if file.exists()]
         text = "\n".join(lines) + "\n"
@@ -325,6 +348,16 @@ class Learner:
             label = f"**{name}**" if name == "learned" else name
             yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
         yield from ("", self._steps_saved(reported, float(learned.mean())), "")
+        yield from (self._precision(reported, float(learned.mean())), "")
+
+    def _precision(self, reported: Noises, error: float) -> str:
+        few = Noises(reported.start[:CHECKED], reported.endpoints[:CHECKED])
+        solved_again = integrate(self.denoiser, reference_grid(self.model, 2 * REFERENCE_STEPS), few.start, "rk4")
+        off = float(self._errors(solved_again, few).mean())
+        said = f"The precise endpoints themselves are {off:.1g} off (mean of {len(few.start)})"
+        if off < SAYS_LITTLE * error:
+            return f"{said}."
+        return f"{said}: errors that are not much larger say little. Is the model smooth in σ down to its sigma_min?"
 
     def _steps_saved(self, reported: Noises, error: float) -> str:
         steps = [round(factor * self.num_steps) for factor in MORE_STEPS]
@@ -336,6 +369,22 @@ class Learner:
             return f"EDM's grid is as good in {self.num_steps} steps: nothing was gained."
         saved = 100 * (1 - self.num_steps / needed)
         return f"EDM needs about {needed:.1f} steps for what it does in {self.num_steps}: {saved:.0f} % fewer."
+
+
+def _choose_threads(call: Callable[[], object]) -> None:
+    """Make a call with all of torch's threads and with one, and go on with what was faster.
+
+    On cores that other programs use too, threads wait for each other: a small model took a thousand times as long.
+    """
+    import torch
+
+    seconds = {}
+    for threads in dict.fromkeys((torch.get_num_threads(), 1)):
+        torch.set_num_threads(threads)
+        began = time.perf_counter()
+        call()
+        seconds[threads] = time.perf_counter() - began
+    torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
 
 
 def _interval(errors: np.ndarray) -> str:

@@ -162,16 +162,17 @@ def training_curve(
     errors: Sequence[float] | np.ndarray,
     references: Mapping[str, float],
     x_label: str = "environment steps",
+    y_label: str = f"held-out {ERROR_LABEL}",
 ) -> Path:
-    """Draw the held-out error during training, with horizontal lines for what it is read against.
+    """Draw the error during training, with horizontal lines for what it is read against.
 
     Args:
         file: to write.
         steps: (n,) when the errors were measured, rising from 0 or more, in the unit that ``x_label`` names.
-        errors: (n,) mean endpoint errors on held-out noise, in data units; those not positive and finite are left out,
+        errors: (n,) mean endpoint errors, in data units; those not positive and finite are left out,
             here and among the references.
         references: errors of other schedules by name.
-        x_label: of the horizontal axis.
+        x_label, y_label: of the axes.
 
     Returns:
         The file.
@@ -185,7 +186,7 @@ def training_curve(
     for name, value in references.items():
         axes.axhline(value, **styles[name])
     axes.plot(steps, errors, marker="o", markersize=4 if len(steps) > 1 else 8, **styles[THIS_RUN])
-    axes.set(yscale="log", xlabel=x_label, ylabel=f"held-out {ERROR_LABEL}", xlim=(0, right))
+    axes.set(yscale="log", xlabel=x_label, ylabel=y_label, xlim=(0, right))
     if right > 1000:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     if references or len(errors):

@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from stable_baselines3.common.logger import HParam
 from stable_baselines3.common.vec_env import VecMonitor
 
+from art_gym.adaptive import AdaptivePolicy
 from art_gym.config import EnvConfig
 from art_gym.evaluation import (
     HELDOUT,
@@ -181,12 +182,36 @@ def load_evaluator(run: Run, task: str | None = None, solver: str | None = None)
     Raises:
         ValueError: where there is none, or the policy does not fit.
     """
-    config = run.config()
     changes = {key: value for key, value in (("task", task), ("solver", solver)) if value is not None}
+    setup, model = _best_of(run, changes)
+    return setup, evaluator(setup, model)
+
+
+def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
+    """The best policy of a run, for `art_gym.sample`; one with a memory has to be loaded for each call anew.
+
+    Args:
+        folder: of the run.
+        num_steps: K, of those that it was trained for.
+
+    Raises:
+        ValueError: where there is none, for a K that it does not know, or for ART-RL, whose clock steers no sampler.
+    """
+    setup, model = _best_of(Run(folder), {})
+    low, high = setup.env_config.budgets
+    if isinstance(model, ARTRL):
+        raise ValueError(f"what {folder} has learned is a clock: sample with its schedule file instead")
+    if not low <= num_steps <= high:
+        raise ValueError(f"the policy in {folder} was trained for {low} to {high} steps, got {num_steps}")
+    return AdaptivePolicy(policy_of(model), setup.env_config, num_steps)
+
+
+def _best_of(run: Run, changes: dict[str, Any]) -> tuple[Setup, BaseAlgorithm]:
+    config = run.config()
     setup = Setup.resolve(replace(config, env={**config.env, **changes}))
     model = setup.make_model()
     load_model(model, run.folder / "best.pt")
-    return setup, evaluator(setup, model)
+    return setup, model
 
 
 class Evaluator(Protocol):

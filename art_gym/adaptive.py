@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.config import EnvConfig
-from art_gym.denoisers.base import Array, Denoiser, check_finite, check_levels
+from art_gym.denoisers.base import Denoiser, check_levels, checked
 from art_gym.evaluation import Policy, follow
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
@@ -63,11 +63,7 @@ def sample(
     if not isinstance(schedule, AdaptivePolicy):
         levels = as_levels(schedule)
         check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
-
-        def checked(x: Array, sigma: Array) -> Array:
-            return check_finite(denoiser(x, sigma), sigma, denoiser)
-
-        samples = integrate(checked, levels, np.float32(levels[0]) * noise, solver)
+        samples = integrate(checked(denoiser), levels, np.float32(levels[0]) * noise, solver)
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
     population = schedule.config.population
     if len(noise) % population:

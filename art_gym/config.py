@@ -120,7 +120,10 @@ class EnvConfig:
         denoiser = resolve(self.task)
         solver, reward = get_solver(self.solver), get_reward(self.reward)
         if getattr(reward, "images", False) and getattr(denoiser, "decode", None) is None:
-            raise ValueError(f"reward {self.reward!r} compares decoded images, and the task has no decoder")
+            raise ValueError(
+                f"reward {self.reward!r} compares decoded images, and the task {self.task!r} has no decoder: load a "
+                f"pipeline with a VAE, pass decoder=..., or choose reward='log_ratio'"
+            )
         problem = Problem(denoiser, solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(
             problem=problem,

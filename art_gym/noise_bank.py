@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from art_gym.denoisers.base import Denoiser, check_call, check_finite, visible
+from art_gym.denoisers.base import Denoiser, check_call, checked, visible
 from art_gym.files import replacing
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate, path
@@ -116,13 +116,10 @@ class NoiseBank:
         file = self._file(chunk)
         endpoints = _load(file, start.shape) if file else None
         if endpoints is None:
-            endpoints = integrate(self._checked, reference_grid(self.denoiser), start, "rk4")
+            endpoints = integrate(checked(self.denoiser), reference_grid(self.denoiser), start, "rk4")
             if file:
                 _save(file, endpoints)
         return start, endpoints
-
-    def _checked(self, x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        return check_finite(self.denoiser(x, sigma), sigma, self.denoiser)
 
     def _file(self, chunk: int) -> Path | None:
         fingerprint = getattr(self.denoiser, "fingerprint", None)

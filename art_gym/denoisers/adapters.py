@@ -15,10 +15,9 @@ import torch
 
 from art_gym.denoisers.base import RANGE_TOLERANCE
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, first_line, of_shape, usable_device
-from art_gym.denoisers.variance_preserving import vp_sigmas
+from art_gym.denoisers.variance_preserving import flow_sigmas, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
-FLOW_LARGEST = 0.999  # s of pure noise is 1, where σ = s/(1 − s) is infinite
 EDM_RANGE = (0.002, 80.0)  # of EDM's own sampler; its networks are trained beyond
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -75,8 +74,8 @@ def from_diffusers(
     network = _network(lambda x, timestep: run(model, x, timestep), type(model).__name__, dtype)
     if prediction == "flow_prediction":
         steps = config.get("num_train_timesteps", 1000)
-        times = np.array([1 / steps, FLOW_LARGEST])
-        table = times / (1 - times)
+        table = flow_sigmas(steps)
+        options["flow"] = True
         function = _flow(network, steps)
     else:
         table = vp_sigmas(scheduler)

@@ -70,6 +70,11 @@ def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
     return denoised
 
 
+def checked(denoiser: Denoiser) -> Callable[[Array, Array], Array]:
+    """D, with `check_finite` of all that it gives."""
+    return lambda x, sigma: check_finite(denoiser(x, sigma), sigma, denoiser)
+
+
 def check_levels(levels: np.ndarray, sigma_min: float, sigma_max: float, whose: str) -> None:
     """Raise a ValueError if (K+1,) levels, but for the trailing 0, leave a noise range by more than rounding."""
     for level in levels[:-1]:

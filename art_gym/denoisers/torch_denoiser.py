@@ -29,6 +29,7 @@ class TorchDenoiser:
         device: where the function runs; outputs come back as the inputs came.
         autocast: let torch choose lower precisions.
         fingerprint: names the function, weights included; with it, precise endpoints are cached on disk.
+        flow: whether the model is a flow, whose samplers take s = σ/(1 + σ).
         decoder: maps (B, *shape) clean latents to (B, *image shape) images, for errors in image space.
 
     Raises:
@@ -47,6 +48,7 @@ class TorchDenoiser:
         autocast: bool = False,
         fingerprint: str | None = None,
         decoder: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        flow: bool = False,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
@@ -54,7 +56,7 @@ class TorchDenoiser:
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
         self.max_batch = {"network": max_batch, "decoder": max_batch}  # what fits one need not fit the other
         self.device, self.autocast = usable_device(device), autocast
-        self.fingerprint = fingerprint
+        self.fingerprint, self.flow = fingerprint, flow
         self.decode = None if decoder is None else partial(self._decode, decoder)
         check_denoiser(self)
 

@@ -1,10 +1,18 @@
-"""Noise levels of discrete variance-preserving schedulers, for adapters and for exports."""
+"""Noise levels that models of discrete timesteps know, for adapters and for exports."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+FLOW_LARGEST = 0.999  # s of pure noise is 1, where σ = s/(1 − s) is infinite
+
+
+def flow_sigmas(steps: int) -> np.ndarray:
+    """(2,) the least and the largest noise level σ = s/(1 − s) of a flow model trained at so many times s."""
+    times = np.array([1 / steps, FLOW_LARGEST])
+    return times / (1 - times)
 
 
 def vp_sigmas(scheduler: Any) -> np.ndarray:

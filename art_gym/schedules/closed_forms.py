@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import optimize
 
-from art_gym.denoisers.base import Array, Denoiser
+from art_gym.denoisers.base import Array, Denoiser, checked
 from art_gym.sampling import integrate
 from art_gym.schedules.fine import reference_grid
 from art_gym.solvers import SOLVERS, Previous
@@ -32,6 +32,9 @@ def art(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
 
     Returns:
         (K+1,) levels with a trailing 0.
+
+    Raises:
+        ValueError: for values of D that are not finite; the message names σ.
     """
     nodes, _, stiffness = stiffness_profile(denoiser, start)
     return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
@@ -100,14 +103,14 @@ def _trajectory(
     denoiser: Denoiser, nodes: np.ndarray, start: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Per node: x, D and dD/d log σ (by the difference to the next node; the last repeats the one before)."""
-    x, batch = start, len(start)
+    x, batch, denoise = start, len(start), checked(denoiser)
     levels = [np.full(batch, node, start.dtype) for node in nodes]
     previous = Previous(np.zeros_like(x), np.full(batch, np.inf, start.dtype))
-    denoised = denoiser(x, levels[0])
+    denoised = denoise(x, levels[0])
     slope = np.zeros_like(x)
     for sigma, sigma_next in pairwise(levels):
-        moved = SOLVERS["dpmpp_2m"].step(denoiser, x, denoised, sigma, sigma_next, previous)
-        denoised_next = denoiser(moved, sigma_next)
+        moved = SOLVERS["dpmpp_2m"].step(denoise, x, denoised, sigma, sigma_next, previous)
+        denoised_next = denoise(moved, sigma_next)
         slope = (denoised_next - denoised) / np.log(sigma_next[0] / sigma[0])
         yield x, denoised, slope
         previous = Previous(denoised, sigma)

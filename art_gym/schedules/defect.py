@@ -65,6 +65,9 @@ def defect(
 
     Returns:
         (K+1,) levels with a trailing 0.
+
+    Raises:
+        ValueError: for values of D that are not finite; the message names σ.
     """
     if num_steps == 1:
         return np.array([denoiser.sigma_max, 0.0])

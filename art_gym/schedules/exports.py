@@ -14,12 +14,19 @@ from typing import Any
 import numpy as np
 
 from art_gym.denoisers.base import check_levels
-from art_gym.denoisers.variance_preserving import vp_sigmas
+from art_gym.denoisers.variance_preserving import flow_sigmas, vp_sigmas
 from art_gym.schedules.schedule import Schedule
 
 REPLACES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 MOVES = ("shift_terminal", "use_dynamic_shifting", "invert_sigmas")
 TAKES = "EulerDiscrete (sigmas), DPMSolverMultistep or HeunDiscrete (timesteps), FlowMatchEulerDiscrete"
+SAMPLES_WITH = {  # our solver of the same name
+    "EulerDiscreteScheduler": "euler",
+    "FlowMatchEulerDiscreteScheduler": "euler",
+    "HeunDiscreteScheduler": "heun",
+    "FlowMatchHeunDiscreteScheduler": "heun",
+}
+MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}  # is dpmpp_2m
 
 
 def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
@@ -32,6 +39,9 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
       levels fall on one timestep, one is left out, with a warning.
     - ``sigmas`` of a flow (FlowMatchEulerDiscreteScheduler, UniPC with flow sigmas): s = σ/(1 + σ) without the trailing
       0, with the scheduler's own shift undone, since it applies that to custom sigmas again.
+
+    A scheduler that samples with another solver than the schedule was found for gets a warning: errors of different
+    solvers cancel elsewhere.
 
     Args:
         schedule: levels in the variance-exploding convention.
@@ -50,10 +60,13 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
             f"{name} ends on another level than 0 with final_sigmas_type={config.final_sigmas_type!r}: "
             f"make it with final_sigmas_type='zero'"
         )
+    _warn_of_another_solver(schedule, name, config)
     accepted = inspect.signature(scheduler.set_timesteps).parameters
     if name.startswith("FlowMatch") or getattr(config, "use_flow_sigmas", False):
         if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages of its own
             raise ValueError(f"{name} takes no custom levels for flow models: choose FlowMatchEulerDiscrete or UniPC")
+        least, largest = flow_sigmas(config.num_train_timesteps)
+        check_levels(np.array(schedule.sigmas), least, largest, f"{name}'s flow")
         shift = float(getattr(scheduler, "shift", None) or getattr(config, "flow_shift", None) or 1.0)
         return {"sigmas": _unshifted(np.array(schedule.sigmas[:-1]), shift)}
     if "timesteps" not in accepted:
@@ -64,6 +77,18 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     if "sigmas" in accepted:
         return {"sigmas": list(schedule.sigmas)}
     return {"timesteps": discrete_timesteps(np.array(schedule.sigmas[:-1]), table)}
+
+
+def _warn_of_another_solver(schedule: Schedule, name: str, config: Any) -> None:
+    solver = SAMPLES_WITH.get(name, "a solver of its own")
+    if name == "DPMSolverMultistepScheduler" and all(getattr(config, key) == value for key, value in MULTISTEP.items()):
+        solver = "dpmpp_2m"
+    if schedule.solver not in (None, solver):
+        warnings.warn(
+            f"the schedule was found for {schedule.solver}, and {name} as it is set samples with {solver}: what was "
+            f"gained may be lost",
+            stacklevel=3,
+        )
 
 
 def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:

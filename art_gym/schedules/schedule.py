@@ -26,6 +26,7 @@ SCHEMA: dict[str, Any] = {
         "solver": {"type": ["string", "null"]},
         "seed": {"type": ["integer", "null"]},
         "heldout_error": {"type": ["number", "null"], "minimum": 0},
+        "flow": {"type": "boolean"},
         "version": {"type": ["string", "null"]},
     },
 }
@@ -41,6 +42,7 @@ class Schedule:
         task, solver: what they were found for.
         seed: seed of the method.
         heldout_error: mean endpoint error on held-out noise, in the units of the data.
+        flow: whether the levels are for a flow model, whose samplers take s = σ/(1 + σ).
         version: of art_gym; None in files that do not say.
 
     Raises:
@@ -53,6 +55,7 @@ class Schedule:
     solver: str | None = None
     seed: int | None = None
     heldout_error: float | None = None
+    flow: bool = False
     version: str | None = art_gym.__version__
 
     def __post_init__(self) -> None:
@@ -97,8 +100,12 @@ class Schedule:
         return list(self.sigmas)
 
     def to_comfyui(self) -> str:
-        """One line for ComfyUI's nodes that take sigmas by hand."""
-        return ", ".join(f"{sigma:.6g}" for sigma in self.sigmas)
+        """One line for ComfyUI's nodes that take sigmas by hand; for a flow model s = σ/(1 + σ), which it samples in.
+
+        Without exponents: the nodes read 5e-05 as two numbers.
+        """
+        levels = (sigma / (1 + sigma) for sigma in self.sigmas) if self.flow else self.sigmas
+        return ", ".join(np.format_float_positional(s, 6, fractional=False, trim="-") for s in levels)
 
     def to_json(self) -> str:
         """The content of a schedule file."""

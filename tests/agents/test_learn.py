@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from art_gym.agents import learn
 from art_gym.agents.budget import Budget, BudgetSpent, Metered
@@ -59,6 +60,8 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
     assert main([*arguments, "-o", str(out), "--no-progress"]) == 0
     report = capsys.readouterr().out
     assert "learned is better on" in report and "the budget was spent" in report
+    assert "| ART closed form |" in report and "| edm, tuned |" in report
+    assert "The precise endpoints themselves are" in report and "say little" not in report
     assert "% fewer" in report or "EDM does not reach in 24 steps" in report
     schedule = Schedule.load(out)
     assert schedule.num_steps == 6 and schedule.task == "ring_2d" and schedule.heldout_error is not None
@@ -75,6 +78,27 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
         "schedule_schedules.png",
         "schedule_progress.png",
     }
+
+
+def test_endpoints_that_are_not_precise_are_said(tmp_path: Path) -> None:
+    def rough(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        return np.sin(300 * np.log(sigma))[:, None] * np.tanh(x)
+
+    learner = Learner(
+        FunctionDenoiser(rough, (2,)), "rough", 5, "euler", Budget(evaluations=60_000), tmp_path / "s.json"
+    )
+    assert "errors that are not much larger say little" in learner.run()
+
+
+def test_the_faster_number_of_threads_is_kept() -> None:
+    before = torch.get_num_threads()
+    try:
+        for slow in (1, 2):
+            torch.set_num_threads(2)
+            learn._choose_threads(lambda slow=slow: time.sleep(0.05 * (torch.get_num_threads() == slow)))
+            assert torch.get_num_threads() == 3 - slow
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
@@ -241,7 +265,7 @@ def test_dual_weighted_closed_forms_are_tried(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
     drawn: dict[str, object] = {}
     monkeypatch.setattr(
-        learn.pictures, "training_curve", lambda file, steps, errors, _, x_label: drawn.update(x=x_label)
+        learn.pictures, "training_curve", lambda file, steps, errors, _, x_label, y_label: drawn.update(x=x_label)
     )
     offered: list[str] = []
     keep = Learner._offer

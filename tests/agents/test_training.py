@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
+import art_gym
 from art_gym.agents.checkpoint import load_model
 from art_gym.agents.pipeline import learn
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.agents.training import Setup, load_evaluator, train
+from art_gym.agents.training import Setup, load_evaluator, load_policy, train
 from art_gym.evaluation import VALIDATION, evaluate_levels
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks import get_task
@@ -43,6 +44,17 @@ def test_a_policy_of_time_alone_is_exported_as_the_exact_grid(trained):
     _, outcome = trained
     assert outcome.as_policy[5].spread < 1e-9
     assert outcome.as_policy[5].error == pytest.approx(outcome.as_grid[5].error, rel=1e-4)
+
+
+def test_its_policy_samples(trained):
+    run, outcome = trained
+    noise = np.random.default_rng(0).standard_normal((128, 1))
+    samples, sigmas = art_gym.sample(get_task("gaussian_1d"), load_policy(run.folder, 5), noise, "euler")
+    np.testing.assert_allclose(sigmas[0], outcome.schedules[5].sigmas, rtol=1e-6)
+    grid = art_gym.sample(get_task("gaussian_1d"), outcome.schedules[5], noise, "euler")
+    np.testing.assert_allclose(samples, grid.samples, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="was trained for 5 to 5 steps, got 6"):
+        load_policy(run.folder, 6)
 
 
 def test_folder_of_a_run(trained):

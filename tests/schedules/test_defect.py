@@ -136,3 +136,14 @@ def test_the_network_is_asked_nothing_below_its_range(solver: str) -> None:
     start = 10 * np.random.default_rng(0).standard_normal((128, 1))
     defect(denoiser, 4, solver, start, start / np.sqrt(101))
     assert len(lowest) > 300 and min(lowest) > 0.3 * (1 - 1e-6)
+
+
+def test_values_that_are_not_finite_are_named() -> None:
+    def broken(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        return np.where((sigma > 0.1) & (sigma < 0.5), np.nan, 1 / (1 + sigma**2))[:, None] * x
+
+    task = FunctionDenoiser(broken, (2,), data_std=1.0)
+    start = 80 * np.random.default_rng(0).standard_normal((16, 2)).astype(np.float32)
+    for make in (lambda: art(task, 5, start), lambda: defect(task, 5, "euler", start, 0 * start)):
+        with pytest.raises(ValueError, match=r"not finite at sigma = 0\.[1-4]\d*"):
+            make()

@@ -118,6 +118,36 @@ def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], mes
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("found_for", "kind", "options", "its"),
+    [
+        ("euler", "EulerDiscreteScheduler", {}, "euler"),
+        ("dpmpp_2m", "EulerDiscreteScheduler", {}, "euler"),
+        ("euler", "FlowMatchEulerDiscreteScheduler", {}, "euler"),
+        ("heun", "HeunDiscreteScheduler", {}, "heun"),
+        ("dpmpp_2m", "DPMSolverMultistepScheduler", {}, "dpmpp_2m"),
+        ("dpmpp_2m", "DPMSolverMultistepScheduler", {"solver_order": 3}, "a solver of its own"),
+        ("dpmpp_2m", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "a solver of its own"),
+        ("euler", "DDPMScheduler", {}, "a solver of its own"),
+    ],
+)
+def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, Any], its: str) -> None:
+    schedule = Schedule((14.0, 1.0, 0.1, 0.0), "test", solver=found_for)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("ignore")  # of diffusers with this numpy
+        warnings.simplefilter("always", UserWarning)
+        diffusers_arguments(schedule, getattr(diffusers, kind)(**options))
+    expected = [] if its == found_for else [f"the schedule was found for {found_for}, and {kind} as it is set samples"]
+    assert [str(warning.message).partition(" with ")[0] for warning in said] == expected
+    assert all(f"samples with {its}:" in str(warning.message) for warning in said)
+
+
+@pytest.mark.parametrize("levels", [(1e6, 1.0, 0.0), (10.0, 1e-6, 0.0)])
+def test_levels_beyond_a_flow(levels: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"is outside the noise range of .*'s flow, 0\.001\d* to 999"):
+        diffusers_arguments(Schedule(levels, "test"), diffusers.FlowMatchEulerDiscreteScheduler())
+
+
 @pytest.mark.parametrize("levels", [(500.0, 1.0, 0.0), (10.0, 0.001, 0.0)])
 def test_levels_beyond_the_table(levels: tuple[float, ...]) -> None:
     for kind in (diffusers.EulerDiscreteScheduler, diffusers.DPMSolverMultistepScheduler):

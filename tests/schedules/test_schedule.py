@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_comfyui_line_parses_to_the_levels(schedule: Schedule) -> None:
     parsed = [float(part) for part in schedule.to_comfyui().split(",")]
     np.testing.assert_allclose(parsed, schedule.sigmas, rtol=1e-5)
     assert parsed[-1] == 0
+
+
+def as_comfyui_reads(line: str) -> list[float]:
+    """The numbers that ComfyUI's ManualSigmas finds in a text."""
+    return [float(number) for number in re.findall(r"[-+]?(?:\d*\.*\d+)", line)]
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_comfyui_reads_small_levels_and_those_of_flows(flow: bool) -> None:
+    levels = np.array([999.0, 5.0, 3e-5, 0.0])
+    line = Schedule(tuple(levels), "given", flow=flow).to_comfyui()
+    np.testing.assert_allclose(as_comfyui_reads(line), levels / (1 + levels) if flow else levels, rtol=1e-5)
 
 
 def test_diffusers_takes_the_levels(schedule: Schedule) -> None:
