@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.references import find_reference
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
@@ -24,8 +24,10 @@ from ..comparison import TUNING_NOISES
 from .art_rl import train_art_rl
 from .study import Record, Study, bank_noises, markdown
 
+Make = Callable[[Counted], np.ndarray]  # levels, by a denoiser that counts what they cost
 STEPS = (5, 7, 10, 18)
 DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
+EDM_TUNED = "EDM ρ=7, tuned"
 LEARNED = {"ART-RL": "stiffness", "ART-RL, dual-weighted": "dual_stiffness"}
 
 
@@ -38,7 +40,8 @@ def dual(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     rows: dict[tuple[str, int, str], list[Record]] = {}
     for task in ("gaussian_1d", "mixture_1d") if quick else BUILT_IN:
         for num_steps in STEPS:
-            for method, make in _closed_forms(task, num_steps).items():
+            edm = {EDM_TUNED: _tuned("edm", task, "euler", num_steps)}
+            for method, make in (_closed_forms(task, num_steps) | edm).items():
                 rows[task, num_steps, method] = [_evaluated(study, method, task, "euler", num_steps, make)]
         for method, reward in LEARNED.items():
             for seed in seeds:
@@ -69,60 +72,66 @@ def defects(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
                         study, "defect", task, solver, num_steps, _defect(task, solver, num_steps, seed), seed
                     )
                     rows.setdefault((task, num_steps, "defect"), []).append(record)
-        seconds = [["defect", *_seconds(rows, "defect")], ["CMA-ES", *_seconds(rows, "CMA-ES")]]
+        costs = [
+            ["defect, CPU seconds", *_costs(rows, "defect", "seconds", "{:.1f}")],
+            ["defect, thousands of evaluations", *_costs(rows, "defect", "evaluations", "{:.0f}", 1e-3)],
+            ["defect, calls", *_costs(rows, "defect", "calls", "{:.0f}")],
+            ["CMA-ES, CPU seconds", *_costs(rows, "CMA-ES", "seconds", "{:.1f}")],
+        ]
         tasks = list(dict.fromkeys(task for task, *_ in rows))
         texts += [
             f"### {solver}\n\nMean endpoint error over the oracle's ({len(seeds)} seeds of defect: median, in brackets "
             f"the worst)\n\n{_ratios(rows, solver, 'error', _median_and_worst)}",
-            markdown(["CPU seconds at K = 5 / 7 / 10 / 18", *tasks], seconds),
+            markdown(["cost at K = 5 / 7 / 10 / 18", *tasks], costs),
         ]
         if solver == "dpmpp_2m":
             _draw(study, rows, "digits", "defect")
     return study.finish("Measured defects, every solver", "\n\n".join(texts))
 
 
-def _closed_forms(task: str, num_steps: int) -> dict[str, Callable[[], np.ndarray]]:
-    denoiser = resolve(task)
-
-    def from_noises(form: Callable[[Denoiser, int, np.ndarray], np.ndarray], count: int) -> Callable[[], np.ndarray]:
-        return lambda: form(denoiser, num_steps, bank_noises(task, "train", count)[0])
+def _closed_forms(task: str, num_steps: int) -> dict[str, Make]:
+    def from_noises(form: Callable[[Denoiser, int, np.ndarray], np.ndarray], count: int) -> Make:
+        return lambda denoiser: form(denoiser, num_steps, bank_noises(task, "train", count)[0])
 
     return {
-        "EDM ρ=7": lambda: make_grid("edm", num_steps, denoiser),
-        "arctan": lambda: make_grid("arctan", num_steps, denoiser),
-        "sigmoid": lambda: make_grid("sigmoid", num_steps, denoiser),
+        "EDM ρ=7": lambda denoiser: make_grid("edm", num_steps, denoiser),
+        "arctan": lambda denoiser: make_grid("arctan", num_steps, denoiser),
+        "sigmoid": lambda denoiser: make_grid("sigmoid", num_steps, denoiser),
         "ART closed form": from_noises(art, TUNING_NOISES),
         "dual-weighted (a)": from_noises(dual_weighted, DUAL_LATENTS),
         "dual-weighted (b)": from_noises(cancellation_aware, DUAL_LATENTS),
     }
 
 
-def _searches(task: str, solver: str, num_steps: int) -> dict[str, Callable[[], np.ndarray]]:
-    def log_normal() -> np.ndarray:
-        return tuned("log_normal", num_steps, resolve(task), solver, *bank_noises(task, "train", TUNING_NOISES))[0]
-
-    def cma() -> np.ndarray:
-        found = evolve(
-            resolve(task), num_steps, solver, *bank_noises(task, "train", 4096), generations=40 + 10 * num_steps
-        )
-        *_, levels = found
+def _searches(task: str, solver: str, num_steps: int) -> dict[str, Make]:
+    def cma(denoiser: Denoiser) -> np.ndarray:
+        noises = bank_noises(task, "train", 4096)
+        *_, levels = evolve(denoiser, num_steps, solver, *noises, generations=40 + 10 * num_steps)
         return levels
 
-    return {"log-normal, tuned": log_normal, "CMA-ES": cma}
+    return {
+        EDM_TUNED: _tuned("edm", task, solver, num_steps),
+        "log-normal, tuned": _tuned("log_normal", task, solver, num_steps),
+        "CMA-ES": cma,
+    }
 
 
-def _defect(task: str, solver: str, num_steps: int, seed: int) -> Callable[[], np.ndarray]:
-    return lambda: defect(resolve(task), num_steps, solver, *bank_noises(task, "train", LATENTS[1]), seed)
+def _tuned(name: str, task: str, solver: str, num_steps: int) -> Make:
+    return lambda denoiser: tuned(name, num_steps, denoiser, solver, *bank_noises(task, "train", TUNING_NOISES))[0]
 
 
-def _evaluated(
-    study: Study, method: str, task: str, solver: str, num_steps: int, make: Callable[[], np.ndarray], seed: int = 0
-) -> Record:
+def _defect(task: str, solver: str, num_steps: int, seed: int) -> Make:
+    return lambda denoiser: defect(denoiser, num_steps, solver, *bank_noises(task, "train", LATENTS[1]), seed)
+
+
+def _evaluated(study: Study, method: str, task: str, solver: str, num_steps: int, make: Make, seed: int = 0) -> Record:
     def compute() -> Record:
         bank_noises(task, "train", TUNING_NOISES)  # made beforehand: every method uses them
+        denoiser = Counted(resolve(task))
         began = time.process_time()  # of one core: other jobs of the machine do not count
-        levels = make()
-        return {"seconds": time.process_time() - began, **_measures(task, solver, levels)}
+        levels = make(denoiser)
+        cost = {"seconds": time.process_time() - began, "calls": denoiser.calls, "evaluations": denoiser.evaluations}
+        return {**cost, **_measures(task, solver, levels)}
 
     return study.once({"method": method, "task": task, "solver": solver, "num_steps": num_steps, "seed": seed}, compute)
 
@@ -179,11 +188,16 @@ def _span(ratios: list[float]) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def _seconds(rows: dict[tuple[str, int, str], list[Record]], method: str) -> Sequence[str]:
+def _costs(
+    rows: dict[tuple[str, int, str], list[Record]], method: str, key: str, form: str, unit: float = 1.0
+) -> Sequence[str]:
+    """The medians over the seeds, a column for each task."""
+
+    def median(task: str, num_steps: int) -> str:
+        return form.format(unit * np.median([record[key] for record in rows[task, num_steps, method]]))
+
     tasks = list(dict.fromkeys(task for task, *_ in rows))
-    return [
-        " / ".join(f"{np.median([r['seconds'] for r in rows[task, k, method]]):.1f}" for k in STEPS) for task in tasks
-    ]
+    return [" / ".join(median(task, k) for k in STEPS) for task in tasks]
 
 
 def _draw(study: Study, rows: dict[tuple[str, int, str], list[Record]], preferred: str, highlight: str) -> None:

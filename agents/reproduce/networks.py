@@ -15,6 +15,7 @@ from art_gym.schedules.defect import GaussNewton, defect
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids import edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
+from art_gym.schedules.tuned import tuned
 from art_gym.solvers import get_solver
 from art_gym.tasks import resolve
 
@@ -29,6 +30,7 @@ TASKS = ("digits_net", "photos_net")
 NOISES = {"digits_net": 2048, "photos_net": 256}  # held out
 EVALUATIONS = {"photos_net": 50_000}  # of what is learned, for each schedule; 400,000 elsewhere
 TRAINING = {"digits_net": 512, "photos_net": 96}
+TUNING = {"digits_net": 512, "photos_net": 32}  # noises that EDM's grid is tuned on
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan")
 LEARNED = "learned (Gauss-Newton)"
 ORACLE = "oracle (best fixed grid known)"
@@ -128,6 +130,7 @@ def _methods(
         name: lambda _, name=name: make_grid(name, num_steps, denoiser)  # type: ignore[misc]
         for name in HAND_MADE
     }
+    methods["EDM, tuned"] = lambda _: _tuned_edm(task, solver, num_steps)
     methods["ART closed form"] = lambda seed: art(denoiser, num_steps, _training(task)[0][:64])
     for name, form in DUAL.items():
         methods[name] = (
@@ -141,6 +144,12 @@ def _methods(
     methods[LEARNED] = lambda seed: _learn(task, solver, num_steps, seed)
     methods[ORACLE] = lambda _: _oracle(task, solver, found)
     return methods
+
+
+def _tuned_edm(task: str, solver: str, num_steps: int) -> np.ndarray:
+    denoiser, (start, endpoints) = resolve(task), _training(task)
+    noises = start[: TUNING[task]], endpoints[: TUNING[task]]
+    return tuned("edm", num_steps, denoiser, solver, *noises, denoiser.sigma_min)[0]
 
 
 def _oracle(task: str, solver: str, grids: list[np.ndarray]) -> np.ndarray:
