@@ -121,4 +121,4 @@ def bounded(proposed: np.ndarray, sigma: np.ndarray, steps_after: np.ndarray, de
     margin = math.log1p(STEP_MARGIN)
     ceiling = sigma * math.exp(-margin)
     floor = np.minimum(denoiser.sigma_min * np.exp(margin * steps_after), ceiling)
-    return np.clip(proposed, floor, ceiling)
+    return np.minimum(np.maximum(proposed, floor), ceiling)

@@ -151,7 +151,8 @@ class Core:
         return array.reshape(-1, *array.shape[2:])  # (E·N, *shape)
 
     def _per_latent(self, sigma: np.ndarray) -> np.ndarray:
-        return np.repeat(sigma.astype(np.float32), self.population)  # (E·N,)
+        single = sigma.astype(np.float32)
+        return single if self.population == 1 else np.repeat(single, self.population)  # (E·N,)
 
     def _landing(self, after: State, landed: np.ndarray) -> Landing | None:
         if not landed.any():

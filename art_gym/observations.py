@@ -80,31 +80,38 @@ class Observation:
         return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
 
     def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
-        parts = []
+        parts: list[np.ndarray] = []
         for group in self.groups:
             if group == "time":
-                parts.append(_time(state, denoiser, max_steps))
+                parts += _time(state, denoiser, max_steps)
             elif group == "grid":
                 parts.append(_scaled_log(state.grid, denoiser))  # (E, K_max)
             else:
-                parts.append(_latents(state, denoiser))
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+                parts += _latents(state, denoiser)
+        widths = [part.shape[1] if part.ndim == 2 else 1 for part in parts]
+        features, column = np.empty((len(state.sigma), sum(widths)), np.float32), 0
+        for part, width in zip(parts, widths, strict=True):  # stack takes longer than what it stacks
+            features[:, column : column + width] = part.reshape(-1, width)
+            column += width
+        return np.minimum(np.maximum(features, -LIMIT, out=features), LIMIT, out=features)
 
 
 def _scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
     """Log σ scaled to [0, 1]; −1 where σ is NaN (a level not reached yet), 0 where it is 0."""
     low, high = np.log(denoiser.sigma_min), np.log(denoiser.sigma_max)
     scaled = (np.log(np.maximum(sigma, denoiser.sigma_min)) - low) / (high - low)
-    return np.where(np.isnan(sigma), -1.0, np.clip(scaled, 0.0, 1.0))
+    return np.where(np.isnan(sigma), -1.0, np.minimum(np.maximum(scaled, 0.0), 1.0))
 
 
-def _time(state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
+def _time(state: State, denoiser: Denoiser, max_steps: int) -> list[np.ndarray]:
+    """(E,) each."""
     progress = state.step / state.num_steps
     remaining = (state.num_steps - state.step) / max_steps
-    return np.stack([progress, remaining, _scaled_log(state.sigma, denoiser)], axis=1)  # (E, 3)
+    return [progress, remaining, _scaled_log(state.sigma, denoiser)]
 
 
-def _latents(state: State, denoiser: Denoiser) -> np.ndarray:
+def _latents(state: State, denoiser: Denoiser) -> list[np.ndarray]:
+    """(E,) each."""
     count = len(state.sigma)
     x, denoised, before = (
         visible(array, denoiser, 2).reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
@@ -118,7 +125,7 @@ def _latents(state: State, denoiser: Denoiser) -> np.ndarray:
     mean = np.einsum("ei->e", x) / size / spread
     relative = rms(x) / spread
     change = np.where(np.isfinite(state.previous_sigma), rms(denoised - before), 0.0) / denoiser.data_std
-    features = (
+    return [
         mean,
         np.sqrt(np.maximum(relative**2 - mean**2, 0)),
         relative,
@@ -126,5 +133,4 @@ def _latents(state: State, denoiser: Denoiser) -> np.ndarray:
         change,
         np.log(change + 1e-6) / 5,
         rms(x - denoised) / spread,
-    )
-    return np.clip(np.stack(features, axis=1), -LIMIT, LIMIT)  # (E, 7)
+    ]
