@@ -116,6 +116,8 @@ class Learner:
                 f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
             )
         check_writable(out)
+        if agent in ("cma", "gradient", "defect"):
+            raise ValueError(f"{agent!r} is no RL agent: leave --agent out, CMA-ES follows by itself")
         if agent is not None:
             algorithm_class(agent)  # an unknown name is said now, not when its turn comes
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)

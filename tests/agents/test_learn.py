@@ -157,6 +157,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--task", "digits", "--steps", "1001"], "from 2 to 1000 steps, got 1001"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
         (["--task", "digits", "--agent", "ppa"], "unknown algorithm 'ppa'"),
+        (["--task", "digits", "--agent", "cma"], "'cma' is no RL agent: leave --agent out"),
     ):
         assert main(["learn", *arguments, "--no-progress", "-o", str(tmp_path / "s.json")]) == 2
         error = capsys.readouterr().err
