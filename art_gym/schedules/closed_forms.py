@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-from scipy import optimize
 
 from art_gym.denoisers.base import Array, Denoiser, checked
 from art_gym.sampling import integrate
@@ -81,6 +80,8 @@ def dual_weights(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.
 
 def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(M,) nodes, (M,) optimal density 1/h of form (b), (M,) E‖q‖."""
+    from scipy import optimize  # a fifth of the time to an environment's first reset
+
     nodes, effects, stiffness = _terminal_effects(denoiser, start)
     widths = _widths(nodes)
     vectors = effects.reshape(len(nodes), -1) * widths[:, None]  # (M, B·d)
