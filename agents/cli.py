@@ -36,6 +36,8 @@ class List:
         from art_gym.solvers import SOLVERS
         from art_gym.tasks import task_names
 
+        from .runs import RIVALS
+
         entries = {
             "environments": [key for key in gym.registry if key.startswith("ARTDiffusion")],
             "tasks": task_names(),
@@ -48,9 +50,7 @@ class List:
                 "ppo",
                 "sac",
                 "art_rl",
-                "cma",
-                "gradient",
-                "defect",
+                *RIVALS,
                 "any class of stable-baselines3 or sb3-contrib",
             ],
         }

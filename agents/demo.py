@@ -12,8 +12,7 @@ from tqdm import tqdm
 from .outcome import Outcome
 from .pipeline import baselines_with_progress, learn
 from .report import write_report
-from .rivals import RIVALS
-from .runs import TABLE_BUDGETS, Run, TrainConfig
+from .runs import RIVALS, TABLE_BUDGETS, Run, TrainConfig
 
 TASK, SOLVER = "digits", "dpmpp_2m"  # of ARTDiffusion-v0
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from .runs import RIVALS
+
 Values = dict[str, Any]
 
 
@@ -118,9 +120,7 @@ def algorithm_class(name: str) -> type:
     }
     classes["art_rl"] = ARTRL
     if name.lower() not in classes:
-        raise ValueError(
-            f"unknown algorithm {name!r}: choose one of cma, gradient, defect, {', '.join(sorted(classes))}"
-        )
+        raise ValueError(f"unknown algorithm {name!r}: choose one of {', '.join([*RIVALS, *sorted(classes)])}")
     return classes[name.lower()]
 
 

@@ -20,8 +20,8 @@ from . import pictures
 from .comparison import Row, baselines, table, tuned_grid
 from .outcome import Outcome
 from .report import write_report
-from .rivals import RIVALS, train_rival
-from .runs import Run, TrainConfig, name_of
+from .rivals import train_rival
+from .runs import RIVALS, Run, TrainConfig, name_of
 from .training import load_evaluator, train
 
 

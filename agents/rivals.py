@@ -28,7 +28,6 @@ from .outcome import Outcome
 from .runs import Point, Run, TrainConfig, name_of, reported_budgets
 from .tracking import Tracker
 
-RIVALS = ("cma", "gradient", "defect")
 CANDIDATES = 12  # of a generation
 BATCH = 64  # latents that a generation is judged on
 GENERATIONS = 40  # and ten more for each step

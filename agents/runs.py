@@ -16,6 +16,7 @@ import yaml
 from art_gym.config import EnvConfig, load_config, make_config
 from art_gym.files import write_text
 
+RIVALS = ("cma", "gradient", "defect")  # algorithms without RL, see `rivals`
 TABLE_BUDGETS = (5, 7, 10, 18)  # at which a method for a range of budgets is evaluated, where the range has them
 
 

@@ -163,9 +163,9 @@ def _measured(
     samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
     sliced = to_endpoints = energy = images = frechet = precision = recall = None
-    flat = samples.reshape(len(samples), -1)
-    directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
     if distances:
+        flat = samples.reshape(len(samples), -1)
+        directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
         to_endpoints = float(sliced_wasserstein(flat, endpoints.reshape(flat.shape), directions))
     if distances and getattr(denoiser, "decode", None) is not None:
         images = float(image_error(denoiser, samples, endpoints).mean())

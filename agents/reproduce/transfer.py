@@ -10,13 +10,12 @@ import numpy as np
 from art_gym.evaluation import evaluate_levels
 from art_gym.schedules.grids import edm_grid, log_snr
 from art_gym.schedules.schedule import Schedule
-from art_gym.schedules.tuned import tuned
 from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
-from ..comparison import TUNING_NOISES
+from ..comparison import tuned_grid
 from .art_rl import train_art_rl
-from .study import Record, Study, bank_noises, markdown, mean_and_range, of_seeds
+from .study import Record, Study, markdown, mean_and_range, of_seeds
 
 LEARNED_AT = 18
 STEPS = (5, 7, 10, 14, 18, 25, 35)
@@ -78,7 +77,7 @@ def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
     grids: dict[str, Callable[[int], np.ndarray]] = {
         "DPM (geometric)": geometric,
         "EDM": lambda k: edm_grid(k, denoiser),
-        "EDM, tuned": lambda k: tuned("edm", k, denoiser, solver, *bank_noises(task, "train", TUNING_NOISES))[0],
+        "EDM, tuned": lambda k: tuned_grid("edm", k, task, solver),
     }
     return {
         name: study.once(
