@@ -32,9 +32,9 @@ def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(actions, np.float64)
     if array.shape != shape:
         raise ValueError(f"expected an action of shape {shape}, got {array.shape}: {actions!r}")
-    if np.isnan(array).any():
+    if np.count_nonzero(np.isnan(array)):
         raise ValueError(f"the action is NaN: {actions!r}; check the agent's network and learning rate")
-    return np.clip(array, -ACTION_SPACE_BOUND, ACTION_SPACE_BOUND)
+    return np.minimum(np.maximum(array, -ACTION_SPACE_BOUND), ACTION_SPACE_BOUND)  # np.clip takes three times as long
 
 
 class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,57 +81,59 @@ class Observation:
         return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
 
     def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
-        parts: list[np.ndarray] = []
+        width = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS)}
+        features = np.empty((len(state.sigma), sum(width[group] for group in self.groups)), np.float32)
+        logs = _scaled_logs(state, denoiser, "grid" in self.groups)  # (E, 1) or (E, 1 + K_max)
+        column = 0
         for group in self.groups:
+            part = features[:, column : column + width[group]]
             if group == "time":
-                parts += _time(state, denoiser, max_steps)
+                part[:, 0] = state.step / state.num_steps
+                part[:, 1] = (state.num_steps - state.step) / max_steps
+                part[:, 2] = logs[:, 0]
             elif group == "grid":
-                parts.append(_scaled_log(state.grid, denoiser))  # (E, K_max)
+                part[:] = logs[:, 1:]
             else:
-                parts += _latents(state, denoiser)
-        widths = [part.shape[1] if part.ndim == 2 else 1 for part in parts]
-        features, column = np.empty((len(state.sigma), sum(widths)), np.float32), 0
-        for part, width in zip(parts, widths, strict=True):  # stack takes longer than what it stacks
-            features[:, column : column + width] = part.reshape(-1, width)
-            column += width
-        return np.minimum(np.maximum(features, -LIMIT, out=features), LIMIT, out=features)
+                _write_latents(part, state, denoiser)
+            column += width[group]
+        return features
 
 
-def _scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
-    """Log σ scaled to [0, 1]; −1 where σ is NaN (a level not reached yet), 0 where it is 0."""
-    low, high = np.log(denoiser.sigma_min), np.log(denoiser.sigma_max)
-    scaled = (np.log(np.maximum(sigma, denoiser.sigma_min)) - low) / (high - low)
-    return np.where(np.isnan(sigma), -1.0, np.minimum(np.maximum(scaled, 0.0), 1.0))
+def _scaled_logs(state: State, denoiser: Denoiser, with_grid: bool) -> np.ndarray:
+    """Log σ and, if asked, log of the levels so far: 0 at σ_min and at 0, 1 at σ_max; −1 where there is none yet (NaN).
+
+    One call for both: with one environment the number of calls is what takes the time.
+    """
+    sigma = state.sigma[:, None]  # (E, 1)
+    levels = np.concatenate([sigma, state.grid], axis=1) if with_grid else sigma  # (E, 1 + K_max)
+    low, high = math.log(denoiser.sigma_min), math.log(denoiser.sigma_max)
+    scaled = (np.log(np.maximum(levels, denoiser.sigma_min)) - low) / (high - low)
+    np.maximum(scaled, 0.0, out=scaled)  # rounding; above 1 it is below that of float32
+    scaled[np.isnan(scaled)] = -1.0
+    return scaled
 
 
-def _time(state: State, denoiser: Denoiser, max_steps: int) -> list[np.ndarray]:
-    """(E,) each."""
-    progress = state.step / state.num_steps
-    remaining = (state.num_steps - state.step) / max_steps
-    return [progress, remaining, _scaled_log(state.sigma, denoiser)]
-
-
-def _latents(state: State, denoiser: Denoiser) -> list[np.ndarray]:
-    """(E,) each."""
-    count = len(state.sigma)
+def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:
+    """Fill (E, 7) with the statistics of `LATENTS`."""
+    count, std = len(state.sigma), denoiser.data_std
     x, denoised, before = (
         visible(array, denoiser, 2).reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
     )  # (E, N·d)
     size = x.shape[1]
-    spread = np.sqrt(state.sigma**2 + denoiser.data_std**2)
-
-    def rms(values: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.einsum("ei,ei->e", values, values) / size)
-
-    mean = np.einsum("ei->e", x) / size / spread
-    relative = rms(x) / spread
-    change = np.where(np.isfinite(state.previous_sigma), rms(denoised - before), 0.0) / denoiser.data_std
-    return [
-        mean,
-        np.sqrt(np.maximum(relative**2 - mean**2, 0)),
-        relative,
-        rms(denoised) / denoiser.data_std,
-        change,
-        np.log(change + 1e-6) / 5,
-        rms(x - denoised) / spread,
-    ]
+    vectors = np.empty((4, count, size), np.float32)
+    vectors[0], vectors[1] = x, denoised
+    np.subtract(denoised, before, out=vectors[2])
+    np.subtract(x, denoised, out=vectors[3])
+    rms = np.sqrt(np.vecdot(vectors, vectors) / size)  # (4, E)
+    spread = np.sqrt(state.sigma**2 + std**2)
+    mean = np.add.reduce(x, axis=1) / (size * spread)
+    relative = rms[0] / spread
+    change = rms[2] * (state.previous_sigma < np.inf) / std  # there is none before the first step
+    features[:, 0] = mean
+    features[:, 1] = np.sqrt(np.maximum(relative**2 - mean**2, 0))
+    features[:, 2] = relative
+    features[:, 3] = rms[1] / std
+    features[:, 4] = change
+    features[:, 5] = np.log(change + 1e-6) / 5
+    features[:, 6] = rms[3] / spread
+    np.minimum(np.maximum(features, -LIMIT, out=features), LIMIT, out=features)

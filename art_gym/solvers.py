@@ -68,8 +68,9 @@ def heun(denoise: Denoise, x: Array, denoised: Array, sigma: Array, sigma_next: 
 def dpmpp_2m(denoise: Denoise, x: Array, denoised: Array, sigma: Array, sigma_next: Array, previous: Previous) -> Array:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2) in λ = −log σ; the first step is first order."""
     log = array_namespace(sigma).log
-    step = log(sigma) - log(sigma_next)  # h = λ_next − λ
-    last_step = log(previous.sigma) - log(sigma)  # ∞ on a first step: the correction below vanishes
+    log_sigma = log(sigma)
+    step = log_sigma - log(sigma_next)  # h = λ_next − λ
+    last_step = log(previous.sigma) - log_sigma  # ∞ on a first step: the correction below vanishes
     weight = per_sample(step / (2 * last_step), x)  # 1 / 2r with r = last_step / step
     extrapolated = (1 + weight) * denoised - weight * previous.denoised
     ratio = per_sample(sigma_next / sigma, x)
