@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from .pipeline import baselines_with_progress, learn
 from .report import write_report
 from .runs import RIVALS, TABLE_BUDGETS, Run, TrainConfig
 
-TASK, SOLVER = "digits", "dpmpp_2m"  # of ARTDiffusion-v0
+ENV_ID = "ARTDiffusion-v0"
+TASK, SOLVER = "digits", "dpmpp_2m"  # its own
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])
 EPISODES = 16_000
 QUICK = 20  # by this much less training with --quick
@@ -35,7 +37,8 @@ def demo(out: Path, seed: int, quick: bool) -> str:
         shutil.rmtree(out)
     agent = _agent(seed, quick)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        rivals = [pool.submit(_rival, algo, seed, out / algo, quick) for algo in RIVALS]
+        steps = 200 if quick else None
+        rivals = [pool.submit(_rival, replace(agent, algo=algo, n_timesteps=steps), out / algo) for algo in RIVALS]
         outcome = learn(agent, Run(out), resume=False, progress=True)
         rows = baselines_with_progress(TASK, SOLVER, list(TABLE_BUDGETS), progress=True)
         found = [future.result() for future in tqdm(rivals, desc="rivals")]
@@ -44,11 +47,8 @@ def demo(out: Path, seed: int, quick: bool) -> str:
 
 def _agent(seed: int, quick: bool) -> TrainConfig:
     steps = (EPISODES // QUICK if quick else EPISODES) * sum(BUDGETS) // 2
-    return TrainConfig("ARTDiffusion-v0", "ppo", seed, {"num_steps": list(BUDGETS)}, n_timesteps=steps)
+    return TrainConfig(ENV_ID, "ppo", seed, {"num_steps": list(BUDGETS)}, n_timesteps=steps)
 
 
-def _rival(algo: str, seed: int, folder: Path, quick: bool) -> Outcome:
-    config = TrainConfig(
-        "ARTDiffusion-v0", algo, seed, env={"num_steps": list(BUDGETS)}, n_timesteps=200 if quick else None
-    )
+def _rival(config: TrainConfig, folder: Path) -> Outcome:
     return learn(config, Run(folder), resume=False, progress=False)
