@@ -61,25 +61,43 @@ class TrainConfig:
         """The environment's configuration: the id's YAML, then the algorithm's overrides, then the user's."""
         return load_config(config_name(self.env_id), **{**(overrides or {}), **self.env})
 
+    @property
+    def hyperparams_id(self) -> str:
+        """The id whose hyperparameters are used: that of the task, where it has one, else of the environment."""
+        task = self.env.get("task")
+        named = id_of(task) if isinstance(task, str) else None
+        return named or id_of(config_name(self.env_id)) or self.env_id
+
 
 def config_name(env_id: str) -> str:
     """The configuration behind a registered id. Raises a ValueError for one that is none, or such a module."""
-    import gymnasium as gym
-
-    import art_gym  # noqa: F401 registers the ids
-
     module, _, env_id = env_id.rpartition(":")
     if module:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise ValueError(f"cannot import {module!r} ({error}): put its folder on PYTHONPATH") from None
-    known = {key: spec.kwargs["config"] for key, spec in gym.registry.items() if key.startswith("ARTDiffusion")}
+    known = _configs()
     if env_id in known:
         return known[env_id]
     if env_id in known.values():
         return env_id
     raise ValueError(f"unknown environment {env_id!r}: choose one of {', '.join(known)}")
+
+
+def id_of(task: str) -> str | None:
+    """The registered id of a built-in task, whatever its options; None for a task of one's own."""
+    ids = [key for key, config in _configs().items() if config == task.partition("?")[0]]
+    return ids[-1] if ids else None
+
+
+def _configs() -> dict[str, str]:
+    """The name of the configuration, which is that of the task, by registered id."""
+    import gymnasium as gym
+
+    import art_gym  # noqa: F401 registers the ids
+
+    return {key: spec.kwargs["config"] for key, spec in gym.registry.items() if key.startswith("ARTDiffusion")}
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Setup:
         """Merge the YAMLs and the overrides. Raises a ValueError for unknown names, keys and values."""
         kind = algorithm_class(config.algo)
         smallest, largest = config.env_config().budgets
-        values = load_hyperparams(config.algo, config.env_id, largest)
+        values = load_hyperparams(config.algo, config.hyperparams_id, largest)
         for key in config.hyperparams:
             if {"env", "training_env"} & set(key.split(".")):
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")

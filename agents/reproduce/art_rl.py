@@ -13,11 +13,7 @@ from art_gym.sb3 import ARTDiffusionVecEnv
 
 from ..continuous_time import ARTRL
 from ..hyperparams import load_hyperparams, overridden
-
-ID_OF = {  # with hyperparameters of their own
-    "checkerboard_2d": "ARTDiffusion-Checkerboard2D-v0",
-    "digits": "ARTDiffusion-Digits-v0",
-}
+from ..runs import id_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ def train_art_rl(
         changes: hyperparameters to change, as `overridden` does.
     """
     torch.set_num_threads(1)  # the network is tiny
-    values = load_hyperparams("art_rl", ID_OF.get(task, "") if isinstance(task, str) else "", 1)
+    values = load_hyperparams("art_rl", (id_of(task) if isinstance(task, str) else None) or "", 1)
     clock = {**values.pop("training_env"), "task": task, **(env or {})}
     values = overridden(values, changes)
     lanes, steps = values.pop("num_envs"), int(values.pop("n_timesteps") * share)

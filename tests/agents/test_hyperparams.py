@@ -55,3 +55,26 @@ def test_ppo_with_the_clock_s_critic_by_name():
 def test_keys_of_the_environment_are_none_of_the_algorithm(key):
     with pytest.raises(ValueError, match="is no hyperparameter: give the environment's keys themselves"):
         Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", hyperparams={key: "20"}))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "task", "entry"),
+    [
+        ("ARTDiffusion-v0", "ring_2d", "ARTDiffusion-Ring2D-v0"),
+        ("ARTDiffusion-Ring2D-v0", "digits_class?guidance=2", "ARTDiffusion-DigitsClass-v0"),
+        ("ARTDiffusion-Ring2D-v0", "one_s_own", "ARTDiffusion-Ring2D-v0"),
+        ("ring_2d", None, "ARTDiffusion-Ring2D-v0"),
+        ("art_gym:ARTDiffusion-v0", None, "ARTDiffusion-Digits-v0"),
+    ],
+)
+def test_hyperparameters_are_those_of_the_task(env_id, task, entry):
+    assert TrainConfig(env_id, env={} if task is None else {"task": task}).hyperparams_id == entry
+
+
+def test_a_task_s_own_hyperparameters_are_used_under_another_id():
+    ours, same = (
+        Setup.resolve(TrainConfig(env_id, "sac", env={**env, "num_steps": 7}))
+        for env_id, env in (("ARTDiffusion-v0", {"task": "ring_2d"}), ("ARTDiffusion-Ring2D-v0", {}))
+    )
+    assert ours.hyperparams == same.hyperparams
+    assert ours.n_timesteps == same.n_timesteps == 27_500 * 7
