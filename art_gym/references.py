@@ -28,6 +28,8 @@ REFERENCES_FILE = Path(__file__).parent / "data" / "references.json"
 TRAIN_NOISES = 4096  # that the oracle is optimised on
 POLISHING_NOISES = 1024  # on which the best of several grids are chosen, before they are polished on all
 POLISHED = 4
+SEARCH = "search"  # L-BFGS and Gauss-Newton from many starts (`optimised.optimise`)
+POLISH = "polish"  # Gauss-Newton from grids that other methods found
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Reference:
         floor: errors below this one count as this one (10⁻⁴ of the data's standard deviation).
         train_noises, heldout_noises: how many noises the oracle was optimised and evaluated on.
         seed: of the optimisation.
+        method: how the oracle was found, `SEARCH` or `POLISH`.
         version: of art_gym.
     """
 
@@ -54,6 +57,7 @@ class Reference:
     train_noises: int
     heldout_noises: int
     seed: int
+    method: str
     version: str
 
 
@@ -73,10 +77,10 @@ def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> 
     denoiser = get_task(task)
     start, endpoints = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
     levels = optimise(denoiser, num_steps, solver, start, endpoints, seed)
-    return _reference(task, solver, num_steps, levels, seed)
+    return _reference(task, solver, num_steps, levels, seed, SEARCH)
 
 
-def _reference(task: str, solver: str, num_steps: int, levels: np.ndarray, seed: int) -> Reference:
+def _reference(task: str, solver: str, num_steps: int, levels: np.ndarray, seed: int, method: str) -> Reference:
     denoiser = get_task(task)
     errors = [
         evaluate_levels(denoiser, solver, grid, distances=False).error
@@ -93,6 +97,7 @@ def _reference(task: str, solver: str, num_steps: int, levels: np.ndarray, seed:
         train_noises=TRAIN_NOISES,
         heldout_noises=HELDOUT,
         seed=seed,
+        method=method,
         version=art_gym.__version__,
     )
 
@@ -175,7 +180,7 @@ def polish(task: str, solver: str, num_steps: int, grids: Iterable[tuple[float, 
     logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
     firsts = sorted(logits, key=lambda tried: few.improve(tried, 0)[0])[:POLISHED]
     _, best = min((many.improve(first, STEPS) for first in firsts), key=lambda found: found[0])
-    return _reference(task, solver, num_steps, levels_from_logits(best, denoiser), seed)
+    return _reference(task, solver, num_steps, levels_from_logits(best, denoiser), seed, POLISH)
 
 
 def compute_all(

@@ -83,6 +83,7 @@ def test_candidates_are_polished_and_kept_if_better(tmp_path):
     compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
     (found,) = load_references(file)
     assert found.oracle_error == pytest.approx(stored.oracle_error, rel=0.01)
+    assert (worse.method, found.method) == ("search", "polish")
     lines.write_text("no lines of JSON")
     with pytest.raises(ValueError, match="holds no schedules as JSON lines"):
         compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
