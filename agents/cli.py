@@ -198,18 +198,13 @@ class Export:
 
 def _arguments_of(schedule: Schedule, folder: Path) -> dict[str, list[float]]:
     """What the scheduler in a local folder takes."""
-    import warnings
-
     import numpy as np
 
-    from art_gym.denoisers.adapters import load_folder
     from art_gym.schedules.exports import diffusers_arguments
 
-    inside = folder / "scheduler"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what diffusers says on import and on loading
-        scheduler = load_folder(inside if inside.is_dir() else folder)
-    arguments = diffusers_arguments(schedule, scheduler)
+    from .loading import load_scheduler
+
+    arguments = diffusers_arguments(schedule, load_scheduler(folder))
     return {name: np.asarray(values).tolist() for name, values in arguments.items()}
 
 
@@ -347,10 +342,12 @@ class Learn:
 
     def run(self) -> None:
         """Learn and report."""
+        from art_gym.files import check_writable
         from art_gym.tasks import get_task
 
         from .budget import Budget
-        from .learn import Learner, check_writable, load_model
+        from .learn import Learner
+        from .loading import load_model
 
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,3 +31,15 @@ def write_text(file: Path, text: str) -> None:
     """Write a text file by `replacing`. Raises an OSError where it cannot be written."""
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(out: Path) -> None:
+    """Make the folder of a file that is to be written at the end. Raises a ValueError if it will not be possible."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: name a file in it, as with -o {out / 'schedule.json'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to {out.parent} ({error.strerror}): name another file with -o") from None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_gym.agents import learn
+from art_gym.agents import learn, loading, pictures
 from art_gym.agents.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.cli import main
 from art_gym.agents.learn import Learner
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_written_is_said_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Before the model is loaded and anything computed."""
-    monkeypatch.setattr(learn, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(loading, "load_model", lambda *_: pytest.fail("loaded"))
     (tmp_path / "file").touch()
     for out, message in (
         (tmp_path, "is a folder: name a file in it"),
@@ -242,7 +242,9 @@ def test_carried_channels_do_not_dilute_errors(tmp_path: Path) -> None:
     noises = learn.Noises(start, np.zeros_like(start))
     levels = make_grid("edm", 5, task)
     samples = integrate(task, levels, start, "euler")
-    assert learner._error(levels, noises) == pytest.approx(endpoint_error(samples[:, :1], 0 * samples[:, :1]).mean())
+    assert learner.trial.error(levels, noises) == pytest.approx(
+        endpoint_error(samples[:, :1], 0 * samples[:, :1]).mean()
+    )
     assert visible(start, learner.denoiser).shape[1] == 1
 
 
@@ -266,7 +268,7 @@ def test_dual_weighted_closed_forms_are_tried(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
     drawn: dict[str, object] = {}
     monkeypatch.setattr(
-        learn.pictures, "training_curve", lambda file, steps, errors, _, x_label, y_label: drawn.update(x=x_label)
+        pictures, "training_curve", lambda file, steps, errors, _, x_label, y_label: drawn.update(x=x_label)
     )
     offered: list[str] = []
     keep = Learner._offer

@@ -1,0 +1,150 @@
+"""The report of `art-gym learn`: the proof on noises of its own, what each second bought, and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.denoisers.base import visible
+from art_gym.files import write_text
+from art_gym.quality import image_error
+from art_gym.schedules.grids import edm_grid
+
+from . import pictures
+from .edm_curve import steps_reaching
+from .trial import REFERENCE_STEPS, Noises, Trial
+
+LEARNED = "learned"
+CHECKED = 4  # of the reported endpoints are solved again, with twice the steps
+SAYS_LITTLE = 0.2  # of the learned schedule's error, from which on that of the endpoints is warned of
+MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # times K, at which EDM's grid is tried for "steps saved"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An improvement: when, by what, and its error on the noises that are chosen on."""
+
+    seconds: float
+    evaluations: int
+    method: str
+    error: float
+    levels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The learned schedule beside others, on noises that nothing was fitted or chosen on.
+
+    Attributes:
+        trial: of the model with its solver.
+        noises: what is reported on.
+        grids: (K+1,) levels by name, the learned ones among them.
+    """
+
+    trial: Trial
+    noises: Noises
+    grids: Mapping[str, np.ndarray]
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """(B, *shape) samples by name."""
+        return {name: self.trial.sample(levels, self.noises) for name, levels in self.grids.items()}
+
+    @cached_property
+    def errors(self) -> dict[str, np.ndarray]:
+        """(B,) endpoint errors by name."""
+        return {name: self.trial.errors(found, self.noises) for name, found in self.samples.items()}
+
+    @property
+    def error(self) -> float:
+        """Of the learned schedule, the mean."""
+        return float(self.errors[LEARNED].mean())
+
+    def lines(self) -> Iterator[str]:
+        """The table and what belongs to it, in Markdown."""
+        model = self.trial.model
+        yield f"Mean endpoint error on {len(self.noises.start)} noises that nothing was fitted or chosen on:"
+        decoded = getattr(model, "decode", None) is not None
+        heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
+        yield from ("", f"| {' | '.join(heads)} |", f"|:---{'|---:' * (len(heads) - 1)}|")
+        for name, found in sorted(self.errors.items(), key=lambda entry: -entry[1].mean()):
+            shown = [visible(x, model) for x in (self.samples[name], self.noises.endpoints)]
+            images = [_interval(image_error(model, *shown))] if decoded else []
+            wins = "–" if name == LEARNED else f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
+            label = f"**{name}**" if name == LEARNED else name
+            yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
+        yield from ("", self._steps_saved(), "")
+        yield from (self._precision(), "")
+
+    def _precision(self) -> str:
+        few = Noises(self.noises.start[:CHECKED], self.noises.endpoints[:CHECKED])
+        solved_again = self.trial.solve(few.start, 2 * REFERENCE_STEPS)
+        off = float(self.trial.errors(solved_again, few).mean())
+        said = f"The precise endpoints themselves are {off:.1g} off (mean of {len(few.start)})"
+        if off < SAYS_LITTLE * self.error:
+            return f"{said}."
+        return f"{said}: errors that are not much larger say little. Is the model smooth in σ down to its sigma_min?"
+
+    def _steps_saved(self) -> str:
+        num_steps = len(self.grids[LEARNED]) - 1
+        steps = [round(factor * num_steps) for factor in MORE_STEPS]
+        curve = [self.trial.error(edm_grid(k, self.trial.model), self.noises) for k in steps]
+        needed = steps_reaching(self.error, steps, curve)
+        if not np.isfinite(needed):
+            return f"EDM does not reach in {steps[-1]} steps what the learned schedule does in {num_steps}."
+        if needed <= num_steps:
+            return f"EDM's grid is as good in {num_steps} steps: nothing was gained."
+        saved = 100 * (1 - num_steps / needed)
+        return f"EDM needs about {needed:.1f} steps for what it does in {num_steps}: {saved:.0f} % fewer."
+
+
+def write_report(
+    out: Path,
+    title: str,
+    grids: Mapping[str, np.ndarray],
+    history: Sequence[Found],
+    proof: Proof | None,
+    spent: str,
+    stopped: str,
+) -> str:
+    """Write the report and its pictures beside a schedule file.
+
+    Args:
+        out: the schedule file.
+        title: what the schedule is for.
+        grids: (K+1,) levels by name, the learned ones among them.
+        history: improvements, the last one is the result.
+        proof: None where learning stopped before anything was compared.
+        spent, stopped: what learning took, and why it ended.
+
+    Returns:
+        The text.
+    """
+    files = {kind: out.parent / f"{out.stem}_{kind}.png" for kind in ("schedules", "progress")}
+    lines = [f"# {title}", ""]
+    if proof is None:
+        lines += [f"After {spent} {stopped}: this is the closed form alone, and nothing was compared.", ""]
+    else:
+        lines += proof.lines()
+        lines += [f"Learning took {spent}; {stopped}.", "", "| seconds | evaluations | by | error |"]
+        lines += ["|---:|---:|:---|---:|"]
+        compared = [found for found in history if np.isfinite(found.error)]
+        lines += [f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in compared]
+        lines += ["", "(errors here are on the noises that were chosen on)", ""]
+        if len(compared) > 1:
+            seconds, errors = [f.seconds for f in compared], [f.error for f in compared]
+            y_label = "mean endpoint error on the noises that were chosen on"
+            pictures.training_curve(files["progress"], seconds, errors, {}, x_label="seconds", y_label=y_label)
+    pictures.schedules(files["schedules"], grids, highlight=LEARNED)
+    lines += [f"![{kind}]({file.name})" for kind, file in files.items() if file.exists()]
+    text = "\n".join(lines) + "\n"
+    write_text(out.parent / f"{out.stem}_report.md", text)
+    return text
+
+
+def _interval(errors: np.ndarray) -> str:
+    return f"{errors.mean():.4f} ± {1.96 * errors.std() / np.sqrt(len(errors)):.4f}"

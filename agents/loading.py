@@ -1,0 +1,51 @@
+"""What the command line loads from the folders of diffusers, without a word from model libraries."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from art_gym.denoisers.base import Denoiser
+
+
+def load_model(
+    path: Path,
+    scheduler: Path | None,
+    data_std: float,
+    device: str,
+    max_batch: int,
+    dtype: str = "float32",
+    variant: str | None = None,
+) -> Denoiser:
+    """The denoiser of a local diffusers folder. Raises a ValueError that says what is wrong with it."""
+    import torch
+
+    from art_gym.denoisers.adapters import from_diffusers
+
+    if path.suffix in (".pkl", ".pt", ".pth", ".ckpt", ".bin"):
+        raise ValueError(
+            f"{path} is a pickle, which can run any code when it is loaded: save the model as a diffusers folder with "
+            f"safetensors, or load it in Python with art_gym.denoisers.from_edm(path, trust_pickle=True)"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what model libraries say on import and on loading
+        return from_diffusers(
+            path,
+            scheduler,
+            dtype=getattr(torch, dtype),
+            variant=variant,
+            data_std=data_std,
+            device=device,
+            max_batch=max_batch,
+        )
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler in a local folder, its own or a pipeline's. Raises a ValueError where there is none."""
+    from art_gym.denoisers.adapters import load_folder
+
+    inside = folder / "scheduler"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # likewise
+        return load_folder(inside if inside.is_dir() else folder)
