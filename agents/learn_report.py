@@ -16,6 +16,7 @@ from art_gym.schedules.grids import edm_grid
 
 from . import pictures
 from .edm_curve import steps_reaching
+from .report import draw_samples
 from .trial import REFERENCE_STEPS, Noises, Trial
 
 LEARNED = "learned"
@@ -80,6 +81,12 @@ class Proof:
         yield from ("", self._steps_saved(), "")
         yield from (self._precision(), "")
 
+    def draw(self, file: Path) -> None:
+        """Draw samples of the same noises by EDM's grid, by the learned one, and precisely."""
+        steps = f"K = {len(self.grids[LEARNED]) - 1}"
+        panels = {f"EDM ρ=7, {steps}": self.samples["edm"], f"{LEARNED}, {steps}": self.samples[LEARNED]}
+        draw_samples(file, self.trial.model, {**panels, "precise": self.noises.endpoints})
+
     def _precision(self) -> str:
         few = Noises(self.noises.start[:CHECKED], self.noises.endpoints[:CHECKED])
         solved_again = self.trial.solve(few.start, 2 * REFERENCE_STEPS)
@@ -124,12 +131,16 @@ def write_report(
     Returns:
         The text.
     """
-    files = {kind: out.parent / f"{out.stem}_{kind}.png" for kind in ("schedules", "progress")}
+    files = {kind: out.parent / f"{out.stem}_{kind}.png" for kind in ("schedules", "samples", "progress")}
+    drawn = ["schedules"]
+    pictures.schedules(files["schedules"], grids, highlight=LEARNED)
     lines = [f"# {title}", ""]
     if proof is None:
         lines += [f"After {spent} {stopped}: this is the closed form alone, and nothing was compared.", ""]
     else:
         lines += proof.lines()
+        proof.draw(files["samples"])
+        drawn.append("samples")
         lines += [f"Learning took {spent}; {stopped}.", "", "| seconds | evaluations | by | error |"]
         lines += ["|---:|---:|:---|---:|"]
         compared = [found for found in history if np.isfinite(found.error)]
@@ -139,8 +150,8 @@ def write_report(
             seconds, errors = [f.seconds for f in compared], [f.error for f in compared]
             y_label = "mean endpoint error on the noises that were chosen on"
             pictures.training_curve(files["progress"], seconds, errors, {}, x_label="seconds", y_label=y_label)
-    pictures.schedules(files["schedules"], grids, highlight=LEARNED)
-    lines += [f"![{kind}]({file.name})" for kind, file in files.items() if file.exists()]
+            drawn.append("progress")
+    lines += [f"![{kind}]({files[kind].name})" for kind in drawn]
     text = "\n".join(lines) + "\n"
     write_text(out.parent / f"{out.stem}_report.md", text)
     return text

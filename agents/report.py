@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from art_gym.denoisers.base import visible
+from art_gym.denoisers.base import Denoiser, visible
 from art_gym.evaluation import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.files import write_text
 from art_gym.noise_bank import get_bank
 from art_gym.references import find_reference, score
+from art_gym.rendering import MAX_IMAGES
 from art_gym.sampling import integrate
 from art_gym.schedules.grids import edm_grid
 from art_gym.tasks import resolve
@@ -143,7 +145,16 @@ def _draw_samples(file: Path, outcome: Outcome, num_steps: int) -> None:
         f"{outcome.method}, K = {num_steps}": integrate(denoiser, learned, start, outcome.solver),
         "exact": exact,
     }
-    panels = {title: visible(samples, denoiser) for title, samples in panels.items()}
+    draw_samples(file, denoiser, panels)
+
+
+def draw_samples(file: Path, denoiser: Denoiser, panels: Mapping[str, np.ndarray]) -> None:
+    """Draw (N, *shape) samples of the same noises by title: as images, where the denoiser decodes its latents."""
+    shown = {title: visible(samples, denoiser) for title, samples in panels.items()}
+    if getattr(denoiser, "decode", None) is not None:
+        images = {title: denoiser.decode(samples[:MAX_IMAGES]) for title, samples in shown.items()}  # type: ignore[attr-defined]
+        pictures.samples(file, images)
+        return
     sample_data = getattr(denoiser, "sample_data", None)
     data = None if sample_data is None else sample_data(HELDOUT, np.random.default_rng(17))
-    pictures.samples(file, panels, data)
+    pictures.samples(file, shown, data)

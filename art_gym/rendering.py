@@ -19,6 +19,7 @@ from art_gym.state import State
 ORANGE, BLUE, GREY = "#D55E00", "#0072B2", "#9A9A9A"
 FRAME_SECONDS = 0.25  # how long a window holds a frame: Gymnasium's render_fps of the environments is 4
 MAX_IMAGES = 16
+LARGE, FEW_LARGE = 64, 4  # of images with more pixels a side so many are shown: they would shrink to stamps
 DATA_COUNT = 2000  # draws of the data that stand behind the samples
 BINS = 60
 FEW = 8  # up to so many samples are marked one by one
@@ -161,7 +162,7 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 
 def mosaic(images: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Up to `MAX_IMAGES` images side by side.
+    """Up to `MAX_IMAGES` images side by side, of large ones up to `FEW_LARGE`.
 
     Args:
         images: (N, H, W) or (N, C, H, W); of three or more channels the first three are shown as red, green and blue,
@@ -170,24 +171,26 @@ def mosaic(images: np.ndarray, low: float, high: float) -> np.ndarray:
         high: the value shown as white.
 
     Returns:
-        (rows·(H+1)−1, columns·(W+1)−1, 3) float in [0, 1], with white lines between the images.
+        (rows·(H+g)−g, columns·(W+g)−g, 3) float in [0, 1], with white gaps of g pixels between the images, a sixteenth
+        of their width.
     """
-    shown = images[:MAX_IMAGES]
+    shown = images[: MAX_IMAGES if max(images.shape[-2:]) <= LARGE else FEW_LARGE]
     channels = shown[:, None] if shown.ndim == 3 else shown
     colours = channels[:, :3] if channels.shape[1] >= 3 else np.repeat(channels[:, :1], 3, axis=1)
     tiles = np.clip((colours.transpose(0, 2, 3, 1) - low) / (high - low), 0, 1)  # (N, H, W, 3)
     count, height, width, _ = tiles.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    board = np.ones((rows * columns, height + 1, width + 1, 3))
+    gap = max(width // 16, 1)
+    board = np.ones((rows * columns, height + gap, width + gap, 3))
     board[:count, :height, :width] = tiles
-    board = board.reshape(rows, columns, height + 1, width + 1, 3).swapaxes(1, 2)
-    return board.reshape(rows * (height + 1), columns * (width + 1), 3)[:-1, :-1]
+    board = board.reshape(rows, columns, height + gap, width + gap, 3).swapaxes(1, 2)
+    return board.reshape(rows * (height + gap), columns * (width + gap), 3)[:-gap, :-gap]
 
 
 def _image_panel(axes: Axes, low: float, high: float) -> Update:
     axes.set_axis_off()
-    image = axes.imshow(np.ones((1, 1, 3)), extent=(0, 1, 0, 1), interpolation="nearest")
+    image = axes.imshow(np.ones((1, 1, 3)), extent=(0, 1, 0, 1), interpolation="antialiased")  # small ones stay sharp
 
     def update(samples: np.ndarray) -> None:
         board = mosaic(samples, low, high)

@@ -75,6 +75,12 @@ def test_mosaic_places_images_in_order() -> None:
     assert (board[4] == 1).all() and (board[5:, 10:] == 1).all()
 
 
+def test_mosaic_of_large_images_shows_few_with_wider_gaps() -> None:
+    board = mosaic(np.zeros((9, 1, 96, 80), np.float32), low=0.0, high=1.0)
+    assert board.shape == (96 + 5 + 96, 80 + 5 + 80, 3)
+    assert (board[:, 80:85] == 1).all() and (board[96:101] == 1).all() and (board[:96, :80] == 0).all()
+
+
 def test_mosaic_shows_three_channels_as_colours() -> None:
     images = np.stack([np.full((4, 4), value) for value in (0.0, 0.5, 1.0)])[None]
     np.testing.assert_allclose(mosaic(images, 0.0, 1.0)[0, 0], [0, 0.5, 1])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from art_gym.agents import learn, loading, pictures
 from art_gym.agents.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.cli import main
 from art_gym.agents.learn import Learner
+from art_gym.agents.learn_report import Proof
+from art_gym.agents.trial import Noises, Trial
 from art_gym.denoisers import FunctionDenoiser
 from art_gym.denoisers.base import visible
 from art_gym.evaluation import evaluate_levels
@@ -26,6 +29,7 @@ from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
 from art_gym.schedules import Schedule, make_grid
 from art_gym.schedules.defect import GaussNewton
+from art_gym.solvers import get_solver
 from art_gym.tasks import get_task
 
 
@@ -76,6 +80,7 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
         "schedule.json",
         "schedule_report.md",
         "schedule_schedules.png",
+        "schedule_samples.png",
         "schedule_progress.png",
     }
 
@@ -105,7 +110,11 @@ def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
     learner = Learner(
         get_task("gaussian_1d"), "mine", 5, "euler", Budget(evaluations=2000), tmp_path / "s.json", progress=False
     )
-    assert "this is the closed form alone" in learner.run()
+    for kind in ("samples", "progress"):
+        (tmp_path / f"s_{kind}.png").touch()  # of an earlier run
+    report = learner.run()
+    assert "this is the closed form alone" in report
+    assert [line for line in report.splitlines() if line.startswith("![")] == ["![schedules](s_schedules.png)"]
     assert Schedule.load(tmp_path / "s.json").method == "ART closed form"
 
 
@@ -239,13 +248,35 @@ def test_carried_channels_do_not_dilute_errors(tmp_path: Path) -> None:
     task = get_task("digits_class")
     learner = Learner(task, "digits_class", 5, "euler", Budget(seconds=60), tmp_path / "s.json", progress=False)
     start = 40 * np.random.default_rng(0).standard_normal((8, *task.shape)).astype(np.float32)
-    noises = learn.Noises(start, np.zeros_like(start))
+    noises = Noises(start, np.zeros_like(start))
     levels = make_grid("edm", 5, task)
     samples = integrate(task, levels, start, "euler")
     assert learner.trial.error(levels, noises) == pytest.approx(
         endpoint_error(samples[:, :1], 0 * samples[:, :1]).mean()
     )
     assert visible(start, learner.denoiser).shape[1] == 1
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_the_same_noises_are_drawn_by_three_ways(
+    decoded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without channels that carry a condition; as images, where the model decodes its latents."""
+    drawn: dict[str, np.ndarray] = {}
+    monkeypatch.setattr(pictures, "samples", lambda file, panels, data=None: drawn.update(panels))
+    model = copy(get_task("digits_class"))
+    if decoded:
+        model.decode = lambda x: 1 - np.repeat(x, 2, axis=-1)
+    trial = Trial(model, Metered(model, Budget()), get_solver("euler"))
+    start = 40 * np.random.default_rng(0).standard_normal((3, *model.shape)).astype(np.float32)
+    noises = Noises(start, np.ones_like(start))
+    grids = {name: make_grid(name, 4, model) for name in ("edm", "cosine", "arctan")}
+    grids["learned"] = grids.pop("arctan")
+    Proof(trial, noises, grids).draw(tmp_path / "samples.png")
+    assert list(drawn) == ["EDM ρ=7, K = 4", "learned, K = 4", "precise"]
+    expected = [integrate(model, grids[name], start, "euler") for name in ("edm", "learned")] + [noises.endpoints]
+    for found, latents in zip(drawn.values(), expected, strict=True):
+        np.testing.assert_array_equal(found, model.decode(latents[:, :1]) if decoded else latents[:, :1])
 
 
 def test_as_many_noises_as_the_budget_pays_for(tmp_path: Path) -> None:
