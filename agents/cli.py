@@ -298,7 +298,7 @@ class Demo:
         print(demo(self.out, self.seed, self.quick))
 
 
-OF_A_MODEL = ("scheduler", "data_std", "device", "dtype", "variant", "max_batch")
+OF_A_MODEL = ("scheduler", "prediction_type", "shape", "data_std", "device", "dtype", "variant", "max_batch")
 
 
 @dataclass(frozen=True)
@@ -313,6 +313,9 @@ class Learn:
         budget: time or denoiser evaluations, as 90s, 10m, 1.5h or 200000nfe.
         out: schedule file; the report and the pictures go beside it.
         scheduler: for a model alone, the folder of the scheduler that it was trained with.
+        prediction_type: what the model predicts, instead of what its scheduler says: epsilon, v_prediction, sample or
+            flow_prediction.
+        shape: of one latent, as channels height width, where the model does not say it or takes others.
         data_std: standard deviation of the data: 0.5 for images in [-1, 1], 1.0 for most latents.
         device: cpu, cuda, mps.
         dtype: of the network; everything around it is computed in float32.
@@ -331,6 +334,8 @@ class Learn:
     budget: str = "10m"
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("schedule.json")
     scheduler: Path | None = None
+    prediction_type: str | None = None
+    shape: tuple[int, int, int] | None = None
     data_std: float = 0.5
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -358,8 +363,7 @@ class Learn:
             raise ValueError(f"{names} belong to --model: the task {self.task!r} is made as it is")
         check_writable(self.out)  # before a large model is loaded
         if self.model is not None:
-            where = self.device, self.max_batch, self.dtype, self.variant
-            denoiser = load_model(self.model, self.scheduler, self.data_std, *where)
+            denoiser = load_model(self.model, **{name: getattr(self, name) for name in OF_A_MODEL})
         else:
             denoiser = get_task(self.task or "")
         name = self.task or self.model.resolve().name  # type: ignore[union-attr]

@@ -9,16 +9,12 @@ from typing import Any
 from art_gym.denoisers.base import Denoiser
 
 
-def load_model(
-    path: Path,
-    scheduler: Path | None,
-    data_std: float,
-    device: str,
-    max_batch: int,
-    dtype: str = "float32",
-    variant: str | None = None,
-) -> Denoiser:
-    """The denoiser of a local diffusers folder. Raises a ValueError that says what is wrong with it."""
+def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
+    """The denoiser of a local diffusers folder, with options of `from_diffusers`.
+
+    Raises:
+        ValueError: that says what is wrong with the model or the options.
+    """
     import torch
 
     from art_gym.denoisers.adapters import from_diffusers
@@ -30,15 +26,7 @@ def load_model(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what model libraries say on import and on loading
-        return from_diffusers(
-            path,
-            scheduler,
-            dtype=getattr(torch, dtype),
-            variant=variant,
-            data_std=data_std,
-            device=device,
-            max_batch=max_batch,
-        )
+        return from_diffusers(path, dtype=getattr(torch, dtype), **options)
 
 
 def load_scheduler(folder: Path) -> Any:

@@ -62,12 +62,12 @@ def from_diffusers(
             without a table of noise levels, a noise range beyond that table, or a model that cannot be run on such
             latents, for instance since it needs conditioning.
     """
+    if prediction_type is not None:
+        _check_prediction(prediction_type)  # before a large model is loaded
     model, scheduler, vae = _parts(model, scheduler, variant, dtype)
     config = scheduler.config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
-    prediction = prediction_type or known
-    if prediction not in PREDICTIONS:
-        raise ValueError(f"unknown prediction type {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
+    prediction = prediction_type or _check_prediction(known)
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
@@ -149,6 +149,16 @@ def from_edm(
     return _tried(TorchDenoiser(function, shape, *bounds, **options))
 
 
+def _check_prediction(name: Any) -> str:
+    """Return a prediction type, or raise a ValueError if it is none that is known here."""
+    if name not in PREDICTIONS:
+        raise ValueError(
+            f"unknown prediction type {name!r}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
+            f"(--prediction-type)"
+        )
+    return name
+
+
 def _network(run: Function, name: str, dtype: torch.dtype) -> Function:
     """A network in a precision of its own, between float32 tensors, whose errors and odd shapes are ValueErrors."""
 
@@ -160,8 +170,8 @@ def _network(run: Function, name: str, dtype: torch.dtype) -> Function:
         except Exception as error:  # of the model's code, or of the caller's
             raise ValueError(
                 f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a model with "
-                f"conditioning needs call= in Python (see examples/text_to_image.py); else check shape=, dtype and "
-                f"max_batch"
+                f"conditioning needs call= in Python (see examples/text_to_image.py); else check shape= (--shape), "
+                f"dtype and max_batch"
             ) from error
         return of_shape(x, output).float()
 
@@ -323,7 +333,8 @@ def _shape(model: Any) -> tuple[int, ...]:
     channels, size = config.get("in_channels"), config.get("sample_size")
     if channels is None or size is None:
         raise ValueError(
-            f"{type(model).__name__} does not say its latents' shape: pass shape=(channels, height, width)"
+            f"{type(model).__name__} does not say its latents' shape: pass shape=(channels, height, width), or "
+            f"--shape C H W"
         )
     height, width = (size, size) if isinstance(size, int) else size
     return (channels, height, width)

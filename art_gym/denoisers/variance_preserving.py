@@ -25,7 +25,8 @@ def vp_sigmas(scheduler: Any) -> np.ndarray:
     if table is None:
         raise ValueError(
             f"{type(scheduler).__name__} has no table of noise levels (alphas_cumprod): choose a scheduler with "
-            f"discrete timesteps, such as DDPM, DDIM, EulerDiscrete or DPMSolverMultistep, or a FlowMatch scheduler"
+            f"discrete timesteps, such as DDPM, DDIM, EulerDiscrete or DPMSolverMultistep, or for flow_prediction a "
+            f"FlowMatch scheduler"
         )
     signal = np.asarray(table, np.float64)
     signal = signal[signal > 1e-8]

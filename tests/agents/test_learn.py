@@ -10,6 +10,7 @@ import time
 from copy import copy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from art_gym.agents.cli import main
 from art_gym.agents.learn import Learner
 from art_gym.agents.learn_report import Proof
 from art_gym.agents.trial import Noises, Trial
-from art_gym.denoisers import FunctionDenoiser
+from art_gym.denoisers import FunctionDenoiser, from_diffusers
 from art_gym.denoisers.base import visible
 from art_gym.evaluation import evaluate_levels
 from art_gym.quality import endpoint_error
@@ -162,6 +163,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--model", str(tmp_path / "network.pkl")], "is a pickle"),
         ([], "name either --model"),
         (["--task", "digits", "--max-batch", "8", "--device", "cuda"], "--device, --max-batch belong to --model"),
+        (["--task", "digits", "--shape", "1", "8", "8"], "--shape belong to --model"),
         (["--task", "digits", "--steps", "1"], "from 2 to 1000 steps, got 1"),
         (["--task", "digits", "--steps", "1001"], "from 2 to 1000 steps, got 1001"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
@@ -173,6 +175,34 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         assert message in error and error.count("\n") == 1
 
 
+def of_any_size(model: Any) -> Any:
+    """The model, whose configuration does not say the size of its latents any more."""
+    model.register_to_config(sample_size=None)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prediction", ["sample", "v_prediction"])
+def test_what_a_saved_model_does_not_say(
+    prediction: str, tmp_path: Path, tiny_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shape of its latents, and that its scheduler is mistaken about what it predicts."""
+    import diffusers
+
+    model, scheduler, handed = tiny_model(), diffusers.DDPMScheduler(), []
+    diffusers.DDPMPipeline(of_any_size(model), scheduler).save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(learn, "Learner", lambda denoiser, *_: handed.append(denoiser) or SimpleNamespace(run=str))
+    said = ["--prediction-type", prediction, "--shape", "2", "12", "8"]
+    assert main(["learn", "--model", str(tmp_path / "model"), *said, "-o", str(tmp_path / "s.json")]) == 0
+    denoiser = handed[0]
+    expected = from_diffusers(model, scheduler, prediction_type=prediction, shape=(2, 12, 8))
+    x, sigma = np.ones((1, 2, 12, 8), np.float32), np.ones(1, np.float32)
+    assert denoiser.shape == (2, 12, 8)
+    np.testing.assert_allclose(denoiser(x, sigma), expected(x, sigma), rtol=1e-5, atol=1e-6)
+    plain = from_diffusers(model, scheduler, shape=(2, 12, 8))
+    assert not np.allclose(denoiser(x, sigma), plain(x, sigma))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd: pytest.CaptureFixture[str]) -> None:
     """One line of ours, and none of what model libraries say."""
@@ -182,6 +212,7 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
     diffusers.DDPMScheduler().save_pretrained(tmp_path / "ddpm")
     diffusers.EDMEulerScheduler().save_pretrained(tmp_path / "edm")
     tiny_model().half().save_pretrained(tmp_path / "half", variant="fp16")
+    of_any_size(tiny_model()).save_pretrained(tmp_path / "free")
     model = ["--model", str(tmp_path / "model"), "--scheduler", str(tmp_path / "ddpm")]
     half = ["--model", str(tmp_path / "half")]
     capfd.readouterr()
@@ -191,6 +222,11 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
         ([*model, "--device", "foo"], "cannot use the device 'foo'"),
         ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
         (model[:2], "pass its scheduler too (--scheduler)"),
+        ([*model, "--prediction-type", "score"], "choose one of epsilon, v_prediction, sample, flow_prediction with"),
+        ([*model, "--shape", "3", "8", "8"], "cannot be run on latents of shape (1, 3, 8, 8)"),
+        ([*model, "--shape", "2", "9", "8"], "cannot be run on latents of shape (1, 2, 9, 8)"),
+        ([*model, "--shape", "2", "0", "8"], "tuple of positive whole numbers, got (2, 0, 8)"),
+        (["--model", str(tmp_path / "free"), *model[2:]], "does not say its latents' shape: pass shape="),
     ):
         assert main(["learn", *arguments, "--no-progress", "-o", str(tmp_path / "s.json")]) == 2
         error = capfd.readouterr().err
@@ -201,7 +237,7 @@ def test_a_file_that_cannot_be_written_is_said_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Before the model is loaded and anything computed."""
-    monkeypatch.setattr(loading, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("loaded"))
     (tmp_path / "file").touch()
     for out, message in (
         (tmp_path, "is a folder: name a file in it"),

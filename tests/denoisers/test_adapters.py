@@ -274,8 +274,12 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     with pytest.raises(ValueError, match=remedy) as truncated:
         from_diffusers(tmp_path / "model", diffusers.DDPMScheduler())
     assert "\n" not in str(truncated.value)
-    with pytest.raises(ValueError, match="unknown prediction type 'score'"):
-        from_diffusers(tiny_model(), diffusers.DDPMScheduler(), prediction_type="score")
+    for wrong in ({"prediction_type": "score"}, {"model": tmp_path / "nothing there", "prediction_type": ""}):
+        with pytest.raises(ValueError, match=r"unknown prediction type .*: choose one of epsilon, v_pred"):
+            from_diffusers(**{"model": tiny_model(), "scheduler": diffusers.DDPMScheduler(), **wrong})
+    flow = diffusers.FlowMatchEulerDiscreteScheduler()
+    with pytest.raises(ValueError, match=r"no table of noise levels .* or for flow_prediction a FlowMatch scheduler"):
+        from_diffusers(tiny_model(), flow, prediction_type="epsilon")
     with pytest.raises(ValueError, match="pass its scheduler too"):
         from_diffusers(tiny_model())
 
