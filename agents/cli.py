@@ -351,7 +351,7 @@ class Learn:
         from art_gym.tasks import get_task
 
         from .budget import Budget
-        from .learn import Learner
+        from .learn import Learner, check_agent
         from .loading import load_model
 
         budget = Budget.parse(self.budget)
@@ -361,7 +361,9 @@ class Learn:
         if self.task is not None and beside:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
             raise ValueError(f"{names} belong to --model: the task {self.task!r} is made as it is")
-        check_writable(self.out)  # before a large model is loaded
+        # before a large model is loaded
+        check_writable(self.out)
+        check_agent(self.agent)
         if self.model is not None:
             denoiser = load_model(self.model, **{name: getattr(self, name) for name in OF_A_MODEL})
         else:

@@ -13,6 +13,7 @@ import yaml
 from .runs import RIVALS
 
 Values = dict[str, Any]
+DISCRETE = ("dqn", "maskableppo", "qrdqn")  # classes that choose among a few actions; a size of a step is none of a few
 
 
 def load_hyperparams(algo: str, env_id: str, num_steps: int) -> Values:
@@ -105,7 +106,11 @@ class Linear:
 
 
 def algorithm_class(name: str) -> type:
-    """ARTRL ("art_rl") or the SB3 or sb3-contrib class of that name. Raises a ValueError that lists the names."""
+    """ARTRL ("art_rl") or the SB3 or sb3-contrib class of that name.
+
+    Raises:
+        ValueError: that lists the names, for an unknown one and for an algorithm of discrete actions.
+    """
     import sb3_contrib
     import stable_baselines3
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -119,8 +124,13 @@ def algorithm_class(name: str) -> type:
         if isinstance(value, type) and issubclass(value, BaseAlgorithm)
     }
     classes["art_rl"] = ARTRL
+    names = ", ".join(sorted({*classes} - {*DISCRETE}))
+    if name.lower() in DISCRETE:
+        raise ValueError(
+            f"{name!r} is for discrete actions, and the size of a step is continuous: choose one of {names}"
+        )
     if name.lower() not in classes:
-        raise ValueError(f"unknown algorithm {name!r}: choose one of {', '.join([*RIVALS, *sorted(classes)])}")
+        raise ValueError(f"unknown algorithm {name!r}: choose one of {', '.join(RIVALS)}, {names}")
     return classes[name.lower()]
 
 

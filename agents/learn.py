@@ -87,10 +87,7 @@ class Learner:
                 f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
             )
         check_writable(out)
-        if agent in RIVALS:
-            raise ValueError(f"{agent!r} is no RL agent: leave --agent out, CMA-ES follows by itself")
-        if agent is not None:
-            algorithm_class(agent)  # an unknown name is said now, not when its turn comes
+        check_agent(agent)
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
         self.denoiser = Metered(denoiser, budget)
         self.trial = Trial(denoiser, self.denoiser, self.solver)
@@ -281,6 +278,14 @@ class Learner:
             self._schedule(proof.error).save(self.out)
         title = f"A schedule of {self.num_steps} steps for {self.name}, {self.solver.name}"
         return write_report(self.out, title, grids, self.history, proof, spent, stopped)
+
+
+def check_agent(name: str | None) -> None:
+    """Raise a ValueError for a name that is no agent which could train: now, not when its turn comes."""
+    if name in RIVALS:
+        raise ValueError(f"{name!r} is no RL agent: leave --agent out, CMA-ES follows by itself")
+    if name is not None:
+        algorithm_class(name)
 
 
 def _choose_threads(call: Callable[[], object]) -> None:

@@ -108,7 +108,7 @@ class Setup:
                 **hyperparams,
             )
         except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
-            # names and values that the algorithm does not take, or actions that it cannot choose
+            # names and values that the algorithm does not take
             raise ValueError(f"{self.config.algo} cannot be made like this: {' '.join(str(error).split())}") from None
 
 

@@ -122,7 +122,7 @@ def test_plot(run_folder, tmp_path, capsys, monkeypatch):
         (["train", "--num-steps", "0"], "num_steps must be a whole number"),
         (["train", "--timesteps", "0"], "must be at least 1, got 0"),
         (["train", "--algo", "cma", "--hyperparams", "popsize", "3"], "cma has no hyperparameters to set, got popsize"),
-        (["train", "--algo", "dqn"], "dqn cannot be made like this"),
+        (["train", "--algo", "dqn"], "'dqn' is for discrete actions, and the size of a step is continuous: choose one"),
         (["train", "--hyperparams", "learning_rat", "3"], "unexpected keyword argument 'learning_rat'"),
         (["train", "--hyperparams", "n_steps", "0"], "ppo cannot be made like this"),
         (["train", "--hyperparams", "env", "3"], "'env' is no hyperparameter"),

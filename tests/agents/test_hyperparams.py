@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import sb3_contrib
+import stable_baselines3
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-from art_gym.agents.hyperparams import algorithm_class, load_hyperparams, overridden, resolve_numbers
+from art_gym.agents.hyperparams import DISCRETE, algorithm_class, load_hyperparams, overridden, resolve_numbers
 from art_gym.agents.runs import TrainConfig
 from art_gym.agents.training import Setup
+from art_gym.sb3 import ARTDiffusionVecEnv
 
 
 def test_numbers():
@@ -29,6 +33,25 @@ def test_classes_by_name():
     assert algorithm_class("TQC").__module__.startswith("sb3_contrib")
     with pytest.raises(ValueError, match=r"unknown algorithm 'none': choose one of cma, gradient, defect, a2c"):
         algorithm_class("none")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_algorithms_of_discrete_actions_are_known():
+    """SB3 says which actions a class takes when it is made only: the list here names those that refuse ours."""
+    env = ARTDiffusionVecEnv(1, "gaussian_1d", num_steps=2)
+    modules = vars(stable_baselines3) | vars(sb3_contrib)
+    refused = set()
+    for name, kind in modules.items():
+        if isinstance(kind, type) and issubclass(kind, BaseAlgorithm):
+            try:
+                kind(next(iter(kind.policy_aliases)), env, _init_setup_model=False)
+            except AssertionError:
+                refused.add(name.lower())
+    assert refused == set(DISCRETE)
+    for name in ("DQN", *DISCRETE):
+        with pytest.raises(ValueError, match=rf"'{name}' is for discrete .*: choose one of a2c, .* ppo, ") as said:
+            algorithm_class(name)
+        assert "dqn" not in str(said.value).partition("choose")[2]
 
 
 def test_dots_and_dictionaries_reach_single_keys():

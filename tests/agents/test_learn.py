@@ -169,6 +169,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
         (["--task", "digits", "--agent", "ppa"], "unknown algorithm 'ppa'"),
         (["--task", "digits", "--agent", "cma"], "'cma' is no RL agent: leave --agent out"),
+        (["--task", "digits", "--agent", "dqn"], "'dqn' is for discrete actions"),
     ):
         assert main(["learn", *arguments, "--no-progress", "-o", str(tmp_path / "s.json")]) == 2
         error = capsys.readouterr().err
@@ -233,17 +234,18 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
         assert message in error and error.count("\n") == 1
 
 
-def test_a_file_that_cannot_be_written_is_said_first(
+def test_what_will_not_do_at_the_end_is_said_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Before the model is loaded and anything computed."""
+    """A file that cannot be written, an agent that cannot train: before the model is loaded and anything computed."""
     monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("loaded"))
     (tmp_path / "file").touch()
-    for out, message in (
-        (tmp_path, "is a folder: name a file in it"),
-        (tmp_path / "file" / "s.json", "cannot write to"),
+    for out, agent, message in (
+        (tmp_path, "ppo", "is a folder: name a file in it"),
+        (tmp_path / "file" / "s.json", "ppo", "cannot write to"),
+        (tmp_path / "s.json", "DQN", "'DQN' is for discrete actions"),
     ):
-        assert main(["learn", "--model", "any", "-o", str(out), "--no-progress"]) == 2
+        assert main(["learn", "--model", "any", "-o", str(out), "--agent", agent, "--no-progress"]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
