@@ -51,6 +51,12 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
         ValueError: for a scheduler that takes no custom levels, or whose settings would change them (the message says
             which one), and for levels beyond the noise that its model was trained on.
     """
+    arguments = _arguments(schedule, scheduler)
+    _warn_of_another_solver(schedule, type(scheduler).__name__, scheduler.config)  # of one that is not refused
+    return arguments
+
+
+def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     name, config = type(scheduler).__name__, scheduler.config
     for option in (*REPLACES, *MOVES):
         if getattr(config, option, None):
@@ -60,7 +66,6 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
             f"{name} ends on another level than 0 with final_sigmas_type={config.final_sigmas_type!r}: "
             f"make it with final_sigmas_type='zero'"
         )
-    _warn_of_another_solver(schedule, name, config)
     accepted = inspect.signature(scheduler.set_timesteps).parameters
     if name.startswith("FlowMatch") or getattr(config, "use_flow_sigmas", False):
         if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages of its own
@@ -105,7 +110,7 @@ def discrete_timesteps(sigmas: np.ndarray, table: np.ndarray) -> list[int]:
         warnings.warn(
             f"{lost} of {len(rounded)} levels fall on the timestep of a neighbour and are left out: "
             f"a scheduler that takes sigmas keeps them",
-            stacklevel=3,
+            stacklevel=4,
         )
     return kept
 

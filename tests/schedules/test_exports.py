@@ -86,6 +86,36 @@ def test_unipc_uses_our_levels_on_flow_models(shift: float) -> None:
         diffusers_arguments(LEVELS, diffusers.UniPCMultistepScheduler())
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "levels"),
+    [
+        ("DDIMScheduler", {}, LEVELS.sigmas),
+        ("UniPCMultistepScheduler", {}, LEVELS.sigmas),
+        ("HeliosScheduler", {}, LEVELS.sigmas),
+        ("HeunDiscreteScheduler", {"use_karras_sigmas": True}, LEVELS.sigmas),
+        ("DDPMScheduler", {}, (500.0, 1.0, 0.0)),
+        ("FlowMatchEulerDiscreteScheduler", {}, (1e6, 1.0, 0.0)),
+    ],
+)
+def test_what_is_refused_is_not_warned_of(kind: str, options: dict[str, Any], levels: tuple[float, ...]) -> None:
+    """A warning of another solver would tell people to keep a scheduler that takes no custom levels at all."""
+    scheduler = getattr(diffusers, kind)(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of diffusers with this numpy
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(ValueError, match=r"custom levels|outside the noise range"):
+            diffusers_arguments(Schedule(levels, "test", solver="dpmpp_2m"), scheduler)
+
+
+def test_warnings_point_to_the_caller() -> None:
+    schedule = Schedule((10.0, 1.0, 0.9999, 0.2, 0.0), "test", solver="euler")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        diffusers_arguments(schedule, diffusers.DPMSolverMultistepScheduler())
+    assert [warning.filename for warning in said] == [__file__, __file__]
+
+
 def test_a_shift_that_was_set_later_is_undone() -> None:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     scheduler.set_shift(4.0)
