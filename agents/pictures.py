@@ -115,7 +115,7 @@ def error_curves(
     _plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
     # A curve that stops early says where, and has no line to its name: it would cross the others.
-    ends = {name if x[-1] == last else f"{name} (K = {x[-1]})": (x[-1], y[-1]) for name, (x, y) in curves.items()}
+    ends = {name if x[-1] == last else f"{name} (to {x[-1]})": (x[-1], y[-1]) for name, (x, y) in curves.items()}
     label_styles = {label: styles[name] for label, name in zip(ends, curves, strict=True)}
     _label_ends(axes, ends, label_styles, joined=[label for label, (step, _) in ends.items() if step == last])
     return _write(figure, file)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from art_gym.denoisers.base import Counted
 from art_gym.evaluation import evaluate_levels
-from art_gym.quality import frechet_distance, precision_recall
+from art_gym.quality import energy_distance, frechet_distance, precision_recall
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
 from art_gym.schedules.defect import GaussNewton, defect
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
@@ -45,7 +46,7 @@ ACROSS = ("digits", "digits_net", "digits_class?guidance=2", "digits_inpaint", "
 
 
 def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Error, Fréchet distance, steps saved by NFE; transfer across K, solvers and tasks."""
+    """Error, Fréchet and energy distance, steps saved by NFE; transfer across K, solvers and tasks."""
     study = Study("networks", out)
     texts = []
     for task in TASKS[: 1 if quick else None]:
@@ -80,7 +81,12 @@ def _by_nfe(study: Study, task: str, solver: str, seeds: tuple[int, ...], counts
     heads = ["NFE", *map(str, counts)]
     tables = {
         key: markdown(heads, [[method, *(cell(records) for records in row)] for method, row in rows.items()])
-        for key, cell in (("error", _error_cell), ("frechet", _frechet_cell), ("coverage", _coverage_cell))
+        for key, cell in (
+            ("error", _error_cell),
+            ("frechet", partial(_cell, key="frechet", digits=2)),
+            ("energy", partial(_cell, key="energy", digits=4)),
+            ("coverage", _coverage_cell),
+        )
     }
     steps = [steps_of(solver, nfe) for nfe in counts]
     means = {method: [_mean(records, "error") for records in row] for method, row in rows.items()}
@@ -89,19 +95,23 @@ def _by_nfe(study: Study, task: str, solver: str, seeds: tuple[int, ...], counts
     saved_of_tuned = _steps_saved(steps, means[LEARNED], steps, means[EDM_TUNED])
     pictures.error_curves(
         study.folder / f"{task}_{solver}.png",
-        {method: dict(zip(steps, values, strict=True)) for method, values in means.items() if method != ORACLE},
+        {method: dict(zip(counts, values, strict=True)) for method, values in means.items() if method != ORACLE},
         highlight=LEARNED,
-        oracle=dict(zip(steps, means[ORACLE], strict=True)),
+        oracle=dict(zip(counts, means[ORACLE], strict=True)),
+        x_label="denoiser calls for a sample (NFE)",
     )
     exact = study.once({"task": task, "method": "precise endpoints"}, lambda: _exact(task))
-    noise = study.once({"task": task, "method": "data against data"}, lambda: _noise(task))["frechet"]
+    noise = study.once({"task": task, "method": "data against data"}, lambda: _noise(task))
     return (
         f"### {task}, {solver}\n\nMean endpoint error, {NOISES[task]} held-out noises, ± half the 95 % interval over "
         f"them; of what is learned the {of_seeds(seeds)}\n\n{tables['error']}\n\n"
         f"Fréchet distance to as many images of the data, in features of the classifier; the precise endpoints have "
         f"{exact['frechet']:.2f}, and {NOISES[task]} images of the data against as many others "
-        f"{np.mean(noise):.2f} ± {np.std(noise):.2f} ({len(noise)} pairs): the estimator's bias and noise\n\n"
-        f"{tables['frechet']}\n\nPrecision / recall in the same features; the precise endpoints have "
+        f"{_spread(noise['frechet'], 2)}: the estimator's bias and noise\n\n{tables['frechet']}\n\n"
+        f"Energy distance to the same images, in their pixels; the precise endpoints have {exact['energy']:.4f}, and "
+        f"images of the data against others {_spread(noise['energy'], 4)}: this estimator has no bias, and can be "
+        f"below 0\n\n{tables['energy']}\n\n"
+        f"Precision / recall in the features; the precise endpoints have "
         f"{exact['precision']:.2f} / {exact['recall']:.2f}\n\n{tables['coverage']}\n\n"
         f"Steps saved against EDM: {saved}\n\nAgainst EDM tuned for each K, between these: {saved_of_tuned}"
     )
@@ -117,8 +127,12 @@ def _error_cell(records: list[Record]) -> str:
     return mean_and_range([record["error"] for record in records])
 
 
-def _frechet_cell(records: list[Record]) -> str:
-    return mean_and_range([record["frechet"] for record in records], 2)
+def _cell(records: list[Record], key: str, digits: int) -> str:
+    return mean_and_range([record[key] for record in records], digits)
+
+
+def _spread(values: list[float], digits: int) -> str:
+    return f"{np.mean(values):z.{digits}f} ± {np.std(values):.{digits}f} ({len(values)} pairs)"
 
 
 def _coverage_cell(records: list[Record]) -> str:
@@ -186,6 +200,7 @@ def _measured(task: str, solver: str, levels: np.ndarray) -> Record:
         "error": found.error,
         "half_interval": found.error_interval,
         "frechet": found.frechet,
+        "energy": found.energy,
         "precision": found.precision,
         "recall": found.recall,
         "sigmas": levels.tolist(),
@@ -195,19 +210,33 @@ def _measured(task: str, solver: str, levels: np.ndarray) -> Record:
 def _exact(task: str) -> Record:
     """Distances to data of the precise endpoints, on the draws that samples are compared with."""
     endpoints = bank_noises(task, "heldout", NOISES[task])[1]
-    ours, theirs = _features(task, endpoints), _drawn(task, 17)
+    data = _data(task, 17)
+    ours, theirs = _features(task, endpoints), _features(task, data)
     precision, recall = precision_recall(ours, theirs)
-    return {"frechet": frechet_distance(ours, theirs), "precision": precision, "recall": recall}
+    return {
+        "frechet": frechet_distance(ours, theirs),
+        "energy": _energy(endpoints, data),
+        "precision": precision,
+        "recall": recall,
+    }
 
 
 def _noise(task: str) -> Record:
-    """Fréchet distances between independent draws of the data, as many as there are held-out noises."""
-    draws = [_drawn(task, [19, i]) for i in range(12)]
-    return {"frechet": [frechet_distance(a, b) for a, b in zip(draws[::2], draws[1::2], strict=True)]}
+    """Distances between independent draws of the data, as many as there are held-out noises."""
+    draws = [_data(task, [19, i]) for i in range(12)]
+    pairs = list(zip(draws[::2], draws[1::2], strict=True))
+    return {
+        "frechet": [frechet_distance(_features(task, a), _features(task, b)) for a, b in pairs],
+        "energy": [_energy(a, b) for a, b in pairs],
+    }
 
 
-def _drawn(task: str, seed: int | list[int]) -> np.ndarray:
-    return _features(task, resolve(task).sample_data(NOISES[task], np.random.default_rng(seed)))  # type: ignore[attr-defined]
+def _energy(first: np.ndarray, second: np.ndarray) -> float:
+    return energy_distance(*(images.reshape(len(images), -1) for images in (first, second)))
+
+
+def _data(task: str, seed: int | list[int]) -> np.ndarray:
+    return resolve(task).sample_data(NOISES[task], np.random.default_rng(seed))  # type: ignore[attr-defined]
 
 
 def _features(task: str, images: np.ndarray) -> np.ndarray:

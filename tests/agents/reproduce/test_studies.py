@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from art_gym.agents.cli import main
+from art_gym.agents.reproduce import networks
 from art_gym.agents.reproduce.discount import VARIANTS
 from art_gym.agents.reproduce.table1 import GRIDS, PAPER, STEPS, closed_form, distance
+from art_gym.evaluation import HELDOUT_BANK, evaluate_levels
+from art_gym.noise_bank import get_bank
+from art_gym.quality import energy_distance
+from art_gym.tasks import get_task
 
 # |1 − std| without the sampling error of the paper's some 50,000 samples
 NOISE_FREE = {
@@ -51,8 +58,16 @@ SMALLER: dict[str, dict[str, object]] = {
         "reproduce.networks.NOISES": {"digits_net": 64},
         "reproduce.networks.TRAINING": {"digits_net": 32},
         "reproduce.networks.EVALUATIONS": {"digits_net": 2000},
+        "reproduce.networks.DUAL_LATENTS": {"digits_net": 8},
     },
 }
+
+
+def make_smaller(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SMALLER.get(study, {}).items():
+        monkeypatch.setattr(f"art_gym.agents.{name}", value)
+
+
 STUDIES = ("table1", "transfer", "per_sample", "dual", "theory", "defect", "discount", "networks", "choices")
 
 
@@ -60,8 +75,7 @@ STUDIES = ("table1", "transfer", "per_sample", "dual", "theory", "defect", "disc
 def test_study_from_the_command_line(
     study: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in SMALLER.get(study, {}).items():
-        monkeypatch.setattr(f"art_gym.agents.{name}", value)
+    make_smaller(study, monkeypatch)
     arguments = ["reproduce", study, "--quick", "--seeds", "0", "--out", str(tmp_path)]
     assert main(arguments) == 0
     table = capsys.readouterr().out
@@ -71,3 +85,26 @@ def test_study_from_the_command_line(
     assert list((tmp_path / study).glob("*.png"))
     assert main(arguments) == 0  # everything is there: nothing is computed again
     assert (tmp_path / study / "results.jsonl").read_text() == records
+
+
+def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heun's 2 and 3 steps are drawn at the 3 and 5 calls that they cost; samples are compared by energy distance."""
+    make_smaller("networks", monkeypatch)
+    monkeypatch.setattr(networks, "SOLVERS", ("heun",))
+    monkeypatch.setattr(networks, "DUAL", {})
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(
+        networks.pictures, "error_curves", lambda file, errors, **more: drawn.update(more, errors=errors)
+    )
+    table = networks.networks(tmp_path, (0,), quick=True)
+    assert all(set(curve) == {3, 5} for curve in [*drawn["errors"].values(), drawn["oracle"]])
+    assert "NFE" in drawn["x_label"]
+    records = [json.loads(line) for line in (tmp_path / "networks" / "results.jsonl").read_text().splitlines()]
+    (edm,) = (record for record in records if record["method"] == "edm" and record["num_steps"] == 3)
+    assert edm["energy"] == evaluate_levels("digits_net", "heun", np.array(edm["sigmas"]), 64).energy
+    (exact,) = (record for record in records if record["method"] == "precise endpoints")
+    samples = get_bank(get_task("digits_net"), "heldout", HELDOUT_BANK).first(64)[1].reshape(64, -1)
+    data = get_task("digits_net").sample_data(64, np.random.default_rng(17)).reshape(64, -1)
+    assert exact["energy"] == energy_distance(samples, data)
+    assert f"the precise endpoints have {exact['energy']:.4f}, and images of the data against others" in table
+    assert f"| {edm['energy']:.4f} |" in table
