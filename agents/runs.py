@@ -21,9 +21,9 @@ TABLE_BUDGETS = (5, 7, 10, 18)  # at which a method for a range of budgets is ev
 
 
 def reported_budgets(config: EnvConfig) -> list[int]:
-    """The K at which progress is evaluated and schedules are written."""
+    """The K at which progress is evaluated and schedules are written: both ends of a range, and what tables have."""
     low, high = config.budgets
-    return [low] if low == high else [k for k in TABLE_BUDGETS if low <= k <= high] or [low, high]
+    return sorted({low, *(k for k in TABLE_BUDGETS if low < k < high), high})
 
 
 def name_of(part: Any) -> str:
@@ -141,8 +141,11 @@ class Run:
             before = self.config()  # another program's is not to be replaced
             if self.has_results() and not resume:
                 raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
-            if self.has_results() and before != config:
-                changed = [f.name for f in fields(config) if getattr(before, f.name) != getattr(config, f.name)]
+            # As YAML has them: a range of budgets is a list there.
+            changed = [
+                f.name for f in fields(config) if plain(getattr(before, f.name)) != plain(getattr(config, f.name))
+            ]
+            if self.has_results() and changed:
                 raise ValueError(f"cannot resume {self.folder}: {', '.join(changed)} differ from its config.yaml")
             for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
                 shutil.rmtree(left_over, ignore_errors=True)

@@ -27,7 +27,7 @@ def test_rivals_come_close_to_the_oracle_and_count_their_calls(tmp_path, algo, p
 
 def test_interrupted_and_resumed(tmp_path, monkeypatch):
     """What was found before Ctrl-C is kept and not searched for again; at first nothing was: the folder is free."""
-    config = TrainConfig("ARTDiffusion-Mixture1D-v0", "cma", env={"num_steps": [5, 7]}, n_timesteps=600)
+    config = TrainConfig("ARTDiffusion-Mixture1D-v0", "cma", env={"num_steps": (5, 7)}, n_timesteps=600)
     run = Run(tmp_path / "run")
     whole = learn(config, Run(tmp_path / "whole"), resume=False, progress=False)
     searched = []
