@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,12 +14,15 @@ from pathlib import Path
 def replacing(file: Path) -> Iterator[Path]:
     """A temporary name beside ``file``, which takes its place at the end, or goes away where that fails.
 
+    A link is followed: what it points to is replaced.
+
     Raises:
-        OSError: where it cannot be written; it names the path.
+        OSError: where it cannot be written, or a folder, a device or a pipe stands there; it names the path.
     """
+    file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    if file.is_dir():
-        raise IsADirectoryError(21, "a folder stands in place of the file to be written", str(file))
+    if _taken(file):
+        raise OSError(errno.EINVAL, f"{_taken(file)} stands in place of the file to be written", str(file))
     temporary = file.with_name(f".{os.getpid()}.{file.name}")
     try:
         yield temporary
@@ -33,10 +37,19 @@ def write_text(file: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def _taken(file: Path) -> str | None:
+    """What stands there, if it is not to be replaced by a file."""
+    if not file.exists() or file.is_file():
+        return None
+    return "a folder" if file.is_dir() else "a device or a pipe"
+
+
 def check_writable(out: Path) -> None:
     """Make the folder of a file that is to be written at the end. Raises a ValueError if it will not be possible."""
     if out.is_dir():
         raise ValueError(f"{out} is a folder: name a file in it, as with -o {out / 'schedule.json'}")
+    if _taken(out):
+        raise ValueError(f"{out} is {_taken(out)}: name a file with -o, beside which the report can be written")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):
