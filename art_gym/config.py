@@ -151,7 +151,9 @@ def _read_yaml(name: str) -> dict[str, Any]:
 
     file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
     if not file.is_file():
-        raise ValueError(f"no configuration {name!r} in envs_configs")
+        folder = resources.files("art_gym.envs_configs")
+        known = sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+        raise ValueError(f"no configuration {name!r} in envs_configs: choose one of {', '.join(known)}")
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 

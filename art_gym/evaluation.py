@@ -129,6 +129,7 @@ def evaluate_policy(
     core = replace(config, split="heldout", noises=HELDOUT_BANK).make_core()
     lanes = -(-count // config.population)
     noise = first + np.arange(lanes * config.population).reshape(lanes, -1)  # (E, N)
+    core.problem.bank.ensure(int(noise.max()) + 1)  # whose precise endpoints are no part of sampling
     began = time.perf_counter()
     state = core.denoise(core.start(noise, np.full(lanes, num_steps)))
     state = follow(core, policy, state, num_steps)

@@ -82,7 +82,9 @@ class ARTDiffusionVecEnv(VecEnv):
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Call a method of the environment once; its result stands for every lane."""
+        """Call a method of the environment once; its result stands for every lane, and all must be named."""
+        if len(self._lanes(indices)) < self.num_envs:
+            raise ValueError(f"lanes share {method_name!r}: call it for all of them")
         return [getattr(self.env, method_name)(*args, **kwargs)] * len(self._lanes(indices))
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:

@@ -79,7 +79,7 @@ def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> Non
     Raises:
         ValueError: for a built-in name, one that is no identifier, or an object that is no denoiser.
     """
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"a task's name must be an identifier such as 'my_task', got {name!r}")
     if name in (*BUILT_IN, *NETWORKS):
         raise ValueError(f"{name!r} is a built-in task: choose another name")

@@ -73,6 +73,10 @@ def test_attributes_and_methods():
     with pytest.raises(ValueError, match="lanes share 'marker'"):
         env.set_attr("marker", 8, indices=0)
     assert [len(result[0]) for result in env.env_method("reset", seed=3)] == [3, 3, 3]
+    with pytest.raises(ValueError, match="lanes share 'reset'"):
+        env.env_method("reset", indices=[0])
+    with pytest.raises(ValueError, match=r"no configuration 'ARTDiffusion-Ring2D-v0'.*choose one of .*ring_2d"):
+        ARTDiffusionVecEnv(3, "ARTDiffusion-Ring2D-v0")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_factory_is_called_at_first_use_and_once() -> None:
     [
         ("digits", lambda: None, "built-in task"),
         ("no name", lambda: None, "identifier"),
+        (3, lambda: None, "identifier"),
         ("number", 3, "must be callable"),
     ],
 )

@@ -147,25 +147,31 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
     shape = denoiser.shape
     if not isinstance(shape, tuple) or not shape or any(not isinstance(size, int) or size < 1 for size in shape):
         raise ValueError(f"shape must be a non-empty tuple of positive whole numbers, got {shape!r}")
+    for name in ("sigma_min", "sigma_max", "data_std"):
+        if isinstance(getattr(denoiser, name), str):
+            raise ValueError(f"{name} must be a number, got {getattr(denoiser, name)!r}")
     if not 0 < denoiser.sigma_min < denoiser.sigma_max < np.inf:
         raise ValueError(
             f"the noise range must be 0 < sigma_min < sigma_max, got {denoiser.sigma_min!r} to {denoiser.sigma_max!r}"
         )
-    if not denoiser.data_std > 0:
-        raise ValueError(f"data_std must be positive, got {denoiser.data_std!r}")
+    if not 0 < denoiser.data_std < np.inf:
+        raise ValueError(f"data_std must be positive and finite, got {denoiser.data_std!r}")
     return denoiser
 
 
 def check_call(denoiser: Denoiser) -> None:
     """Call D once, and raise a ValueError that says what does not fit: its arguments, or what it hands back."""
-    x, sigma = np.full((2, *denoiser.shape), 0.5, np.float32), np.full(2, denoiser.data_std, np.float32)
+    # No axis of a latent has as many: σ of shape (B,) must not fit one by chance.
+    count = next(size for size in range(2, 100) if size not in denoiser.shape)
+    x = np.full((count, *denoiser.shape), 0.5, np.float32)
+    sigma = np.full(count, denoiser.data_std, np.float32)
     np.clip(sigma, denoiser.sigma_min, denoiser.sigma_max, out=sigma)
     given, name = x.copy(), type(denoiser).__name__
     try:
         found = denoiser(x, sigma)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape (2,), a level "
+            f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape ({count},), a level "
             f"for each latent: {error}"
         ) from None
     if not isinstance(found, np.ndarray) or found.shape != x.shape:

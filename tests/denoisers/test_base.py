@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from art_gym.denoisers import Counted, Denoiser, FunctionDenoiser
-from art_gym.denoisers.base import check_denoiser
+from art_gym.denoisers.base import check_call, check_denoiser
 
 
 def zero(x: Any, sigma: Any) -> Any:
@@ -34,6 +34,9 @@ def test_function_becomes_a_denoiser() -> None:
         ({"sigma_max": float("nan")}, "noise range"),
         ({"data_std": -1.0}, "data_std must be positive"),
         ({"data_std": float("nan")}, "data_std must be positive"),
+        ({"data_std": float("inf")}, "data_std must be positive and finite"),
+        ({"data_std": "0.5"}, "data_std must be a number, got '0.5'"),
+        ({"sigma_max": "80"}, "sigma_max must be a number"),
     ],
 )
 def test_wrong_attributes_are_named(wrong: dict, message: str) -> None:
@@ -46,6 +49,14 @@ def test_what_is_no_denoiser_gets_a_remedy() -> None:
         check_denoiser(SimpleNamespace(shape=(1,)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"no attribute 'shape'.*FunctionDenoiser"):
         check_denoiser(zero)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(2,), (3,), (2, 3), (3, 2, 4)])
+def test_levels_that_are_not_one_for_each_latent_fit_no_axis_by_chance(shape: tuple[int, ...]) -> None:
+    broadcast = FunctionDenoiser(lambda x, sigma: x / (1 + sigma**2), shape)  # for (B, d) it has to be sigma[:, None]
+    with pytest.raises(ValueError, match="a level for each latent"):
+        check_call(broadcast)
+    check_call(FunctionDenoiser(zero, shape))
 
 
 def test_counter_counts_calls_and_samples() -> None:
