@@ -132,7 +132,7 @@ def table(rows: list[Row], first: str | None = None) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:z.{digits}f}"  # z: no −0.000
 
 
 def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:

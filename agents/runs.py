@@ -149,7 +149,10 @@ class Run:
                 raise ValueError(f"cannot resume {self.folder}: {', '.join(changed)} differ from its config.yaml")
             for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
                 shutil.rmtree(left_over, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # such as a file of that name
+            raise ValueError(f"cannot make the folder {self.folder} ({error.strerror}): name another") from None
         content = {"train": plain(asdict(config)), "resolved": plain(resolved)}
         write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 

@@ -26,3 +26,9 @@ def test_ranges_and_groups_are_the_same_after_a_turn_through_yaml(tmp_path):
 )
 def test_both_ends_of_a_range_are_reported(num_steps, reported):
     assert reported_budgets(load_config("ring_2d", num_steps=num_steps)) == reported
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match=r"cannot make the folder .*taken.*name another"):
+        Run(tmp_path / "taken").prepare(TrainConfig("ring_2d"), {}, resume=False)
