@@ -140,10 +140,11 @@ class Export:
 
     Attributes:
         schedule: a schedule file, or a run's folder: then all its schedules, as a JSON object of levels by K.
-        format: sigmas (JSON list for k-diffusion; the default), diffusers (JSON list for EulerDiscreteScheduler),
-            comfyui (one line), csv, json (the schedule file itself).
+        format: sigmas (JSON list for k-diffusion; the default), diffusers (JSON list for EulerDiscreteScheduler; a flow
+            model's schedule needs --scheduler), comfyui (one line; of a flow model s = σ/(1+σ), which it samples in),
+            csv, json (the schedule file itself). All but comfyui have σ, for flow models too.
         scheduler: local folder of a diffusers scheduler or pipeline: print the arguments of its set_timesteps as a
-            JSON object instead, such as {"timesteps": [...]}.
+            JSON object instead, such as {"timesteps": [...]}; a flow's as s, with its shift undone.
         num_steps: resample to this K first.
         out: write to this file instead.
     """
@@ -174,6 +175,8 @@ class Export:
             schedule = schedule.resample(self.num_steps)
         if self.scheduler is not None:
             return json.dumps(_arguments_of(schedule, self.scheduler))
+        if schedule.flow and self.format in (None, "sigmas", "csv"):
+            _say_of_flow(self.schedule)
         return {
             "sigmas": lambda: json.dumps(schedule.to_sigmas()),
             "diffusers": lambda: json.dumps(schedule.to_diffusers()),
@@ -193,7 +196,18 @@ class Export:
         found = [Schedule.load(file) for file in self.schedule.glob("schedule_K*.json")]
         if not found:
             raise ValueError(f"{self.schedule} holds no schedules: train first, or name a schedule file")
+        if any(each.flow for each in found):
+            _say_of_flow(self.schedule)
         return json.dumps({each.num_steps: each.to_sigmas() for each in sorted(found, key=lambda s: s.num_steps)})
+
+
+def _say_of_flow(file: Path) -> None:
+    """On stderr, so that what is printed can be piped: a list of levels cannot say what they are."""
+    print(
+        f"art-gym: {file} is for a flow model, and these are σ: samplers that take s = σ/(1+σ) need --format comfyui, "
+        f"or --scheduler FOLDER for those of diffusers",
+        file=sys.stderr,
+    )
 
 
 def _arguments_of(schedule: Schedule, folder: Path) -> dict[str, list[float]]:

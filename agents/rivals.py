@@ -88,6 +88,7 @@ def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: b
             solver=solver,
             seed=config.seed,
             heldout_error=as_grid[num_steps].error,
+            flow=getattr(denoiser.denoiser, "flow", False),
         )
         run.write_history(points)
         schedules[num_steps].save(file)

@@ -249,6 +249,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
             solver=solver,
             seed=setup.config.seed,
             heldout_error=as_grid[num_steps].error,
+            flow=getattr(resolve(config.task), "flow", False),
         )
     return Outcome(
         setup.config.algo,

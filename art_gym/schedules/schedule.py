@@ -42,7 +42,7 @@ class Schedule:
         task, solver: what they were found for.
         seed: seed of the method.
         heldout_error: mean endpoint error on held-out noise, in the units of the data.
-        flow: whether the levels are for a flow model, whose samplers take s = σ/(1 + σ).
+        flow: whether the levels are for a flow model, whose samplers take s = σ/(1 + σ); the levels here are σ anyhow.
         version: of art_gym; None in files that do not say.
 
     Raises:
@@ -89,14 +89,25 @@ class Schedule:
         return replace(self, sigmas=tuple(resampled(np.array(self.sigmas), num_steps).tolist()), heldout_error=None)
 
     def to_sigmas(self) -> list[float]:
-        """The levels with the trailing 0: what k-diffusion's samplers take, as ``torch.tensor(...)``."""
+        """The levels with the trailing 0: what k-diffusion's samplers take, as ``torch.tensor(...)``.
+
+        They are σ of the variance-exploding convention for a flow model too, as a denoiser D(x, σ) of it takes them.
+        """
         return list(self.sigmas)
 
     def to_diffusers(self) -> list[float]:
         """The levels for ``EulerDiscreteScheduler.set_timesteps(sigmas=…)``, which expects the trailing 0.
 
         For other schedulers see `art_gym.schedules.exports.diffusers_arguments`.
+
+        Raises:
+            ValueError: for a flow model's schedule: its schedulers shift custom levels by what only they know.
         """
+        if self.flow:
+            raise ValueError(
+                "the schedule is a flow model's, and what its scheduler takes depends on that one's shift: name the "
+                "scheduler, with diffusers_arguments(schedule, scheduler), or --scheduler FOLDER on the command line"
+            )
         return list(self.sigmas)
 
     def to_comfyui(self) -> str:

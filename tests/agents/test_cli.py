@@ -95,6 +95,26 @@ def test_export_a_table_of_a_runs_schedules(run_folder, capsys):
     assert "has levels alone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flow", [False, True])
+def test_export_says_what_a_flow_s_levels_are(flow, tmp_path, capsys):
+    """On stderr: what is printed stays JSON or CSV."""
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "run" / "schedule_K2.json"
+    Schedule((999.0, 5.0, 0.0), "given", flow=flow).save(file)
+    for what, first in (([file], "[999.0"), ([file, "--format", "csv"], "step,sigma"), ([file.parent], '{"2": [999.0')):
+        assert main(["export", *map(str, what)]) == 0
+        printed = capsys.readouterr()
+        assert printed.out.startswith(first)
+        assert ("these are σ: samplers that take s = σ/(1+σ) need --format comfyui" in printed.err) == flow
+        assert printed.err.count("\n") == flow
+    for what in ("comfyui", "json"):  # which convert, or say it themselves
+        assert main(["export", str(file), "--format", what]) == 0
+        assert capsys.readouterr().err == ""
+    assert main(["export", str(file), "--format", "diffusers"]) == (2 if flow else 0)
+    error = capsys.readouterr().err
+    assert ("--scheduler FOLDER" in error) == flow and error.count("\n") == flow
+
+
 def test_export_to_a_file_that_loads(run_folder, tmp_path, capsys):
     out = tmp_path / "copy.json"
     assert main(["export", str(run_folder / "schedule_K5.json"), "--format", "json", "--out", str(out)]) == 0

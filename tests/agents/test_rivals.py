@@ -8,8 +8,10 @@ from art_gym.agents import rivals
 from art_gym.agents.pipeline import learn
 from art_gym.agents.rivals import BATCH, CANDIDATES, UPDATES
 from art_gym.agents.runs import Run, TrainConfig
+from art_gym.denoisers import FunctionDenoiser
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.references import find_reference, score
+from art_gym.schedules import Schedule
 
 
 def find(tmp_path, algo: str, seed: int = 0, total: int | None = None):
@@ -60,6 +62,19 @@ def test_the_best_grid_on_validation_noise_is_kept(tmp_path):
     )
     assert found.error == pytest.approx(min(point.errors[7] for point in run.history()), rel=1e-6)
     assert next(run.tensorboard.glob("run_1/events*")).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("algo", ["cma", "ppo"])
+@pytest.mark.parametrize("flow", [False, True])
+def test_a_flow_model_s_schedule_says_so(tmp_path, algo, flow):
+    class Task(FunctionDenoiser):
+        """As `from_diffusers` makes them of flow models."""
+
+    Task.flow = flow
+    task = Task(lambda x, sigma: x / (1 + sigma[:, None] ** 2), (1,), data_std=1.0)
+    config = TrainConfig("gaussian_1d", algo, env={"task": task, "num_steps": 2}, n_timesteps=200)
+    outcome = learn(config, Run(tmp_path / "run"), resume=False, progress=False)
+    assert Schedule.load(tmp_path / "run" / "schedule_K2.json").flow == outcome.schedules[2].flow == flow
 
 
 @pytest.mark.parametrize("algo", ["cma", "gradient"])

@@ -84,6 +84,13 @@ def test_diffusers_takes_the_levels(schedule: Schedule) -> None:
     np.testing.assert_allclose(scheduler.sigmas.numpy(), schedule.sigmas, rtol=1e-6)
 
 
+def test_diffusers_takes_a_flow_s_levels_from_its_scheduler_only() -> None:
+    flow = Schedule((999.0, 5.0, 0.0), "given", flow=True)
+    with pytest.raises(ValueError, match=r"a flow model's, .* depends on that one's shift: name the scheduler"):
+        flow.to_diffusers()
+    assert flow.to_sigmas() == [999.0, 5.0, 0.0]
+
+
 def test_levels_of_a_schedule_and_of_numbers_are_the_same(schedule: Schedule) -> None:
     np.testing.assert_array_equal(as_levels(schedule), as_levels(schedule.to_sigmas()))
 
