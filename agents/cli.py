@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -218,7 +219,13 @@ def _arguments_of(schedule: Schedule, folder: Path) -> dict[str, list[float]]:
 
     from .loading import load_scheduler
 
-    arguments = diffusers_arguments(schedule, load_scheduler(folder))
+    scheduler = load_scheduler(folder)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)  # ours
+        arguments = diffusers_arguments(schedule, scheduler)
+    for warning in said:
+        print(f"art-gym: {warning.message}", file=sys.stderr)
     return {name: np.asarray(values).tolist() for name, values in arguments.items()}
 
 

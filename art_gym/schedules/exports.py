@@ -41,10 +41,11 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
       0, with the scheduler's own shift undone, since it applies that to custom sigmas again.
 
     A scheduler that samples with another solver than the schedule was found for gets a warning: errors of different
-    solvers cancel elsewhere.
+    solvers cancel elsewhere. So does one of flow models for a schedule that does not say ``flow=True``, and another one
+    for a schedule that does: the levels are the same ones in either scaling of the signal, but the model is another.
 
     Args:
-        schedule: levels in the variance-exploding convention.
+        schedule: levels in the variance-exploding convention, for flow models too.
         scheduler: a diffusers scheduler.
 
     Raises:
@@ -52,7 +53,9 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
             which one), and for levels beyond the noise that its model was trained on.
     """
     arguments = _arguments(schedule, scheduler)
-    _warn_of_another_solver(schedule, type(scheduler).__name__, scheduler.config)  # of one that is not refused
+    name = type(scheduler).__name__
+    _warn_of_another_solver(schedule, name, scheduler.config)  # of one that is not refused
+    _warn_of_another_kind(schedule, name, scheduler.config)
     return arguments
 
 
@@ -67,7 +70,7 @@ def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
             f"make it with final_sigmas_type='zero'"
         )
     accepted = inspect.signature(scheduler.set_timesteps).parameters
-    if name.startswith("FlowMatch") or getattr(config, "use_flow_sigmas", False):
+    if _samples_flows(name, config):
         if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages of its own
             raise ValueError(f"{name} takes no custom levels for flow models: choose FlowMatchEulerDiscrete or UniPC")
         least, largest = flow_sigmas(config.num_train_timesteps)
@@ -82,6 +85,21 @@ def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     if "sigmas" in accepted:
         return {"sigmas": list(schedule.sigmas)}
     return {"timesteps": discrete_timesteps(np.array(schedule.sigmas[:-1]), table)}
+
+
+def _samples_flows(name: str, config: Any) -> bool:
+    return name.startswith("FlowMatch") or getattr(config, "use_flow_sigmas", False)
+
+
+def _warn_of_another_kind(schedule: Schedule, name: str, config: Any) -> None:
+    if schedule.flow == _samples_flows(name, config):
+        return
+    found = "was found for" if schedule.flow else "does not say (flow=True) that it was found for"
+    samples = "samples other models" if schedule.flow else "samples those"
+    warnings.warn(
+        f"the schedule {found} a flow model, and {name} as it is set {samples}: what was gained may be lost",
+        stacklevel=3,
+    )
 
 
 def _warn_of_another_solver(schedule: Schedule, name: str, config: Any) -> None:

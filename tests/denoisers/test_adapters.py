@@ -91,7 +91,7 @@ def test_heun_with_our_timesteps(prediction: str, tiny_model: Any) -> None:
 def test_flow_matching_with_shift(shift: float, tiny_model: Any) -> None:
     model = tiny_model()
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
-    levels = Schedule((50.0, 5.0, 1.0, 0.3, 0.05, 0.0), "test")
+    levels = Schedule((50.0, 5.0, 1.0, 0.3, 0.05, 0.0), "test", flow=True)
     scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
     used = np.array(levels.sigmas) / (1 + np.array(levels.sigmas))
     np.testing.assert_allclose(scheduler.sigmas, used, rtol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
     from diffusers import schedulers
 
 LEVELS = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
+FLOW = replace(LEVELS, flow=True)
 TAKE_OURS = {
     "DDPMParallelScheduler",
     "DDPMScheduler",
@@ -65,7 +67,7 @@ def used(scheduler: Any) -> np.ndarray:
 def test_levels_used_are_ours_or_refused(kind: type) -> None:
     scheduler = kind()
     try:
-        arguments = diffusers_arguments(LEVELS, scheduler)
+        arguments = diffusers_arguments(FLOW if kind.__name__.startswith("FlowMatch") else LEVELS, scheduler)
     except ValueError as refused:
         assert kind.__name__ not in TAKE_OURS
         assert "no custom levels" in str(refused) or "no table of noise levels" in str(refused)
@@ -80,7 +82,7 @@ def test_levels_used_are_ours_or_refused(kind: type) -> None:
 def test_unipc_uses_our_levels_on_flow_models(shift: float) -> None:
     options = {"use_flow_sigmas": True, "flow_shift": shift, "prediction_type": "flow_prediction"}
     scheduler = diffusers.UniPCMultistepScheduler(**options)
-    scheduler.set_timesteps(**diffusers_arguments(LEVELS, scheduler))
+    scheduler.set_timesteps(**diffusers_arguments(FLOW, scheduler))
     np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=1e-5)
     with pytest.raises(ValueError, match=r"make it with use_flow_sigmas=True for a flow model, or choose"):
         diffusers_arguments(LEVELS, diffusers.UniPCMultistepScheduler())
@@ -119,7 +121,7 @@ def test_warnings_point_to_the_caller() -> None:
 def test_a_shift_that_was_set_later_is_undone() -> None:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     scheduler.set_shift(4.0)
-    scheduler.set_timesteps(**diffusers_arguments(LEVELS, scheduler))
+    scheduler.set_timesteps(**diffusers_arguments(FLOW, scheduler))
     np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=1e-5)
 
 
@@ -162,7 +164,7 @@ def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], mes
     ],
 )
 def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, Any], its: str) -> None:
-    schedule = Schedule((14.0, 1.0, 0.1, 0.0), "test", solver=found_for)
+    schedule = Schedule((14.0, 1.0, 0.1, 0.0), "test", solver=found_for, flow=kind.startswith("Flow"))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("ignore")  # of diffusers with this numpy
         warnings.simplefilter("always", UserWarning)
@@ -170,6 +172,36 @@ def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, An
     expected = [] if its == found_for else [f"the schedule was found for {found_for}, and {kind} as it is set samples"]
     assert [str(warning.message).partition(" with ")[0] for warning in said] == expected
     assert all(f"samples with {its}:" in str(warning.message) for warning in said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "its"),
+    [
+        ("EulerDiscreteScheduler", {}, False),
+        ("DPMSolverMultistepScheduler", {}, False),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}, True),
+        ("UniPCMultistepScheduler", {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}, True),
+    ],
+)
+@pytest.mark.parametrize("flow", [False, True])
+def test_another_kind_of_model_is_said(
+    kind: str, options: dict[str, Any], its: bool, flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The levels are ours all the same; on the command line it is one line on stderr."""
+    schedule, scheduler = replace(LEVELS, flow=flow), getattr(diffusers, kind)(**options)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("ignore")  # of diffusers with this numpy
+        warnings.simplefilter("always", UserWarning)
+        scheduler.set_timesteps(**diffusers_arguments(schedule, scheduler))
+    np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=0.02)
+    found = "was found for" if flow else "does not say (flow=True) that it was found for"
+    expected = [] if flow == its else [f"the schedule {found} a flow model, and {kind} as it is set samples "]
+    assert [str(warning.message).partition("samples ")[0] + "samples " for warning in said] == expected
+    assert all(warning.filename == __file__ for warning in said)
+    scheduler.save_pretrained(tmp_path / "scheduler")
+    schedule.save(tmp_path / "schedule.json")
+    assert main(["export", str(tmp_path / "schedule.json"), "--scheduler", str(tmp_path / "scheduler")]) == 0
+    assert capsys.readouterr().err == "".join(f"art-gym: {warning.message}\n" for warning in said)
 
 
 @pytest.mark.parametrize("levels", [(1e6, 1.0, 0.0), (10.0, 1e-6, 0.0)])
@@ -200,13 +232,14 @@ def test_command_prints_what_a_saved_scheduler_takes(
 ) -> None:
     """The scheduler's own folder, or the folder of the pipeline that it belongs to."""
     scheduler = getattr(diffusers, kind)(**options)
+    schedule = replace(LEVELS, flow=name == "sigmas" and kind != "EulerDiscreteScheduler")
     scheduler.save_pretrained(tmp_path / "scheduler")
-    LEVELS.save(tmp_path / "schedule.json")
+    schedule.save(tmp_path / "schedule.json")
     folder = tmp_path if inside else tmp_path / "scheduler"
     assert main(["export", str(tmp_path / "schedule.json"), "--scheduler", str(folder)]) == 0
     arguments = json.loads(capsys.readouterr().out)
     assert list(arguments) == [name]
-    np.testing.assert_allclose(arguments[name], diffusers_arguments(LEVELS, scheduler)[name])
+    np.testing.assert_allclose(arguments[name], diffusers_arguments(schedule, scheduler)[name])
 
 
 def test_command_refuses_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def test_stable_diffusion_3(stable_diffusion_3: Any, kind: str) -> None:
         latents=noise,
         guidance_scale=GUIDANCE,
         output_type="latent",
-        **diffusers_arguments(LEVELS, pipe.scheduler),
+        **diffusers_arguments(replace(LEVELS, flow=True), pipe.scheduler),
     ).images
     levels = np.array(LEVELS.sigmas)
     np.testing.assert_allclose(pipe.scheduler.sigmas.numpy(), levels / (1 + levels), rtol=1e-5)
