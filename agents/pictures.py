@@ -148,7 +148,7 @@ def samples(file: str | Path, panels: Mapping[str, np.ndarray], data: np.ndarray
         axes.set_title(title)
         axes.label_outer()
     tops = [patch.get_data().values.max() for axes in columns for patch in axes.patches]  # of histograms
-    if tops:
+    if any(tops):  # a few samples are marks
         for axes in columns:
             axes.set_ylim(0, 1.1 * max(tops))
     if data is not None and not is_image(shape):

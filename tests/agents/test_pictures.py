@@ -54,9 +54,10 @@ def test_error_curves_of_one_k(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (5,), (1, 8, 8), (3, 6, 6)])
 @pytest.mark.parametrize("with_data", [False, True])
-def test_samples(tmp_path: Path, shape: tuple[int, ...], with_data: bool) -> None:
+@pytest.mark.parametrize("count", [8, 40])
+def test_samples(tmp_path: Path, shape: tuple[int, ...], with_data: bool, count: int) -> None:
     rng = np.random.default_rng(0)
-    panels = {title: rng.standard_normal((40, *shape)) for title in ("EDM, 5 steps", "learned, 5 steps", "exact")}
+    panels = {title: rng.standard_normal((count, *shape)) for title in ("EDM, 5 steps", "learned, 5 steps", "exact")}
     data = rng.standard_normal((100, *shape)) if with_data else None
     check_png(pictures.samples(tmp_path / "a.png", panels, data), tmp_path)
 
