@@ -67,7 +67,7 @@ class Train:
         env: registered id; my_module:ARTDiffusion-v0 imports my_module first, where a --task of your own is registered.
         algo: ppo, sac, art_rl, any SB3 or sb3-contrib class by name; without RL, cma, gradient or defect.
         seed: of everything random.
-        task: another task than the id's.
+        task: another task than the id's; my_module:name imports my_module first, as in the id.
         solver: another solver than the id's.
         num_steps: K, or two numbers lo hi to train for a range of budgets.
         population: latents that one clock steers.
@@ -105,11 +105,25 @@ class Train:
 
         keys = ("task", "solver", "num_steps", "population", "reward", "action", "observation")
         overrides = {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+        env = self.env
+        if self.task is not None:
+            module, overrides["task"] = _imported_task(self.task)
+            if module and ":" not in env:
+                env = f"{module}:{env}"  # in the run's configuration, so that its folder can be evaluated
+            elif module and env.rpartition(":")[0] != module:
+                raise ValueError(f"--env {env} and --task {self.task} name two modules: import one in the other")
         values = dict(self.hyperparams or {})
-        config = TrainConfig(self.env, self.algo.lower(), self.seed, overrides, values, self.timesteps)
+        config = TrainConfig(env, self.algo.lower(), self.seed, overrides, values, self.timesteps)
         folder = self.out or Path("runs") / f"{self.env}_{self.algo}_s{self.seed}"
         print(train_and_report(config, Run(folder), self.resume, self.progress))
         print(f"\nwritten to {folder}: report.md, the schedule files, TensorBoard logs")
+
+
+def _imported_task(task: str) -> tuple[str, str]:
+    """The module and the name of a task that was typed, "my_module:name", after the module is imported."""
+    from .runs import imported
+
+    return ("", task) if task.startswith("model:") else imported(task)  # "model:" stands before what is no task
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,8 @@ class Evaluate:
 
     Attributes:
         what: schedule files, run folders, or grids by name as in edm:10 (name:K).
-        task: for schedules that do not name one, or to evaluate them elsewhere.
+        task: for schedules that do not name one, or to evaluate them elsewhere; my_module:name imports my_module first,
+            where the task of your own is registered. A run's folder does that by itself, a schedule file never.
         solver: likewise.
         noises: how many held-out noises.
     """
@@ -132,7 +147,8 @@ class Evaluate:
         """Print the table."""
         from .pipeline import evaluate_things
 
-        print(evaluate_things(self.what, self.task, self.solver, self.noises))
+        task = None if self.task is None else _imported_task(self.task)[1]
+        print(evaluate_things(self.what, task, self.solver, self.noises))
 
 
 @dataclass(frozen=True)
@@ -328,7 +344,7 @@ class Learn:
 
     Attributes:
         model: local folder of a diffusers pipeline or model, with safetensors.
-        task: a built-in task's name, instead of a model.
+        task: a task's name, instead of a model; my_module:name imports my_module first, where your own is registered.
         steps: K.
         solver: euler (DDIM), heun, dpmpp_2m or rk4.
         budget: time or denoiser evaluations, as 90s, 10m, 1.5h or 200000nfe.
@@ -377,19 +393,20 @@ class Learn:
 
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):
-            raise ValueError("name either --model, the folder of a diffusers model, or --task, a built-in one")
+            raise ValueError("name either --model, the folder of a diffusers model, or --task, a task's name")
         beside = [name for name in OF_A_MODEL if getattr(self, name) != getattr(Learn, name)]
         if self.task is not None and beside:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
             raise ValueError(f"{names} belong to --model: the task {self.task!r} is made as it is")
+        task = "" if self.task is None else _imported_task(self.task)[1]
         # before a large model is loaded
         check_writable(self.out)
         check_agent(self.agent)
         if self.model is not None:
             denoiser = load_model(self.model, **{name: getattr(self, name) for name in OF_A_MODEL})
         else:
-            denoiser = get_task(self.task or "")
-        name = self.task or self.model.resolve().name  # type: ignore[union-attr]
+            denoiser = get_task(task)
+        name = task or self.model.resolve().name  # type: ignore[union-attr]
         options = budget, self.out, self.seed, self.progress, self.agent
         print(Learner(denoiser, name, self.steps, self.solver, *options).run())
         print(f"written: {self.out}, {self.out.stem}_report.md and pictures beside it")

@@ -21,7 +21,7 @@ from .comparison import Row, baselines, table, tuned_grid
 from .outcome import Outcome
 from .report import write_report
 from .rivals import train_rival
-from .runs import RIVALS, Run, TrainConfig, name_of
+from .runs import RIVALS, Run, TrainConfig, config_name, name_of
 from .training import load_evaluator, train
 
 
@@ -89,6 +89,7 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
                 yield where, Row(f"{thing} (policy)", k, found, score(found.error, reference))
                 yield where, _row(f"{thing} (its mean grid)", where, found.levels, noises)
             return
+        config_name(config.env_id)  # imports the module where a task of one's own is registered
         files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
         if not files:
             raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")

@@ -71,18 +71,30 @@ class TrainConfig:
 
 def config_name(env_id: str) -> str:
     """The configuration behind a registered id. Raises a ValueError for one that is none, or such a module."""
-    module, _, env_id = env_id.rpartition(":")
-    if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"cannot import {module!r} ({error}): put its folder on PYTHONPATH") from None
+    _, env_id = imported(env_id)
     known = _configs()
     if env_id in known:
         return known[env_id]
     if env_id in known.values():
         return env_id
     raise ValueError(f"unknown environment {env_id!r}: choose one of {', '.join(known)}")
+
+
+def imported(name: str) -> tuple[str, str]:
+    """The two parts of "module:name", of which the first may be missing, after that module is imported.
+
+    For what a user types, and for the id in a run's folder. A schedule file's task is data: it imports nothing.
+
+    Raises:
+        ValueError: for a module that cannot be imported.
+    """
+    module, _, name = name.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"cannot import {module!r} ({error}): put its folder on PYTHONPATH") from None
+    return module, name
 
 
 def id_of(task: str) -> str | None:

@@ -112,7 +112,8 @@ def get_task(name: str) -> Denoiser:
         )
     if base not in _FACTORIES:
         raise ValueError(
-            f"unknown task {base!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first"
+            f"unknown task {base!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first; on the "
+            f"command line --task my_module:{base} imports the module that does"
         )
     if name not in _made:
         try:

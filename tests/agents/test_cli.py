@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from art_gym import tasks
 from art_gym.agents import pictures
 from art_gym.agents.cli import COMMANDS, main
+from art_gym.agents.runs import Run
 from art_gym.schedules import Schedule
 
 
@@ -188,19 +190,75 @@ def test_another_programs_folder_is_left_alone(run_folder, tmp_path, capsys):
     assert (run_folder / "report.md").exists()
 
 
-def test_a_task_of_ones_own_is_imported(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def forget(tmp_path, monkeypatch):
+    """A module with a task of one's own, "my_tasks:mine"; a call makes this process as new."""
     (tmp_path / "my_tasks.py").write_text(
         "import art_gym\n"
         "denoise = lambda x, sigma: x / (1 + sigma[:, None] ** 2)\n"
         'art_gym.register_task("mine", art_gym.FunctionDenoiser(denoise, shape=(1,), data_std=1.0))\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
-    command = ["train", "--algo", "cma", "--num-steps", "2", "--timesteps", "100", "--no-progress"]
-    where = ["--env", "my_tasks:ARTDiffusion-v0", "--task", "mine", "--out", str(tmp_path / "run")]
-    assert main([*command, *where]) == 0
-    assert Schedule.load(tmp_path / "run" / "schedule_K2.json").task == "mine"
-    assert main(["train", "--env", "no_tasks:ARTDiffusion-v0"]) == 2
-    assert "cannot import 'no_tasks'" in capsys.readouterr().err
+
+    def forget():
+        sys.modules.pop("my_tasks", None)
+        tasks._FACTORIES.pop("mine", None)
+        tasks._made.pop("mine", None)
+
+    yield forget
+    forget()
+
+
+@pytest.mark.parametrize("algo", ["cma", "ppo"])
+@pytest.mark.parametrize(
+    "names",
+    [("--env", "my_tasks:ARTDiffusion-v0", "--task", "mine"), ("--task", "my_tasks:mine")],
+)
+def test_a_task_of_ones_own_is_imported(algo, names, forget, tmp_path, capsys):
+    """By what is typed, or by the id in a run's folder."""
+    run = tmp_path / "run"
+    command = ["train", "--algo", algo, "--num-steps", "2", "--timesteps", "100", "--no-progress", "--out", str(run)]
+    assert main([*command, *names]) == 0
+    file = run / "schedule_K2.json"
+    assert Schedule.load(file).task == "mine"
+    assert Run(run).config().env_id == "my_tasks:ARTDiffusion-v0"
+    for what in ([run], [file, "--task", "my_tasks:mine"]):
+        forget()
+        assert main(["evaluate", *map(str, what), "--noises", "64"]) == 0
+        assert "mine, dpmpp_2m, 64 held-out noises" in capsys.readouterr().out
+
+
+def test_learn_imports_a_task_that_is_typed(forget, tmp_path, capsys):
+    command = ["learn", "--steps", "3", "--budget", "20000nfe", "--no-progress", "-o", str(tmp_path / "s.json")]
+    assert main([*command, "--task", "my_tasks:mine"]) == 0
+    assert Schedule.load(tmp_path / "s.json").task == "mine"
+
+
+def test_a_schedule_file_imports_nothing(forget, tmp_path, capsys):
+    file = tmp_path / "schedule.json"
+    for task in ("my_tasks:mine", "mine", "my_tasks:ARTDiffusion-v0"):
+        Schedule((80.0, 1.0, 0.0), "given", task=task).save(file)
+        assert main(["evaluate", str(file)]) == 2
+        assert f"unknown task {task!r}" in capsys.readouterr().err
+        assert "my_tasks" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "--env", "no_tasks:ARTDiffusion-v0"], "cannot import 'no_tasks'"),
+        (["train", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
+        (["train", "--env", "json:ARTDiffusion-v0", "--task", "csv:mine"], "name two modules: import one in the other"),
+        (["evaluate", "edm:5", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
+        (["evaluate", "edm:5", "--task", "model:mine"], "a model of your own, which is no task"),
+        (["evaluate", "edm:5", "--task", "mine"], "on the command line --task my_module:mine imports the module"),
+        (["learn", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
+    ],
+)
+def test_what_is_typed_for_a_task_of_ones_own_and_cannot_be(arguments, expected, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(("command", "resumable"), [(["plot", "."], False), (["train"], True)])
