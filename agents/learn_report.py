@@ -66,8 +66,14 @@ class Proof:
         return float(self.errors[LEARNED].mean())
 
     def lines(self) -> Iterator[str]:
-        """The table and what belongs to it, in Markdown."""
+        """The table and what belongs to it, in Markdown: a warning that the errors say little comes before all else."""
         model = self.trial.model
+        off, count = self._endpoints_off()
+        precise = f"The precise endpoints themselves are {off:.1g} off (mean of {count})"
+        says_little = not off < SAYS_LITTLE * self.error
+        if says_little:
+            yield f"**{precise}: errors that are not much larger say little**, so that steps saved are not counted."
+            yield from ("Is the model trained, and smooth in σ down to its sigma_min?", "")
         yield f"Mean endpoint error on {len(self.noises.start)} noises that nothing was fitted or chosen on:"
         decoded = getattr(model, "decode", None) is not None
         heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
@@ -78,8 +84,9 @@ class Proof:
             wins = "–" if name == LEARNED else f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
             label = f"**{name}**" if name == LEARNED else name
             yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
-        yield from ("", self._steps_saved(), "")
-        yield from (self._precision(), "")
+        yield ""
+        if not says_little:
+            yield from (self._steps_saved(), "", f"{precise}.", "")
 
     def draw(self, file: Path) -> None:
         """Draw samples of the same noises by EDM's grid, by the learned one, and precisely."""
@@ -87,14 +94,11 @@ class Proof:
         panels = {f"EDM ρ=7, {steps}": self.samples["edm"], f"{LEARNED}, {steps}": self.samples[LEARNED]}
         draw_samples(file, self.trial.model, {**panels, "precise": self.noises.endpoints})
 
-    def _precision(self) -> str:
+    def _endpoints_off(self) -> tuple[float, int]:
+        """The error of the precise endpoints themselves, the mean of the first ones, and how many they are."""
         few = Noises(self.noises.start[:CHECKED], self.noises.endpoints[:CHECKED])
         solved_again = self.trial.solve(few.start, 2 * REFERENCE_STEPS)
-        off = float(self.trial.errors(solved_again, few).mean())
-        said = f"The precise endpoints themselves are {off:.1g} off (mean of {len(few.start)})"
-        if off < SAYS_LITTLE * self.error:
-            return f"{said}."
-        return f"{said}: errors that are not much larger say little. Is the model smooth in σ down to its sigma_min?"
+        return float(self.trial.errors(solved_again, few).mean()), len(few.start)
 
     def _steps_saved(self) -> str:
         num_steps = len(self.grids[LEARNED]) - 1
@@ -106,7 +110,8 @@ class Proof:
         if needed <= num_steps:
             return f"EDM's grid is as good in {num_steps} steps: nothing was gained."
         saved = 100 * (1 - num_steps / needed)
-        return f"EDM needs about {needed:.1f} steps for what it does in {num_steps}: {saved:.0f} % fewer."
+        learned = f"what the learned schedule does in {num_steps}"
+        return f"EDM needs about {needed:.1f} steps for {learned}: {saved:.0f} % fewer."
 
 
 def write_report(
