@@ -8,11 +8,34 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import yaml
 
 from .runs import RIVALS
 
 Values = dict[str, Any]
+COUNTS = (  # of which SB3 finds a 0 at work only, or not at all; gradient_steps is none of them: −1 has a meaning
+    "num_envs",
+    "n_timesteps",
+    "n_steps",
+    "n_epochs",
+    "batch_size",
+    "buffer_size",
+    "train_freq",
+    "policy_delay",
+    "target_update_interval",
+    "n_critic_updates",
+    "n_critics",
+    "n_quantiles",
+    "n_lstm_layers",
+    "lstm_hidden_size",
+    "cg_max_steps",
+    "line_search_max_iter",
+    "sub_sampling_factor",
+    "n_delta",
+    "n_top",
+    "n_eval_episodes",
+)
 DISCRETE = ("dqn", "maskableppo", "qrdqn")  # classes that choose among a few actions; a size of a step is none of a few
 
 
@@ -74,6 +97,19 @@ def overridden(values: Values, changes: Values) -> Values:
             change = overridden(before if isinstance(before, dict) else {}, change)
         result[key] = change
     return result
+
+
+def check_counts(values: Values) -> None:
+    """Raise a ValueError for a count that is no whole number of at least 1, in dictionaries too."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            check_counts(value)
+        elif key in COUNTS and not isinstance(value, tuple | None):  # a train_freq of (1, "episode"), an n_top of None
+            whole = isinstance(value, int | np.integer)
+            if not whole or value < 1:
+                raise ValueError(
+                    f"{key} must be a whole number of at least 1, got {value!r}: leave it out for the default"
+                )
 
 
 def warm_start_of(values: Values) -> tuple[float, Values]:

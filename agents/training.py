@@ -32,7 +32,15 @@ from art_gym.tasks import resolve
 
 from .checkpoint import load_model, save_model
 from .continuous_time import ARTRL
-from .hyperparams import algorithm_class, clock_buffer, load_hyperparams, overridden, resolve_numbers, warm_start_of
+from .hyperparams import (
+    algorithm_class,
+    check_counts,
+    clock_buffer,
+    load_hyperparams,
+    overridden,
+    resolve_numbers,
+    warm_start_of,
+)
 from .outcome import Outcome
 from .runs import Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
 from .tracking import Tracker
@@ -64,6 +72,7 @@ class Setup:
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
         changes = resolve_numbers(config.hyperparams, largest)
         wanted = overridden(values, changes)
+        check_counts(wanted)
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
         share, once_warm = warm_start_of(wanted)
         searches = 0
