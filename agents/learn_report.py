@@ -81,7 +81,9 @@ class Proof:
         for name, found in sorted(self.errors.items(), key=lambda entry: -entry[1].mean()):
             shown = [visible(x, model) for x in (self.samples[name], self.noises.endpoints)]
             images = [_interval(image_error(model, *shown))] if decoded else []
-            wins = "–" if name == LEARNED else f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
+            wins = f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
+            if np.array_equal(self.grids[name], self.grids[LEARNED]):  # itself, or the grid that nothing improved on
+                wins = "–" if name == LEARNED else "the same"
             label = f"**{name}**" if name == LEARNED else name
             yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
         yield ""

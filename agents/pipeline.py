@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from art_gym.denoisers.base import SIGMA_MIN
+from art_gym.config import MAX_STEPS
+from art_gym.denoisers.base import SIGMA_MIN, check_levels
 from art_gym.evaluation import HELDOUT, evaluate_levels
 from art_gym.references import reference_on, score
 from art_gym.schedules.grids import GRIDS, edm, edm_grid, make_grid
@@ -95,8 +96,10 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
             raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")
     elif name in GRIDS:
         where = task or "digits", solver or "dpmpp_2m"
-        if not budget.isdigit() or not int(budget):
-            raise ValueError(f"a grid by name needs its number of steps, as in {name}:10, got {thing!r}")
+        if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
+            raise ValueError(
+                f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
+            )
         yield where, _row(thing, where, make_grid(name, int(budget), resolve(where[0])), noises)
         return
     else:
@@ -104,7 +107,9 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
     for file in files:
         schedule = Schedule.load(file)
         where = task or schedule.task or "digits", solver or schedule.solver or "dpmpp_2m"
-        yield where, _row(file, where, np.array(schedule.sigmas), noises)
+        levels, denoiser = np.array(schedule.sigmas), resolve(where[0])
+        check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, where[0])
+        yield where, _row(file, where, levels, noises)
 
 
 def _row(name: str, where: tuple[str, str], levels: np.ndarray, noises: int) -> Row:

@@ -170,6 +170,7 @@ def test_plot(run_folder, tmp_path, capsys, monkeypatch):
         (["plot", "."], "holds no run"),
         (["export", "schedule.json", "--out", "."], "a folder stands in place of the file"),
         (["evaluate", "edm"], "needs its number of steps"),
+        (["evaluate", "edm:2000"], "needs its number of steps, from 1 to 1000"),
         (["export", "pyproject.toml"], "is not a schedule file"),
     ],
 )
@@ -319,3 +320,10 @@ def test_a_reader_who_leaves_early(arguments):
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_levels_beyond_the_noise_range_of_a_task_are_not_evaluated(tmp_path, capsys):
+    file = tmp_path / "schedule.json"
+    Schedule((157.0, 5.0, 0.1, 0.0), "given", solver="euler").save(file)
+    assert main(["evaluate", str(file), "--task", "digits"]) == 2
+    assert "level 157 is outside the noise range of digits, 0.002 to 80" in capsys.readouterr().err
