@@ -47,6 +47,8 @@ from .tracking import Tracker
 from .warm_start import Startable, affordable_searches, warm_start
 
 EVALUATIONS = 40  # of progress, evenly over a run
+# What torch's distributions and our environments say, with the whole tensor behind it, of a network that has diverged.
+DIVERGED = ("Expected parameter", "the action is NaN")
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         progress: show a progress bar.
 
     Raises:
-        ValueError: for a configuration that does not fit, or a folder in use.
+        ValueError: for a configuration that does not fit, a folder in use, or training that diverges.
         KeyboardInterrupt: after the state has been saved, if training has begun.
     """
     torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
@@ -161,6 +163,14 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
             if callback.points:  # before the first one only the search is lost, and played again
                 callback.save()
             raise
+        except ValueError as error:
+            if not str(error).startswith(DIVERGED):
+                raise
+            kept = f"the best policy so far is kept in {run.folder}" if callback.points else "nothing was saved yet"
+            raise ValueError(
+                f"the network of {config.algo} gave NaN, or a deviation that is none, after {model.num_timesteps:,} "
+                f"steps: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; {kept}"
+            ) from None
         finally:
             for bar in bars:
                 if hasattr(bar, "pbar"):  # after an interrupt SB3 leaves it open, and it goes on being drawn

@@ -141,6 +141,30 @@ def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path):
     assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {5: 5, 7: 7}
 
 
+@pytest.mark.parametrize(
+    ("algo", "changes", "saved"),
+    [
+        ("ppo", {"gamma": "nan"}, False),
+        ("ppo", {"learning_rate": "1e5"}, False),  # a deviation of 0, by finite weights
+        ("sac", {"gamma": "nan"}, True),
+        ("td3", {"gamma": "nan"}, True),  # whose actions are NaN themselves
+    ],
+)
+def test_training_that_diverges_is_one_line_and_keeps_what_was_saved(tmp_path, algo, changes, saved):
+    if not saved:  # an update before the first evaluation
+        changes = {**changes, "warm_start": "0", "n_steps": "40K"}
+    env, steps = {"solver": "euler", "num_steps": 2}, 1600 if saved else 80_000
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, env, changes, steps)
+    run = Run(tmp_path / algo)
+    with pytest.raises(ValueError, match=rf"the network of {algo} gave NaN, .* after [1-9][\d,]* steps: lower") as said:
+        learn(config, run, resume=False, progress=False)
+    assert "\n" not in str(said.value)
+    assert (f"so far is kept in {run.folder}" in str(said.value)) == saved == run.has_results()
+    if saved:
+        _, evaluate = load_evaluator(run)
+        assert np.isfinite(evaluate(2, 64).error)
+
+
 @pytest.mark.parametrize("algo", ["a2c", "trpo", "tqc", "td3", "ddpg", "crossq", "recurrentppo", "ars"])
 def test_any_class_for_continuous_actions_trains_by_name(tmp_path, algo, monkeypatch):
     monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 2)
