@@ -42,7 +42,7 @@ from .hyperparams import (
     warm_start_of,
 )
 from .outcome import Outcome
-from .runs import Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
+from .runs import RIVALS, Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
 from .tracking import Tracker
 from .warm_start import Startable, affordable_searches, warm_start
 
@@ -214,7 +214,8 @@ def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
         num_steps: K, of those that it was trained for.
 
     Raises:
-        ValueError: where there is none, for a K that it does not know, or for ART-RL, whose clock steers no sampler.
+        ValueError: where there is none, as in a rival's run, for a K that it does not know, or for ART-RL, whose clock
+            steers no sampler.
     """
     setup, model = _best_of(Run(folder), {})
     low, high = setup.env_config.budgets
@@ -227,6 +228,12 @@ def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
 
 def _best_of(run: Run, changes: dict[str, Any]) -> tuple[Setup, BaseAlgorithm]:
     config = run.config()
+    if config.algo in RIVALS:
+        files = sorted(str(file) for file in run.folder.glob("schedule_K*.json"))
+        raise ValueError(
+            f"{config.algo}, whose run {run.folder} is, finds schedules and has no policy: Schedule.load one of "
+            f"{', '.join(files) or 'those that --resume will write'}"
+        )
     setup = Setup.resolve(replace(config, env={**config.env, **changes}))
     model = setup.make_model()
     load_model(model, run.folder / "best.pt")

@@ -8,6 +8,7 @@ from art_gym.agents import rivals
 from art_gym.agents.pipeline import learn
 from art_gym.agents.rivals import BATCH, CANDIDATES, UPDATES
 from art_gym.agents.runs import Run, TrainConfig
+from art_gym.agents.training import load_policy
 from art_gym.denoisers import FunctionDenoiser
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.references import find_reference, score
@@ -25,6 +26,15 @@ def test_rivals_come_close_to_the_oracle_and_count_their_calls(tmp_path, algo, p
     assert score(outcome.as_grid[5].error, find_reference("mixture_1d", "dpmpp_2m", 5)) > 0.8
     tried = (40 + 10 * 5) * CANDIDATES if algo == "cma" else UPDATES
     assert outcome.evaluations == tried * per_step * 5
+
+
+def test_a_rival_has_schedules_and_no_policy(tmp_path):
+    find(tmp_path, "cma", total=60)
+    folder = tmp_path / "cma060"
+    with pytest.raises(
+        ValueError, match=r"cma, whose run .* is, finds schedules and has no policy: Schedule.load .*K5\.json$"
+    ):
+        load_policy(folder, 5)
 
 
 def test_interrupted_and_resumed(tmp_path, monkeypatch):
