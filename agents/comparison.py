@@ -131,6 +131,13 @@ def table(rows: list[Row], first: str | None = None) -> str:
     return "\n".join(lines)
 
 
+def unscored(rows: list[Row]) -> str:
+    """What a table's score of – means, where it has one; else nothing."""
+    if all(entry.score is not None for entry in rows):
+        return ""
+    return "A score of – is that of a task, solver and K for which no best fixed grid is stored."
+
+
 def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:z.{digits}f}"  # z: no −0.000
 

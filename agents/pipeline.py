@@ -18,7 +18,7 @@ from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
 
 from . import pictures
-from .comparison import Row, baselines, table, tuned_grid
+from .comparison import Row, baselines, table, tuned_grid, unscored
 from .outcome import Outcome
 from .report import write_report
 from .rivals import train_rival
@@ -71,7 +71,9 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
             rows.append(_row("EDM ρ=7", where, edm_grid(k, resolve(where[0])), noises))
             if k > 1:
                 rows.append(_row("EDM ρ=7, tuned", where, tuned_grid("edm", k, *where), noises))
-        texts.append(f"{where[0]}, {where[1]}, {noises} held-out noises\n\n{table(rows)}")
+        note = unscored(rows)
+        heading = f"{where[0]}, {where[1]}, {noises} held-out noises" + (f". {note}" if note else "")
+        texts.append(f"{heading}\n\n{table(rows)}")
     return "\n\n".join(texts)
 
 

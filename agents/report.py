@@ -18,7 +18,7 @@ from art_gym.schedules.grids import edm_grid
 from art_gym.tasks import resolve
 
 from . import pictures
-from .comparison import Row, steps_saved_line, table
+from .comparison import Row, steps_saved_line, table, unscored
 from .edm_curve import EdmCurve
 from .outcome import Outcome
 from .runs import Point
@@ -71,6 +71,7 @@ def write_report(
             f"Mean endpoint error on {HELDOUT} held-out noises, in units of the data, its root mean square and median;",
             "sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the best",
             "fixed grid known.",
+            *filter(None, [unscored(rows)]),
             "",
             table(rows, first=outcome.method),
             "",

@@ -17,6 +17,8 @@ from art_gym.agents.cli import COMMANDS, main
 from art_gym.agents.runs import Run
 from art_gym.schedules import Schedule
 
+UNSCORED = "A score of – is that of a task, solver and K for which no best fixed grid is stored."
+
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
@@ -43,7 +45,7 @@ def test_train_writes_report_schedule_and_pictures(run_folder):
     report = (run_folder / "report.md").read_text()
     for method in ("uniform", "EDM ρ=7", "EDM ρ=7, tuned", "log-SNR", "cosine", "arctan", "ART closed form", "**cma**"):
         assert f"| {method} |" in report
-    assert "EDM needs" in report
+    assert "EDM needs" in report and UNSCORED not in report
 
 
 def test_list_names_everything(capsys):
@@ -69,7 +71,9 @@ def test_evaluate_file_and_grid(run_folder, capsys):
     text = capsys.readouterr().out
     for head in ("RMS", "median", "SW to data", "energy", "score", "NFE"):
         assert head in text
-    assert "schedule_K5.json" in text
+    assert "schedule_K5.json" in text and UNSCORED not in text
+    assert main(["evaluate", "edm:4", "--task", "mixture_1d", "--noises", "64"]) == 0
+    assert UNSCORED in capsys.readouterr().out
 
 
 def test_export_formats(run_folder, capsys):
@@ -236,6 +240,7 @@ def test_a_task_of_ones_own_is_imported(algo, names, forget, tmp_path, capsys):
     file = run / "schedule_K2.json"
     assert Schedule.load(file).task == "mine"
     assert Run(run).config().env_id == "my_tasks:ARTDiffusion-v0"
+    assert f"fixed grid known.\n{UNSCORED}\n\n|" in (run / "report.md").read_text()
     for what in ([run], [file, "--task", "my_tasks:mine"]):
         forget()
         assert main(["evaluate", *map(str, what), "--noises", "64"]) == 0
