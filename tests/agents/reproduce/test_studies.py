@@ -92,6 +92,7 @@ def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: py
     make_smaller("networks", monkeypatch)
     monkeypatch.setattr(networks, "SOLVERS", ("heun",))
     monkeypatch.setattr(networks, "DUAL", {})
+    monkeypatch.setattr(networks, "ENOUGH_FOR_ENERGY", 64)
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(
         networks.pictures, "error_curves", lambda file, errors, **more: drawn.update(more, errors=errors)
@@ -108,3 +109,5 @@ def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: py
     assert exact["energy"] == energy_distance(samples, data)
     assert f"the precise endpoints have {exact['energy']:.4f}, and images of the data against others" in table
     assert f"| {edm['energy']:.4f} |" in table
+    monkeypatch.setattr(networks, "ENOUGH_FOR_ENERGY", 65)
+    assert "Energy" not in networks.networks(tmp_path, (0,), quick=True)
