@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_one_clear_error(trained, tmp_path):
 def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path):
     config = gaussian(steps=2_000, num_steps=[4, 8])
     outcome = learn(config, Run(tmp_path / "run"), resume=False, progress=False)
-    assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {5: 5, 7: 7}
+    assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {4: 4, 5: 5, 7: 7, 8: 8}
 
 
 @pytest.mark.parametrize(
