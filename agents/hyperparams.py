@@ -39,8 +39,10 @@ COUNTS = (  # of which SB3 finds a 0 at work only, or not at all; gradient_steps
 DISCRETE = ("dqn", "maskableppo", "qrdqn")  # classes that choose among a few actions; a size of a step is none of a few
 
 
-def load_hyperparams(algo: str, env_id: str, num_steps: int) -> Values:
+def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
     """The shipped values for an algorithm and an environment, with "4K" resolved for K = num_steps.
+
+    An id without an entry of its own, or none, gets the entry "default".
 
     An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1, 16 environments and, if
     it learns from rollouts, rollouts of four episodes.

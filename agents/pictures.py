@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from art_gym.files import replacing
 from art_gym.rendering import BLUE, ORANGE, is_image, limits, log_sigma_axis, pixels, samples_panel
 
 # Mostly the rest of Okabe & Ito's colours; orange is kept for what is highlighted. Dashes tell the rounds apart.
@@ -344,12 +343,8 @@ def _figure(height: float) -> Figure:
 def _write(figure: Figure, file: str | Path) -> Path:
     """Write a PNG file, to a temporary name first: a reader never sees half of it."""
     target = Path(file)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format="png")
     return target
 
 

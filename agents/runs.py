@@ -62,11 +62,9 @@ class TrainConfig:
         return load_config(config_name(self.env_id), **{**(overrides or {}), **self.env})
 
     @property
-    def hyperparams_id(self) -> str:
+    def hyperparams_id(self) -> str | None:
         """The id whose hyperparameters are used: that of the task, where it has one, else of the environment."""
-        task = self.env.get("task")
-        named = id_of(task) if isinstance(task, str) else None
-        return named or id_of(config_name(self.env_id)) or self.env_id
+        return id_of(self.env.get("task")) or id_of(config_name(self.env_id))
 
 
 def config_name(env_id: str) -> str:
@@ -97,10 +95,10 @@ def imported(name: str) -> tuple[str, str]:
     return module, name
 
 
-def id_of(task: str) -> str | None:
-    """The registered id of a built-in task, whatever its options; None for a task of one's own."""
-    ids = [key for key, config in _configs().items() if config == task.partition("?")[0]]
-    return ids[-1] if ids else None
+def id_of(task: Any) -> str | None:
+    """The registered id of a built-in task by name, whatever its options; None for a task of one's own."""
+    ids = {config: key for key, config in _configs().items()}
+    return ids.get(task.partition("?")[0]) if isinstance(task, str) else None
 
 
 def _configs() -> dict[str, str]:

@@ -21,8 +21,8 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    if _taken(file):
-        raise OSError(errno.EINVAL, f"{_taken(file)} stands in place of the file to be written", str(file))
+    if taken := _taken(file):
+        raise OSError(errno.EINVAL, f"{taken} stands in place of the file to be written", str(file))
     temporary = file.with_name(f".{os.getpid()}.{file.name}")
     try:
         yield temporary
@@ -48,8 +48,8 @@ def check_writable(out: Path) -> None:
     """Make the folder of a file that is to be written at the end. Raises a ValueError if it will not be possible."""
     if out.is_dir():
         raise ValueError(f"{out} is a folder: name a file in it, as with -o {out / 'schedule.json'}")
-    if _taken(out):
-        raise ValueError(f"{out} is {_taken(out)}: name a file with -o, beside which the report can be written")
+    if taken := _taken(out):
+        raise ValueError(f"{out} is {taken}: name a file with -o, beside which the report can be written")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):

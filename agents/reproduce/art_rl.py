@@ -38,7 +38,7 @@ def train_art_rl(
         changes: hyperparameters to change, as `overridden` does.
     """
     torch.set_num_threads(1)  # the network is tiny
-    values = load_hyperparams("art_rl", (id_of(task) if isinstance(task, str) else None) or "", 1)
+    values = load_hyperparams("art_rl", id_of(task), 1)
     clock = {**values.pop("training_env"), "task": task, **(env or {})}
     values = overridden(values, changes)
     lanes, steps = values.pop("num_envs"), int(values.pop("n_timesteps") * share)
