@@ -316,7 +316,9 @@ class References:
 
 @dataclass(frozen=True)
 class Demo:
-    """Train on the default environment, compare with everything else, and write runs/demo: under four minutes.
+    """Train on the default environment, compare with everything else, and write runs/demo.
+
+    It takes four minutes, and twice that on slow cores.
 
     Attributes:
         out: folder of the run; an earlier demo there is replaced.
