@@ -287,7 +287,7 @@ class References:
     """Compute the best fixed grids that scores are read against (slow; what exists is kept).
 
     Attributes:
-        tasks: which tasks; the built-in ones by default.
+        tasks: which tasks; the built-in ones by default. my_module:name imports my_module first.
         solvers: which solvers.
         steps: which K.
         file: where to; the package's own data by default.
@@ -310,7 +310,7 @@ class References:
         from art_gym.tasks import BUILT_IN
 
         file = self.file or REFERENCES_FILE
-        wanted = self.tasks or BUILT_IN, self.solvers, self.steps
+        wanted = [_imported_task(task)[1] for task in self.tasks] or BUILT_IN, self.solvers, self.steps
         compute_all(*wanted, file, self.seed, self.again, self.candidates)
 
 

@@ -168,6 +168,8 @@ def algorithm_class(name: str) -> type:
             f"{name!r} is for discrete actions, and the size of a step is continuous: choose one of {names}"
         )
     if name.lower() not in classes:
+        if name.lower() in RIVALS:
+            raise ValueError(f"{name!r} finds fixed schedules without RL, and has no class: choose one of {names}")
         raise ValueError(f"unknown algorithm {name!r}: choose one of {', '.join(RIVALS)}, {names}")
     return classes[name.lower()]
 

@@ -31,6 +31,7 @@ from art_gym.solvers import get_solver
 from art_gym.tasks import task_names
 
 from .budget import Budget, BudgetSpent, Metered
+from .divergence import Diverged
 from .hyperparams import algorithm_class
 from .learn_report import LEARNED, Found, Proof, write_report
 from .runs import RIVALS
@@ -52,6 +53,7 @@ AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is l
 SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
 CHUNK = 32  # noises that get precise endpoints at a time, and the fewest
 MOST_NOISES = 1024
+SPENT = "the budget was spent"
 
 
 class Learner:
@@ -98,7 +100,7 @@ class Learner:
 
     def run(self) -> str:
         """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule."""
-        interrupted, sets = False, None
+        stopped, sets = SPENT, None
         try:
             self._closed_form()
             sets = self._noises()
@@ -107,15 +109,16 @@ class Learner:
         except BudgetSpent:
             pass
         except KeyboardInterrupt:
-            interrupted = True
+            stopped = "it was interrupted"
+        except Diverged as error:
+            stopped = str(error)
         finally:
             self.bar.close()
         if not self.history:
             spent = f"{self.denoiser.evaluations} evaluations took {self.denoiser.seconds:.0f} s"
-            reason = "it was interrupted" if interrupted else "the budget was spent"
-            remedy = "nothing was written" if interrupted else "give it ten times as much"
-            raise ValueError(f"{reason} before the closed form was found ({spent}): {remedy}")
-        return self._report(sets and sets[2], "it was interrupted" if interrupted else "the budget was spent")
+            remedy = "give it ten times as much" if stopped == SPENT else "nothing was written"
+            raise ValueError(f"{stopped} before the closed form was found ({spent}): {remedy}")
+        return self._report(sets and sets[2], stopped)
 
     def _closed_form(self) -> None:
         self._stage("closed form")

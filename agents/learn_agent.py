@@ -14,6 +14,7 @@ from art_gym.noise_bank import get_bank
 
 from .budget import Metered
 from .continuous_time import ARTRL
+from .divergence import divergence_named
 from .runs import TrainConfig
 from .training import Setup, policy_of
 
@@ -50,7 +51,7 @@ def train_agent(
     evaluations: float,
     offer: Callable[[np.ndarray], None],
 ) -> None:
-    """Train an SB3 agent to deviate from a grid; the meter's BudgetSpent passes through.
+    """Train an SB3 agent to deviate from a grid; the meter's BudgetSpent passes through, and `Diverged` may come.
 
     Args:
         denoiser, solver: what the schedule is for.
@@ -80,7 +81,8 @@ def train_agent(
         _, sigmas = sample(denoiser, policy, probes / np.float32(denoiser.sigma_max), solver)
         offer(np.append(np.exp(np.log(sigmas[:, :-1]).mean(axis=0)), 0.0))
 
-    model.learn(timesteps, Offers(timesteps // OFFERS, offer_mean_grid))
+    with divergence_named(model):
+        model.learn(timesteps, Offers(timesteps // OFFERS, offer_mean_grid))
 
 
 class Offers(BaseCallback):

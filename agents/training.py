@@ -32,6 +32,7 @@ from art_gym.tasks import resolve
 
 from .checkpoint import load_model, save_model
 from .continuous_time import ARTRL
+from .divergence import Diverged, divergence_named
 from .hyperparams import (
     algorithm_class,
     check_counts,
@@ -47,8 +48,6 @@ from .tracking import Tracker
 from .warm_start import Startable, affordable_searches, warm_start
 
 EVALUATIONS = 40  # of progress, evenly over a run
-# What torch's distributions and our environments say, with the whole tensor behind it, of a network that has diverged.
-DIVERGED = ("Expected parameter", "the action is NaN")
 
 
 @dataclass(frozen=True)
@@ -158,18 +157,17 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     if remaining > 0:
         bars = [ProgressBarCallback()] if progress else []
         try:
-            model.learn(remaining, [callback, *bars], reset_num_timesteps=False, tb_log_name="run")
+            with divergence_named(model):
+                model.learn(remaining, [callback, *bars], reset_num_timesteps=False, tb_log_name="run")
         except KeyboardInterrupt:
             if callback.points:  # before the first one only the search is lost, and played again
                 callback.save()
             raise
-        except ValueError as error:
-            if not str(error).startswith(DIVERGED):
-                raise
+        except Diverged as error:
             kept = f"the best policy so far is kept in {run.folder}" if callback.points else "nothing was saved yet"
             raise ValueError(
-                f"the network of {config.algo} gave NaN, or a deviation that is none, after {model.num_timesteps:,} "
-                f"steps: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; {kept}"
+                f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; "
+                f"{kept}"
             ) from None
         finally:
             for bar in bars:

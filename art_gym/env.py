@@ -31,9 +31,10 @@ def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Actions as float64, clipped to [−1, 1]. Raises a ValueError for a wrong shape or a NaN."""
     array = np.asarray(actions, np.float64)
     if array.shape != shape:
-        raise ValueError(f"expected an action of shape {shape}, got {array.shape}: {actions!r}")
-    if np.count_nonzero(np.isnan(array)):
-        raise ValueError(f"the action is NaN: {actions!r}; check the agent's network and learning rate")
+        raise ValueError(f"expected an action of shape {shape}, got {array.shape}")
+    if missing := np.count_nonzero(np.isnan(array)):
+        where = f" in {missing} of {len(array)} environments" if len(array) > 1 else ""
+        raise ValueError(f"the action is NaN{where}: check the agent's network and learning rate")
     return np.minimum(np.maximum(array, -ACTION_SPACE_BOUND), ACTION_SPACE_BOUND)  # np.clip takes three times as long
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,10 +74,18 @@ class NoiseBank:
         """
         if rows > self.size:
             raise IndexError(f"noise {rows - 1} asked for, but the {self.split} bank has {self.size}")
-        while len(self.start) < rows:
-            start, endpoints = self._make_chunk(len(self.start) // self.chunk)
-            self.start = np.concatenate([self.start, start])
-            self.endpoints = np.concatenate([self.endpoints, endpoints])
+        if rows <= len(self.start):
+            return
+        from tqdm import tqdm  # seldom needed, and not on the way of `import art_gym`
+
+        chunks = range(len(self.start) // self.chunk, -(-rows // self.chunk))
+        total = len(chunks) * (len(reference_grid(self.denoiser)) - 1)
+        # On a terminal, and if it takes long: a first reset would be silent for 10 s with a slow denoiser.
+        with tqdm(total=total, desc="precise endpoints", unit="step", delay=2, disable=None, leave=False) as bar:
+            for chunk in chunks:
+                start, endpoints = self._make_chunk(chunk, bar.update)
+                self.start = np.concatenate([self.start, start])
+                self.endpoints = np.concatenate([self.endpoints, endpoints])
 
     def first(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """(rows, *shape) each: the first noises at σ_max and their precise endpoints. Raises as `ensure`."""
@@ -108,7 +117,7 @@ class NoiseBank:
             self._paths = new if self._paths is None else np.concatenate([self._paths, new])
         return self._paths
 
-    def _make_chunk(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+    def _make_chunk(self, chunk: int, tick: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
         # The first two numbers keep this stream apart from those of environments and estimators.
         rng = np.random.default_rng([2607, 2137, SPLITS[self.split], chunk])
         noise = rng.standard_normal((self.chunk, *self.denoiser.shape), dtype=np.float32)
@@ -116,10 +125,17 @@ class NoiseBank:
         file = self._file(chunk)
         endpoints = _load(file, start.shape) if file else None
         if endpoints is None:
-            endpoints = integrate(checked(self.denoiser), reference_grid(self.denoiser), start, "rk4")
+            endpoints = self._solve(start, tick)
             if file:
                 _save(file, endpoints)
         return start, endpoints
+
+    def _solve(self, start: np.ndarray, tick: Callable[[], object]) -> np.ndarray:
+        x = start
+        for after in path(checked(self.denoiser), reference_grid(self.denoiser), start, "rk4"):
+            x = after
+            tick()
+        return x
 
     def _file(self, chunk: int) -> Path | None:
         fingerprint = getattr(self.denoiser, "fingerprint", None)

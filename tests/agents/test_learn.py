@@ -20,6 +20,7 @@ import torch
 from art_gym.agents import learn, loading, pictures
 from art_gym.agents.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.cli import main
+from art_gym.agents.hyperparams import load_hyperparams
 from art_gym.agents.learn import Learner
 from art_gym.agents.learn_report import Proof
 from art_gym.agents.trial import Noises, Trial
@@ -139,6 +140,21 @@ def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, m
     edm, best = learner.history[0].error, learner.history[-1].error
     assert best < 0.8 * edm
     assert learner.denoiser.evaluations < 1.01 * budget.evaluations + 200_000  # the report is made on top
+
+
+def test_an_agent_that_diverges_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(*given: Any) -> dict[str, Any]:
+        return {**load_hyperparams(*given), "gamma": float("nan")}
+
+    monkeypatch.setattr("art_gym.agents.training.load_hyperparams", diverging)
+    monkeypatch.setattr(learn, "candidates", lambda *_: [])
+    out = tmp_path / "s.json"
+    learner = Learner(
+        get_task("gaussian_1d"), "mine", 4, "euler", Budget(evaluations=200_000), out, progress=False, agent="ppo"
+    )
+    report = learner.run()
+    assert "the network of PPO gave NaN" in report and "| edm |" in report
+    assert report == (tmp_path / "s_report.md").read_text() and Schedule.load(out).heldout_error is not None
 
 
 def test_interruption_keeps_the_best(tmp_path: Path) -> None:

@@ -156,7 +156,8 @@ def test_training_that_diverges_is_one_line_and_keeps_what_was_saved(tmp_path, a
     env, steps = {"solver": "euler", "num_steps": 2}, 1600 if saved else 80_000
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, env, changes, steps)
     run = Run(tmp_path / algo)
-    with pytest.raises(ValueError, match=rf"the network of {algo} gave NaN, .* after [1-9][\d,]* steps: lower") as said:
+    named = rf"the network of {algo.upper()} gave NaN, .* after [1-9][\d,]* steps: lower"
+    with pytest.raises(ValueError, match=named) as said:
         learn(config, run, resume=False, progress=False)
     assert "\n" not in str(said.value)
     assert (f"so far is kept in {run.folder}" in str(said.value)) == saved == run.has_results()
