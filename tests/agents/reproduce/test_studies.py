@@ -42,30 +42,31 @@ def test_closed_form_of_table_1() -> None:
 
 # Less of what takes long, so that a study is a matter of seconds.
 SMALLER: dict[str, dict[str, object]] = {
-    "theory": {"reproduce.theory.TRAJECTORIES": 512},
-    "dual": {"reproduce.grids.STEPS": (5, 7)},
-    "defect": {"reproduce.grids.STEPS": (5, 7)},
+    "theory": {"agents.reproduce.theory.TRAJECTORIES": 512},
+    "dual": {"agents.reproduce.grids.STEPS": (5, 7)},
+    "defect": {"agents.reproduce.grids.STEPS": (5, 7)},
     "discount": {
-        "training.EVALUATIONS": 2,
-        "reproduce.discount.VARIANTS": {algo: dict([list(VARIANTS[algo].items())[-1]]) for algo in VARIANTS},
+        "agents.training.EVALUATIONS": 2,
+        "agents.reproduce.discount.VARIANTS": {algo: dict([list(VARIANTS[algo].items())[-1]]) for algo in VARIANTS},
     },
     "per_sample": {
-        "training.EVALUATIONS": 2,
-        "reproduce.per_sample.TIMESTEPS": {"ppo": 180_000, "sac": 20_000},  # of which quick takes a fiftieth
+        "agents.training.EVALUATIONS": 2,
+        "agents.reproduce.per_sample.TIMESTEPS": {"ppo": 180_000, "sac": 20_000},  # of which quick takes a fiftieth
     },
-    "choices": {"reproduce.choices.SHARE": 0.15},
+    "choices": {"agents.reproduce.choices.SHARE": 0.15},
     "networks": {
-        "reproduce.networks.NOISES": {"digits_net": 64},
-        "reproduce.networks.TRAINING": {"digits_net": 32},
-        "reproduce.networks.EVALUATIONS": {"digits_net": 2000},
-        "reproduce.networks.DUAL_LATENTS": {"digits_net": 8},
+        "agents.reproduce.networks.NOISES": {"digits_net": 64},
+        "agents.reproduce.networks.TRAINING": {"digits_net": 32},
+        "agents.reproduce.networks.EVALUATIONS": {"digits_net": 2000},
+        "agents.reproduce.networks.DUAL_LATENTS": {"digits_net": 8},
+        "schedules.closed_forms.DUAL_NODES": 16,
     },
 }
 
 
 def make_smaller(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SMALLER.get(study, {}).items():
-        monkeypatch.setattr(f"art_gym.agents.{name}", value)
+        monkeypatch.setattr(f"art_gym.{name}", value)
 
 
 STUDIES = ("table1", "transfer", "per_sample", "dual", "theory", "defect", "discount", "networks", "choices")
