@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep precise endpoints apart from the user's own cache."""
-    folder = tmp_path_factory.mktemp("art_gym_cache")
+    """Keep precise endpoints apart from the user's own cache; the processes of one run share them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = tmp_path_factory.getbasetemp().parent / "art_gym_cache"
+    else:
+        folder = tmp_path_factory.mktemp("art_gym_cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ART_GYM_CACHE", str(folder))
         patch.setenv("MPLBACKEND", "Agg")

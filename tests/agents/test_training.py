@@ -95,7 +95,8 @@ def test_tensorboard_tags(trained):
     np.testing.assert_allclose(logged, [point.errors[5] for point in run.history()], rtol=1e-5)
 
 
-def test_same_seed_same_schedule(tmp_path):
+def test_same_seed_same_schedule(tmp_path, monkeypatch):
+    monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
     schedules = [
         learn(gaussian(seed, 2_000), Run(tmp_path / f"{index}"), False, False).schedules[5].sigmas
         for index, seed in enumerate((3, 3, 4))
@@ -135,7 +136,8 @@ def test_a_damaged_checkpoint_is_one_clear_error(trained, tmp_path):
         load_model(Setup.resolve(gaussian()).make_model(), damaged)
 
 
-def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path):
+def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
     config = gaussian(steps=2_000, num_steps=[4, 8])
     outcome = learn(config, Run(tmp_path / "run"), resume=False, progress=False)
     assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {4: 4, 5: 5, 7: 7, 8: 8}

@@ -107,6 +107,7 @@ def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train(config(steps=33_000), run, progress=False)
     assert not (run.folder / "checkpoint.pt").exists()
+    monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
     train(config(steps=33_000), run, resume=True, progress=False)
     assert run.history()[0].evaluations >= 64 * run.history()[0].steps == 64 * 5 * cost(1, 5, 16)
 

@@ -51,7 +51,10 @@ def test_interrupted_and_resumed(
 
     monkeypatch.setattr(ARTRL, "train", interrupted)
     assert main(command(run.folder)) == 130
-    assert not [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]  # of an open bar
+    for thread in threading.enumerate():
+        if "Refresh" in type(thread).__name__:  # an open bar's never ends
+            thread.join(timeout=10)
+            assert not thread.is_alive()
     monkeypatch.setattr(ARTRL, "train", train)
     stopped = Setup.resolve(run.config()).make_model()
     load_model(stopped, run.folder / "checkpoint.pt")
