@@ -39,9 +39,8 @@ class FractionMap:
     def __call__(
         self, action: np.ndarray, sigma: np.ndarray, step: np.ndarray, num_steps: np.ndarray, denoiser: Denoiser
     ) -> np.ndarray:
-        left = num_steps - step  # ≥ 2: the step that lands on 0 asks no map
-        odds = np.exp(self.sharpness * action) / np.maximum(left - 1, 1)  # logit(1/m) = −log(m − 1)
-        fraction = odds / (1 + odds)
+        odds = np.exp(self.sharpness * action)
+        fraction = odds / (num_steps - step - 1 + odds)  # logit(1/m) = −log(m − 1)
         return sigma * (denoiser.sigma_min / sigma) ** fraction
 
 

@@ -165,7 +165,7 @@ class Core:
 
 def _info(transition: Transition) -> dict[str, np.ndarray]:
     before, after = transition.before.sigma, transition.after.sigma
-    change = np.log(np.where(transition.landed, np.nan, after)) - np.log(before)
+    change = np.log(np.where(transition.landed, np.nan, after / before))
     info = {"sigma": before, "sigma_next": after, "delta_log_sigma": change}
     if transition.landing is not None:
         info["error"] = transition.on_landed(lambda landing: landing.errors.mean(axis=1), np.nan)

@@ -109,8 +109,7 @@ def _scaled_logs(state: State, denoiser: Denoiser, with_grid: bool) -> np.ndarra
     low, high = math.log(denoiser.sigma_min), math.log(denoiser.sigma_max)
     scaled = (np.log(np.maximum(levels, denoiser.sigma_min)) - low) / (high - low)
     np.maximum(scaled, 0.0, out=scaled)  # rounding; above 1 it is below that of float32
-    scaled[np.isnan(scaled)] = -1.0
-    return scaled
+    return np.fmax(scaled, -1.0, out=scaled)  # of NaN and a number that is the number
 
 
 def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:
@@ -125,7 +124,7 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     np.subtract(denoised, before, out=vectors[2])
     np.subtract(x, denoised, out=vectors[3])
     rms = np.sqrt(np.vecdot(vectors, vectors) / size)  # (4, E)
-    spread = np.sqrt(state.sigma**2 + std**2)
+    spread = np.hypot(state.sigma, std)
     mean = np.add.reduce(x, axis=1) / (size * spread)
     relative = rms[0] / spread
     change = rms[2] * (state.previous_sigma < np.inf) / std  # there is none before the first step
