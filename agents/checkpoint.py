@@ -56,7 +56,7 @@ def load_model(model: BaseAlgorithm, file: Path) -> None:
             model.critic.weights = content["critic"].numpy()
         buffer = content.get("buffer")
     except FileNotFoundError:
-        raise ValueError(f"there is no checkpoint {file}") from None
+        raise ValueError(f"there is no checkpoint {file}: train --resume goes on with the run, if it is one") from None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ValueError(f"cannot load {file}: {type(error).__name__}: {str(error).splitlines()[0]}") from None
     if buffer is not None and isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:

@@ -209,7 +209,10 @@ class Export:
         from art_gym.schedules.schedule import Schedule
 
         if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
-            raise ValueError(f"the table of {self.schedule} has levels alone: name one of its schedule files instead")
+            raise ValueError(
+                f"{self.schedule} is a folder, of which the levels of all its schedules are printed as they are: name "
+                f"a file in it, such as {next(self.schedule.glob('schedule_K*.json'), self.schedule / 'schedule.json')}"
+            )
         found = [Schedule.load(file) for file in self.schedule.glob("schedule_K*.json")]
         if not found:
             raise ValueError(f"{self.schedule} holds no schedules: train first, or name a schedule file")
@@ -386,11 +389,10 @@ class Learn:
 
     def run(self) -> None:
         """Learn and report."""
-        from art_gym.files import check_writable
         from art_gym.tasks import get_task
 
         from .budget import Budget
-        from .learn import Learner, check_agent
+        from .learn import Learner, check_agent, check_new
         from .loading import load_model
 
         budget = Budget.parse(self.budget)
@@ -399,10 +401,10 @@ class Learn:
         beside = [name for name in OF_A_MODEL if getattr(self, name) != getattr(Learn, name)]
         if self.task is not None and beside:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
-            raise ValueError(f"{names} belong to --model: the task {self.task!r} is made as it is")
+            raise ValueError(f"only with --model can there be {names}: the task {self.task!r} is made as it is")
         task = "" if self.task is None else _imported_task(self.task)[1]
         # before a large model is loaded
-        check_writable(self.out)
+        check_new(self.out)
         check_agent(self.agent)
         if self.model is not None:
             denoiser = load_model(self.model, **{name: getattr(self, name) for name in OF_A_MODEL})
@@ -536,7 +538,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        goes_on = "what was saved is kept, and the same command with --resume goes on from it"
+        goes_on = "the same command with --resume goes on from what was saved, if anything was"
         print(f"art-gym: interrupted{f'; {goes_on}' if hasattr(command, 'resume') else ''}", file=sys.stderr)
         return 130
     return 0

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.config import MAX_STEPS
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Denoiser, check_call
 from art_gym.files import check_writable
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
 from art_gym.schedules.defect import FINALISTS, SCREENING, STEPS, GaussNewton, candidates, jacobian_cost
@@ -88,7 +88,7 @@ class Learner:
             raise ValueError(
                 f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
             )
-        check_writable(out)
+        check_new(out)
         check_agent(agent)
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
         self.denoiser = Metered(denoiser, budget)
@@ -122,6 +122,7 @@ class Learner:
 
     def _closed_form(self) -> None:
         self._stage("closed form")
+        check_call(self.model)
         rng = np.random.default_rng([self.seed, 0])
         probe = self._draw(2, rng)
         # These calls tell how fast the model is, and whether it gives numbers at all: the meter looks.
@@ -281,6 +282,13 @@ class Learner:
             self._schedule(proof.error).save(self.out)
         title = f"A schedule of {self.num_steps} steps for {self.name}, {self.solver.name}"
         return write_report(self.out, title, grids, self.history, proof, spent, stopped)
+
+
+def check_new(out: Path) -> None:
+    """Raise a ValueError for a file that cannot be written, or stands there: the first schedule would replace it."""
+    check_writable(out)
+    if out.exists():
+        raise ValueError(f"{out} exists already, and may hold what cost more: remove it, or name another with -o")
 
 
 def check_agent(name: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,8 +61,19 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     if not 1 <= noises <= HELDOUT:
         raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, those that are held out, got {noises}")
     groups: dict[tuple[str, str], list[Row]] = {}
+    named = [thing for thing in what if _is_named_grid(thing)]
     for thing in what:
-        for where, row in _rows(thing, task, solver, noises):
+        if thing not in named:
+            for where, row in _rows(thing, task, solver, noises):
+                groups.setdefault(where, []).append(row)
+    for where in [*groups] or [(task or "digits", solver or "dpmpp_2m")]:  # beside all that is evaluated
+        for thing in named:
+            name, _, budget = thing.partition(":")
+            if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
+                raise ValueError(
+                    f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
+                )
+            row = _row(thing, where, make_grid(name, int(budget), resolve(where[0])), noises)
             groups.setdefault(where, []).append(row)
     texts = []
     for where, rows in groups.items():
@@ -77,9 +87,13 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     return "\n\n".join(texts)
 
 
+def _is_named_grid(thing: str) -> bool:
+    return thing.partition(":")[0] in GRIDS and not (Path(thing) / "config.yaml").is_file()
+
+
 def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[tuple[str, str], Row]]:
-    """Rows of a run's folder, a grid by name or a schedule file, each with the task and the solver it is for."""
-    folder, (name, _, budget) = Path(thing), thing.partition(":")
+    """Rows of a run's folder or a schedule file, each with the task and the solver it is for."""
+    folder = Path(thing)
     if (folder / "config.yaml").is_file():
         run = Run(folder)
         config = run.config()
@@ -96,14 +110,6 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
         files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
         if not files:
             raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")
-    elif name in GRIDS:
-        where = task or "digits", solver or "dpmpp_2m"
-        if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
-            raise ValueError(
-                f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
-            )
-        yield where, _row(thing, where, make_grid(name, int(budget), resolve(where[0])), noises)
-        return
     else:
         files = [thing]
     for file in files:
@@ -126,25 +132,37 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
         raise ValueError("name what to draw: schedule files or run folders")
     files, grids = [], {}
     out.mkdir(parents=True, exist_ok=True)
-    for thing in what:
+    for thing, name in _told_apart(what).items():
         run = Run(thing)
         if (thing / "config.yaml").is_file():
             for point_k in sorted(run.history()[-1].errors) if run.history() else []:
                 points = [point for point in run.history() if point_k in point.errors]
                 steps, errors = [point.steps for point in points], [point.errors[point_k] for point in points]
-                file = out / f"training_{os.path.basename(thing.resolve())}_K{point_k}.png"
+                file = out / f"training_{name.replace('/', '_')}_K{point_k}.png"
                 files.append(
                     pictures.training_curve(file, steps, errors, {}, x_label=f"environment steps (K = {point_k})")
                 )
             for file in sorted(thing.glob("schedule_K*.json")):
-                grids[f"{thing.name} {file.stem}"] = np.array(Schedule.load(file).sigmas)
+                grids[f"{name} {file.stem}"] = np.array(Schedule.load(file).sigmas)
         elif thing.is_dir():
             raise ValueError(f"{thing} holds no run: there is no config.yaml in it")
         else:
-            grids[thing.stem] = np.array(Schedule.load(thing).sigmas)
+            grids[name.removesuffix(".json")] = np.array(Schedule.load(thing).sigmas)
     if grids:
         for num_steps, top in sorted({(len(levels) - 1, levels[0]) for levels in grids.values()}):
             beside = edm(np.linspace(0, 1, num_steps), top, SIGMA_MIN, 7.0)
             grids[f"EDM ρ=7, K = {num_steps}, from {top:.3g}"] = np.append(beside, 0.0)
         files.append(pictures.schedules(out / "schedules.png", grids))
+    if not files:
+        raise ValueError(f"{', '.join(map(str, what))}: no schedule and no history yet, train --resume goes on")
     return files
+
+
+def _told_apart(what: Sequence[Path]) -> dict[Path, str]:
+    """As many of the last parts of each path as it takes to have a name for each: all runs' files are called alike."""
+    whole = {thing.resolve(): thing for thing in what}
+    for depth in range(1, 1 + max(len(path.parts) for path in whole)):
+        names = ["/".join(path.parts[-depth:]) for path in whole]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(whole.values(), names, strict=True))

@@ -14,7 +14,7 @@ import numpy as np
 from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
-from art_gym.config import EnvConfig
+from art_gym.config import EnvConfig, load_config
 from art_gym.denoisers.base import Counted
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import NoiseBank, get_bank
@@ -25,13 +25,14 @@ from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
 
 from .outcome import Outcome
-from .runs import Point, Run, TrainConfig, name_of, reported_budgets
+from .runs import Point, Run, TrainConfig, config_name, name_of, reported_budgets
 from .tracking import Tracker
 
 CANDIDATES = 12  # of a generation
 BATCH = 64  # latents that a generation is judged on
 GENERATIONS = 40  # and ten more for each step
 UPDATES = 400  # of Adam
+OF_EPISODES = ("population", "reward", "action", "observation", "raw_latents")
 
 
 def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
@@ -48,6 +49,10 @@ def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: b
             f"only its number of steps can be changed (timesteps)"
         )
     env_config = config.env_config()
+    usual = load_config(config_name(config.env_id))
+    ignored = [key for key in OF_EPISODES if key in config.env and getattr(env_config, key) != getattr(usual, key)]
+    if ignored:
+        raise ValueError(f"{config.algo} plays no episodes, and has no use for {', '.join(ignored)}: leave them out")
     run.prepare(config, {"env": env_config.to_dict()}, resume)
     denoiser, solver = Counted(resolve(env_config.task)), name_of(env_config.solver)
     bank = get_bank(denoiser.denoiser, "train", env_config.noises)

@@ -156,7 +156,8 @@ class Run:
                 f.name for f in fields(config) if plain(getattr(before, f.name)) != plain(getattr(config, f.name))
             ]
             if self.has_results() and changed:
-                raise ValueError(f"cannot resume {self.folder}: {', '.join(changed)} differ from its config.yaml")
+                said = "; ".join(f"{name} was {getattr(before, name)}, not {getattr(config, name)}" for name in changed)
+                raise ValueError(f"cannot resume {self.folder} with another configuration: {said}")
             for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
                 shutil.rmtree(left_over, ignore_errors=True)
         try:

@@ -293,8 +293,9 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
     except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
         remedy = "download it again, or save the model again with save_pretrained(safe_serialization=True)"
         if (saved := _variants(folder)) and variant not in saved:
-            names = " and ".join(f"variant {name!r}" if name else "no variant" for name in saved)
-            remedy = f"its weights were saved as {names}: choose with variant= (--variant)"
+            names = " and ".join(f"as variant {name!r}" if name else "without a variant" for name in saved)
+            choice = "leave variant (--variant) out" if saved == [None] else "choose with variant= (--variant)"
+            remedy = f"its weights were saved {names}: {choice}"
         raise ValueError(f"cannot load {folder} ({first_line(error)}): {remedy}") from None
 
 

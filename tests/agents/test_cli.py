@@ -98,7 +98,7 @@ def test_export_a_table_of_a_runs_schedules(run_folder, capsys):
     table = json.loads(capsys.readouterr().out)
     assert table == {"5": list(Schedule.load(run_folder / "schedule_K5.json").sigmas)}
     assert main(["export", str(run_folder), "--num-steps", "9"]) == 2
-    assert "has levels alone" in capsys.readouterr().err
+    assert "printed as they are: name a file in it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flow", [False, True])
@@ -138,6 +138,29 @@ def test_plot(run_folder, tmp_path, capsys, monkeypatch):
     assert all(Path(file).read_bytes().startswith(b"\x89PNG") for file in files)
 
 
+def test_plot_tells_schedules_of_one_name_apart(tmp_path, monkeypatch):
+    drawn = set()
+    monkeypatch.setattr(pictures, "schedules", lambda file, levels: drawn.update(levels) or file)
+    files = [tmp_path / run / "schedule_K2.json" for run in ("a", "b")]
+    for file in files:
+        Schedule((80.0, 1.0, 0.0), method="given").save(file)
+    assert main(["plot", *map(str, files), "--out", str(tmp_path)]) == 0
+    assert drawn >= {"a/schedule_K2", "b/schedule_K2"}
+
+
+def test_plot_of_a_run_that_has_found_nothing_yet(run_folder, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    shutil.copy(run_folder / "config.yaml", tmp_path / "run")
+    assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path)]) == 2
+    assert "no schedule and no history yet" in capsys.readouterr().err
+
+
+def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
+    assert main(["evaluate", str(run_folder / "schedule_K5.json"), "arctan:5", "--noises", "64"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("held-out noises") == 1 and "mixture_1d, dpmpp_2m" in text and "| arctan:5 |" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -148,6 +171,7 @@ def test_plot(run_folder, tmp_path, capsys, monkeypatch):
         (["train", "--num-steps", "0"], "num_steps must be a whole number"),
         (["train", "--timesteps", "0"], "must be at least 1, got 0"),
         (["train", "--algo", "cma", "--hyperparams", "popsize", "3"], "cma has no hyperparameters to set, got popsize"),
+        (["train", "--algo", "cma", "--reward", "path"], "cma plays no episodes, and has no use for reward: leave"),
         (["train", "--algo", "dqn"], "'dqn' is for discrete actions, and the size of a step is continuous: choose one"),
         (["train", "--hyperparams", "learning_rat", "3"], "unexpected keyword argument 'learning_rat'"),
         (["train", "--hyperparams", "clip_range", "x"], "ppo cannot be made like this"),

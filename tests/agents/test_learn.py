@@ -157,6 +157,25 @@ def test_an_agent_that_diverges_ends_in_a_report(tmp_path: Path, monkeypatch: py
     assert report == (tmp_path / "s_report.md").read_text() and Schedule.load(out).heldout_error is not None
 
 
+def test_a_schedule_that_is_there_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "s.json"
+    out.write_text("proven")
+    assert main(["learn", "--task", "gaussian_1d", "--budget", "5s", "-o", str(out), "--no-progress"]) == 2
+    assert "s.json exists already" in capsys.readouterr().err and out.read_text() == "proven"
+
+
+def test_a_denoiser_that_cannot_be_called_as_one_is_refused_at_once(tmp_path: Path) -> None:
+    def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        x /= 1 + sigma[:, None] ** 2
+        return x
+
+    out = tmp_path / "s.json"
+    learner = Learner(FunctionDenoiser(in_place, (2,)), "mine", 4, "euler", Budget(evaluations=10_000), out)
+    with pytest.raises(ValueError, match="changes its argument x in place"):
+        learner.run()
+    assert not out.exists()
+
+
 def test_interruption_keeps_the_best(tmp_path: Path) -> None:
     out = tmp_path / "s.json"
     command = [sys.executable, "-m", "art_gym.agents", "learn", "--task", "mixture_1d", "--budget", "10m"]
@@ -182,8 +201,11 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--model", str(tmp_path / "none")], "no folder of a diffusers model"),
         (["--model", str(tmp_path / "network.pkl")], "is a pickle"),
         ([], "name either --model"),
-        (["--task", "digits", "--max-batch", "8", "--device", "cuda"], "--device, --max-batch belong to --model"),
-        (["--task", "digits", "--shape", "1", "8", "8"], "--shape belong to --model"),
+        (
+            ["--task", "digits", "--max-batch", "8", "--device", "cuda"],
+            "only with --model can there be --device, --max-batch",
+        ),
+        (["--task", "digits", "--shape", "1", "8", "8"], "only with --model can there be --shape"),
         (["--task", "digits", "--steps", "1"], "from 2 to 1000 steps, got 1"),
         (["--task", "digits", "--steps", "1001"], "from 2 to 1000 steps, got 1001"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
@@ -238,7 +260,7 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
     half = ["--model", str(tmp_path / "half")]
     capfd.readouterr()
     for arguments, message in (
-        ([*model, "--variant", "fp16"], "its weights were saved as no variant: choose with variant= (--variant)"),
+        ([*model, "--variant", "fp16"], "its weights were saved without a variant: leave variant (--variant) out"),
         ([*half, *model[2:]], "its weights were saved as variant 'fp16': choose with variant= (--variant)"),
         ([*model, "--device", "foo"], "cannot use the device 'foo'"),
         ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
