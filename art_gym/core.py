@@ -82,19 +82,21 @@ class Core:
 
     def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
         """As `advance`, without a reward: the new state and (E,) landed."""
-        landed = state.step + 1 == state.num_steps
+        step = state.step + 1
+        left = state.num_steps - step
+        landed = left == 0
         proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
-        steps_after = state.num_steps - state.step - 2  # positive levels still to come after this one
-        sigma_next = np.where(landed, 0.0, bounded(proposed, state.sigma, steps_after, self.problem.denoiser))
+        # left − 1 positive levels are still to come after this one
+        sigma_next = np.where(landed, 0.0, bounded(proposed, state.sigma, left - 1, self.problem.denoiser))
         after = State(
             x=self._move(state, sigma_next, landed),
             denoised=state.denoised,
             previous_denoised=state.denoised,
             sigma=sigma_next,
             previous_sigma=state.sigma,
-            step=state.step + 1,
+            step=step,
             num_steps=state.num_steps,
-            grid=_extend(state.grid, state.step + 1, sigma_next),
+            grid=_extend(state.grid, step, sigma_next),
             noise=state.noise,
         )
         return after, landed
