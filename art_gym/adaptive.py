@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.config import EnvConfig
-from art_gym.denoisers.base import Denoiser, check_levels, checked
+from art_gym.denoisers.base import Denoiser, check_call_once, check_levels, checked
 from art_gym.evaluation import Policy, follow
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
 from art_gym.solvers import Solver
+from art_gym.tasks import resolve
 
 
 class Sampled(NamedTuple):
@@ -39,7 +40,7 @@ class AdaptivePolicy:
 
 
 def sample(
-    denoiser: Denoiser,
+    denoiser: str | Denoiser,
     schedule: Schedule | Sequence[float] | np.ndarray | AdaptivePolicy,
     noise: np.ndarray,
     solver: str | Solver = "dpmpp_2m",
@@ -47,21 +48,23 @@ def sample(
     """Draw samples with a schedule, or with a policy; no callback into the sampler is needed.
 
     Args:
-        denoiser: D(x, σ).
+        denoiser: D(x, σ), or a task's name. An object is called once more the first time, to check that call.
         schedule: a Schedule, (K+1,) levels, or an `AdaptivePolicy`. A policy steers populations of its configured
             size: that many samples in a row share a grid.
         noise: (B, *shape) standard normal noise.
         solver: name or object.
 
     Raises:
-        ValueError: for noise of another shape, levels that are none or beyond the denoiser's noise range, a B that
-            populations do not divide, or values of D that are not finite; the message names σ.
+        ValueError: for a denoiser that cannot be called as one, noise of another shape, levels that are none or beyond
+            the denoiser's noise range, a B that populations do not divide, or values of D that are not finite; the
+            message names σ.
     """
-    noise = np.asarray(noise, np.float32)
+    denoiser, noise = resolve(denoiser), np.asarray(noise, np.float32)
     if noise.shape[1:] != tuple(denoiser.shape):
         raise ValueError(f"expected noise of shape (B, {', '.join(map(str, denoiser.shape))}), got {noise.shape}")
-    if not isinstance(schedule, AdaptivePolicy):
+    if not isinstance(schedule, AdaptivePolicy):  # whose core has the denoiser's call checked by its bank
         levels = as_levels(schedule)
+        check_call_once(denoiser)
         check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
         samples = integrate(checked(denoiser), levels, np.float32(levels[0]) * noise, solver)
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))

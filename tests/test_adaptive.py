@@ -7,6 +7,7 @@ import pytest
 
 import art_gym
 from art_gym.config import load_config
+from art_gym.denoisers.base import Counted
 from art_gym.env import ARTDiffusionEnv
 from art_gym.noise_bank import get_bank
 from art_gym.sampling import integrate
@@ -66,3 +67,41 @@ def test_shapes_that_do_not_fit() -> None:
     adaptive = art_gym.AdaptivePolicy(policy, load_config("ring_2d", population=3), 7)
     with pytest.raises(ValueError, match="4 samples cannot be divided into populations of 3"):
         art_gym.sample(get_task("ring_2d"), adaptive, np.zeros((4, 2)))
+
+
+def test_the_denoiser_is_checked_once() -> None:
+    def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        x /= 1 + sigma.reshape(-1, 1) ** 2
+        return x
+
+    with pytest.raises(ValueError, match="FunctionDenoiser changes its argument x in place"):
+        art_gym.sample(art_gym.FunctionDenoiser(in_place, (2,)), [80.0, 0.5, 0.0], np.ones((3, 2)))
+    counted = Counted(get_task("ring_2d"))
+    calls = []
+    for _ in range(3):
+        before = counted.calls
+        art_gym.sample(counted, [80.0, 0.5, 0.0], np.ones((3, 2)), "euler")
+        calls.append(counted.calls - before)
+    assert calls == [3, 2, 2]
+
+
+def test_an_object_that_takes_no_weak_reference_is_sampled_too() -> None:
+    class Slotted:
+        __slots__ = ()
+        shape, sigma_min, sigma_max, data_std = (2,), 0.002, 80.0, 1.0
+
+        def __call__(self, x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+            return 0 * x
+
+    assert not art_gym.sample(Slotted(), [80.0, 0.5, 0.0], np.ones((3, 2))).samples.any()
+
+
+def test_a_task_by_name_and_no_schedule_by_name() -> None:
+    noise, levels = np.ones((3, 2)), [80.0, 0.5, 0.0]
+    found, expected = (art_gym.sample(task, levels, noise).samples for task in ("ring_2d", get_task("ring_2d")))
+    np.testing.assert_array_equal(found, expected)
+    for wrong in ("edm", policy, None):
+        with pytest.raises(ValueError, match=r"expected a Schedule or its \(K\+1,\) levels, got .*make_grid"):
+            art_gym.sample("ring_2d", wrong, noise)
+    with pytest.raises(ValueError, match=r"levels of a schedule must be numbers, got \('a', 0\)"):
+        art_gym.sample("ring_2d", ["a", 0], noise)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -183,3 +185,15 @@ def check_call(denoiser: Denoiser) -> None:
         )
     if not np.array_equal(x, given):
         raise ValueError(f"the denoiser {name} changes its argument x in place: make it return a new array")
+
+
+# By identity, since a user's object may have no hash; weakly, since a model may fill a card's memory.
+_called: WeakValueDictionary[int, Denoiser] = WeakValueDictionary()
+
+
+def check_call_once(denoiser: Denoiser) -> None:
+    """As `check_call`, for a denoiser object that has not been through it yet: it costs a call of D."""
+    if _called.get(id(denoiser)) is not denoiser:
+        check_call(denoiser)
+        with suppress(TypeError):  # an object that cannot be referred to weakly is called each time
+            _called[id(denoiser)] = denoiser

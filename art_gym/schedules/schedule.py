@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +63,8 @@ class Schedule:
             levels = tuple(float(sigma) for sigma in self.sigmas)
         except OverflowError:  # of a whole number of some hundred digits
             raise ValueError("the levels of a schedule must be finite, got one that is too large for a float") from None
+        except (TypeError, ValueError):
+            raise ValueError(f"the levels of a schedule must be numbers, got {self.sigmas!r}") from None
         object.__setattr__(self, "sigmas", levels)
         if len(levels) < 2 or levels[-1] != 0:
             raise ValueError(f"a schedule needs at least two levels and a trailing 0, got {levels}")
@@ -164,5 +166,10 @@ def resampled(levels: np.ndarray, num_steps: int) -> np.ndarray:
 
 def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:
     """The (K+1,) levels of a schedule or of plain numbers, checked as a `Schedule` is."""
+    if isinstance(sigmas, str) or not isinstance(sigmas, Schedule | Iterable):
+        raise ValueError(
+            f"expected a Schedule or its (K+1,) levels, got {sigmas!r}: art_gym.make_grid(name, K, denoiser) has the "
+            f"levels of a named grid, Schedule.load(file) those of a file"
+        )
     schedule = sigmas if isinstance(sigmas, Schedule) else Schedule(tuple(sigmas), method="given")
     return np.array(schedule.sigmas)
