@@ -11,6 +11,7 @@ import numpy as np
 from art_gym.config import EnvConfig
 from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser, visible
+from art_gym.env import checked_actions
 from art_gym.noise_bank import get_bank
 from art_gym.observations import Observed
 from art_gym.quality import (
@@ -144,10 +145,14 @@ def evaluate_policy(
 
 
 def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
-    """Let a policy take ``num_steps`` steps from a denoised state, without rewards."""
+    """Let a policy take ``num_steps`` steps from a denoised state, without rewards.
+
+    Raises:
+        ValueError: for actions that are NaN or not of shape (E, 1).
+    """
     for _ in range(num_steps):
-        action = np.clip(np.asarray(policy(core.observe(state)), np.float64)[:, 0], -1, 1)
-        moved, _ = core.move(state, action)
+        action = checked_actions(policy(core.observe(state)), (len(state.sigma), 1))
+        moved, _ = core.move(state, action[:, 0])
         state = core.denoise(moved)
     return state
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from art_gym.adaptive import AdaptivePolicy, sample
 from art_gym.config import load_config
 from art_gym.denoisers.base import FunctionDenoiser
 from art_gym.evaluation import HELDOUT, HELDOUT_BANK, VALIDATION, evaluate_levels, evaluate_policy
@@ -111,6 +112,21 @@ def test_images_are_compared_in_features_of_their_classifier():
     better = evaluate_levels("digits", "euler", edm_grid(30, get_task("digits")), count=256)
     assert 0 < better.frechet < found.frechet
     assert evaluate_levels("mixture_1d", "euler", edm_grid(5, get_task("mixture_1d")), count=64).frechet is None
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (np.full((2, 1), np.nan), "the action is NaN in 2 of 2 environments: check the agent's network"),
+        (np.zeros(2), r"expected an action of shape \(2, 1\), got \(2,\)"),
+    ],
+)
+def test_a_policy_s_actions_are_checked_as_in_the_environment(action, message):
+    config = load_config("ring_2d", num_steps=5, population=4)
+    with pytest.raises(ValueError, match=message):
+        evaluate_policy(lambda observation: action, config, 5, count=8)
+    with pytest.raises(ValueError, match=message):
+        sample("ring_2d", AdaptivePolicy(lambda observation: action, config, 5), np.ones((8, 2)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
