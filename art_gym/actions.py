@@ -108,6 +108,8 @@ ACTIONS: dict[str, ActionMap] = {
 
 def get_action(action: str | ActionMap) -> ActionMap:
     """The map of that name; an object is handed back. Raises a ValueError that lists the names."""
+    if isinstance(action, type):
+        raise ValueError(f"action is the class {action.__name__}: give an object of it, {action.__name__}()")
     if callable(action):
         return action
     if not isinstance(action, str) or action not in ACTIONS:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from art_gym.actions import ActionMap, bounded
 from art_gym.denoisers.base import check_finite
 from art_gym.observations import Observation, Observed
 from art_gym.problem import Problem
-from art_gym.rewards import Reward
+from art_gym.rewards import Components, Reward
 from art_gym.solvers import Previous, land
 from art_gym.state import Landing, State, Transition
 
@@ -77,17 +78,26 @@ class Core:
         """
         after, landed = self.move(state, action)
         transition = Transition(state, after, landed, self._landing(after, landed))
-        reward, components = self.reward(transition, self.problem)
+        reward, components = _checked_pair(self.reward(transition, self.problem), landed.shape, self.reward)
         return after, Outcome(reward, landed, {**_info(transition), **components})
 
     def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
-        """As `advance`, without a reward: the new state and (E,) landed."""
+        """As `advance`, without a reward: the new state and (E,) landed.
+
+        Raises:
+            ValueError: for an action map that gives NaN, or not a level for each environment.
+        """
         step = state.step + 1
         left = state.num_steps - step
         landed = left == 0
         proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
         # left − 1 positive levels are still to come after this one
         sigma_next = np.where(landed, 0.0, bounded(proposed, state.sigma, left - 1, self.problem.denoiser))
+        if sigma_next.shape != landed.shape or not math.isfinite(np.add.reduce(sigma_next)):  # NaN alone is not bounded
+            raise ValueError(
+                f"the action map {_name(self.action_map)} must give a level for each of {len(landed)} environments, "
+                f"not NaN, got {_short(proposed)} from sigma = {_short(state.sigma)}: check its formula there"
+            )
         after = State(
             x=self._move(state, sigma_next, landed),
             denoised=state.denoised,
@@ -163,6 +173,28 @@ class Core:
             return None
         ended = after if count == len(landed) else after.take(landed)
         return Landing(ended, self.problem.endpoint_errors(ended), self.problem.reference_errors(ended))
+
+
+def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
+    """What a reward gave. Raises a ValueError if it is no pair of (E,) rewards and a dictionary; calls no numpy."""
+    pair = isinstance(found, tuple) and len(found) == 2
+    if not (pair and isinstance(found[0], np.ndarray) and found[0].shape == shape and isinstance(found[1], dict)):
+        raise ValueError(
+            f"the reward {_name(reward)} must return a pair: an array of shape {shape}, a reward for each environment, "
+            f"and a dictionary of arrays of that shape, which may be empty; got {_short(found)}"
+        )
+    return found
+
+
+def _name(part: object) -> str:
+    """Of a function or of an object's class."""
+    return getattr(part, "__name__", type(part).__name__)
+
+
+def _short(value: object) -> str:
+    """The beginning of its repr, in one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _info(transition: Transition) -> dict[str, np.ndarray]:

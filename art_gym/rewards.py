@@ -246,6 +246,8 @@ REWARDS: dict[str, Callable[[], Reward]] = {
 
 def get_reward(reward: str | Reward) -> Reward:
     """The reward of that name; an object is handed back. Raises a ValueError that lists the names."""
+    if isinstance(reward, type):
+        raise ValueError(f"reward is the class {reward.__name__}: give an object of it, {reward.__name__}()")
     if callable(reward):
         return reward
     if not isinstance(reward, str) or reward not in REWARDS:

@@ -20,8 +20,9 @@ from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import art_gym
-from art_gym.actions import ACTIONS
+from art_gym.actions import ACTIONS, FractionMap
 from art_gym.observations import GROUPS, LIMIT
+from art_gym.rewards import LogRatio
 
 IDS = sorted(name for name in gym.registry if name.startswith("ARTDiffusion"))
 DEFAULT = "ARTDiffusion-Gaussian1D-v0"
@@ -206,6 +207,30 @@ def test_bad_actions_of_the_vector_environment() -> None:
         env.step(np.array([[0], [np.nan], [0]], np.float32))
 
 
+def nan_map(action: np.ndarray, *_: Any) -> np.ndarray:
+    return np.where(action > 0.5, np.nan, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"action": nan_map}, r"the action map nan_map must give a level for each of \d envir.*, not NaN, got array"),
+        ({"action": lambda action, *_: np.ones((3, 2))}, "must give a level for each of"),
+        ({"reward": lambda *_: (0.5, {})}, r"the reward <lambda> must return a pair: an array of shape \(\d,\),"),
+        ({"reward": lambda *_: np.zeros(2)}, "must return a pair"),
+        ({"reward": lambda *_: (np.zeros((1, 1)), {})}, "must return a pair"),
+        ({"reward": lambda transition, _: (1.0 * transition.landed, 3)}, "must return a pair"),
+    ],
+)
+def test_parts_of_one_s_own_that_give_something_else_are_named(part: dict, message: str) -> None:
+    env, vector = gym.make(DEFAULT, **part).unwrapped, gym.make_vec(DEFAULT, num_envs=2, **part)
+    for each, action in ((env, np.ones(1)), (vector, np.array([[0.0], [1.0]]))):
+        each.reset(seed=0)
+        with pytest.raises(ValueError, match=message) as said:
+            each.step(action.astype(np.float32))
+        assert "\n" not in str(said.value)
+
+
 def test_step_needs_a_reset() -> None:
     env = gym.make(DEFAULT, num_steps=1).unwrapped
     with pytest.raises(ResetNeeded):
@@ -300,6 +325,8 @@ def test_observation_groups_are_parts_of_the_whole(group: str) -> None:
         ({"noises": 0}, "noises must be"),
         ({"reward": None}, "unknown reward None"),
         ({"action": 3}, "unknown action map 3"),
+        ({"reward": LogRatio}, r"reward is the class LogRatio: give an object of it, LogRatio\(\)"),
+        ({"action": FractionMap}, r"action is the class FractionMap: give an object of it, FractionMap\(\)"),
         ({"observation": 3}, "observation must name groups"),
         ({"raw_latents": "no"}, "raw_latents must be True or False"),
         ({"render_mode": "text"}, "render_mode 'text'"),
