@@ -178,19 +178,28 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     return make_outcome(setup, evaluator(setup, model), history[-1])
 
 
-def policy_of(model: BaseAlgorithm) -> Policy:
-    """The model's deterministic policy, for one rollout: a recurrent one carries its state from call to call."""
-    memory: Any = None
-    first = True
+class ModelPolicy:
+    """A model's deterministic policy; a recurrent one carries its state from call to call, until `begin`."""
 
-    def policy(observation: Observed) -> np.ndarray:
-        nonlocal memory, first
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self.network = model.policy  # which pickles, without the environment
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget: the next call is the first of a rollout, with as many lanes as it has."""
+        self.memory: Any = None
+        self.first = True
+
+    def __call__(self, observation: Observed) -> np.ndarray:
         lanes = len(next(iter(observation.values())) if isinstance(observation, dict) else observation)
-        action, memory = model.predict(observation, memory, np.full(lanes, first), deterministic=True)
-        first = False
+        first, self.first = np.full(lanes, self.first), False
+        action, self.memory = self.network.predict(observation, self.memory, first, deterministic=True)
         return action
 
-    return policy
+
+def policy_of(model: BaseAlgorithm) -> Policy:
+    """The model's deterministic policy, which `art_gym.evaluation.follow` begins afresh for each rollout."""
+    return ModelPolicy(model)
 
 
 def load_evaluator(run: Run, task: str | None = None, solver: str | None = None) -> tuple[Setup, Evaluator]:
@@ -205,7 +214,7 @@ def load_evaluator(run: Run, task: str | None = None, solver: str | None = None)
 
 
 def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
-    """The best policy of a run, for `art_gym.sample`; one with a memory has to be loaded for each call anew.
+    """The best policy of a run, for `art_gym.sample`, as often as one likes: one with a memory begins afresh each time.
 
     Args:
         folder: of the run.

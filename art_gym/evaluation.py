@@ -34,7 +34,8 @@ HELDOUT = 2048  # its first rows, on which results are reported
 VALIDATION_NOISES = 512
 VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
 NEIGHBOURS = 3  # of precision and recall
-Policy = Callable[[Observed], np.ndarray]  # observations of E environments to (E, 1) actions
+# Observations of E environments to (E, 1) actions. Of one with a memory, `begin()` is called before each rollout.
+Policy = Callable[[Observed], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,13 @@ def evaluate_policy(
 
 
 def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
-    """Let a policy take ``num_steps`` steps from a denoised state, without rewards.
+    """Let a policy take ``num_steps`` steps from a denoised state, without rewards; first forget what it remembers.
 
     Raises:
         ValueError: for actions that are NaN or not of shape (E, 1).
     """
+    if hasattr(policy, "begin"):
+        policy.begin()
     for _ in range(num_steps):
         action = checked_actions(policy(core.observe(state)), (len(state.sigma), 1))
         moved, _ = core.move(state, action[:, 0])

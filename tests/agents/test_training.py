@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import warnings
 from itertools import pairwise
 
@@ -13,7 +15,7 @@ import art_gym
 from art_gym.agents.checkpoint import load_model
 from art_gym.agents.pipeline import learn
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.agents.training import Setup, load_evaluator, load_policy, train
+from art_gym.agents.training import Setup, load_evaluator, load_policy, policy_of, train
 from art_gym.evaluation import VALIDATION, evaluate_levels
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks import get_task
@@ -176,3 +178,17 @@ def test_any_class_for_continuous_actions_trains_by_name(tmp_path, algo, monkeyp
     )
     outcome = learn(config, Run(tmp_path / algo), resume=False, progress=False)
     assert outcome.schedules[2].method == algo and np.isfinite(outcome.as_policy[2].error)
+
+
+def test_a_recurrent_policy_begins_afresh_with_each_rollout():
+    env = {"solver": "euler", "num_steps": 3, "population": 2}
+    model = Setup.resolve(
+        TrainConfig("ARTDiffusion-Gaussian1D-v0", "recurrentppo", 0, env, n_timesteps=64)
+    ).make_model()
+    policy = art_gym.AdaptivePolicy(policy_of(model), art_gym.load_config("gaussian_1d", **env), 3)
+    noise = np.random.default_rng(0).standard_normal((8, 1))
+    copy = dataclasses.replace(policy, policy=pickle.loads(pickle.dumps(policy.policy)))
+    first, again, fewer = (art_gym.sample("gaussian_1d", policy, noise[:rows], "euler").sigmas for rows in (8, 8, 4))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, art_gym.sample("gaussian_1d", copy, noise, "euler").sigmas)
+    np.testing.assert_allclose(first[:4], fewer, rtol=1e-5)
