@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.adaptive import AdaptivePolicy
 from art_gym.config import EnvConfig
+from art_gym.episodes import checked_budgets
 from art_gym.evaluation import (
     HELDOUT,
     VALIDATION,
@@ -225,11 +226,9 @@ def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
             steers no sampler.
     """
     setup, model = _best_of(Run(folder), {})
-    low, high = setup.env_config.budgets
     if isinstance(model, ARTRL):
         raise ValueError(f"what {folder} has learned is a clock: sample with its schedule file instead")
-    if not low <= num_steps <= high:
-        raise ValueError(f"the policy in {folder} was trained for {low} to {high} steps, got {num_steps}")
+    checked_budgets(num_steps, setup.env_config.budgets, f"num_steps of the policy in {folder}")
     return AdaptivePolicy(policy_of(model), setup.env_config, num_steps)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from art_gym.config import EnvConfig
 from art_gym.denoisers.base import Denoiser, check_call_once, check_levels, checked
+from art_gym.episodes import checked_budgets
 from art_gym.evaluation import Policy, follow
 from art_gym.sampling import integrate
 from art_gym.schedules.schedule import Schedule, as_levels
@@ -31,12 +32,18 @@ class AdaptivePolicy:
     Attributes:
         policy: (E, features) observations to (E, 1) actions, such as an SB3 model's ``predict`` without its state.
         config: the configuration that it was trained with.
-        num_steps: K.
+        num_steps: K, within the configured range.
+
+    Raises:
+        ValueError: for another K.
     """
 
     policy: Policy
     config: EnvConfig
     num_steps: int
+
+    def __post_init__(self) -> None:
+        checked_budgets(self.num_steps, self.config.budgets, "num_steps")
 
 
 def sample(

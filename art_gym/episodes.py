@@ -7,6 +7,7 @@ the same alone as among a thousand others. The seed's own numpy Generator gives 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,19 @@ class Episodes:
         return np.minimum(self.bank.chunk << np.minimum(doublings, 30), self.bank.size).astype(np.uint64)
 
 
+def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndarray:
+    """Budgets as an array of whole numbers. Raises a ValueError for other ones, or outside the configured range."""
+    array = np.asarray(wanted)
+    if not np.issubdtype(array.dtype, np.integer) or not array.size:
+        raise ValueError(f"{name} must be a whole number, got {array.tolist()!r}")
+    low, high = budgets
+    outside = array[(array < low) | (array > high)]
+    if outside.size:
+        expected = f"be {low}, as configured" if low == high else f"lie in the configured range {budgets}"
+        raise ValueError(f"{name} must {expected}, got {outside[0]}")
+    return array
+
+
 def pinned(
     options: dict[str, object] | None, noise: np.ndarray, budget: np.ndarray, size: int, budgets: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -96,10 +110,10 @@ def pinned(
             raise ValueError(f"option 'noise' needs {noise.shape} rows (environments, population), got {rows.shape}")
         noise = rows.reshape(noise.shape).astype(np.int64)
     if options and "num_steps" in options:
-        wanted = np.asarray(options["num_steps"])
-        if not np.issubdtype(wanted.dtype, np.integer) or wanted.min() < budgets[0] or wanted.max() > budgets[1]:
-            raise ValueError(f"option 'num_steps' must lie in the configured range {budgets}, got {wanted!r}")
+        wanted = checked_budgets(options["num_steps"], budgets, "option 'num_steps'")
         if wanted.size not in (1, budget.size):
-            raise ValueError(f"option 'num_steps' takes one number, or one for each of {budget.size}, got {wanted!r}")
+            raise ValueError(
+                f"option 'num_steps' takes one number, or one for each of {budget.size}, got {wanted.tolist()}"
+            )
         budget = np.broadcast_to(wanted.astype(np.int64), budget.shape).copy()
     return noise, budget

@@ -12,6 +12,7 @@ from art_gym.config import EnvConfig
 from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.env import checked_actions
+from art_gym.episodes import checked_budgets
 from art_gym.noise_bank import get_bank
 from art_gym.observations import Observed
 from art_gym.quality import (
@@ -96,8 +97,9 @@ def evaluate_levels(
         distances: compute the distances to data too.
 
     Raises:
-        ValueError: for levels that are no schedule, or an unknown name.
+        ValueError: for levels that are no schedule, an unknown name, or a count of none.
     """
+    _check_count(count)
     denoiser, sigmas = resolve(task), as_levels(levels)
     bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
     bank.ensure(rows.stop)
@@ -127,7 +129,12 @@ def evaluate_policy(
         count: how many held-out noises, rounded up to whole populations.
         first: row of the held-out bank to begin with.
         distances: compute the distances to data too.
+
+    Raises:
+        ValueError: for a K or a count out of range, or actions that are NaN or not of shape (E, 1).
     """
+    checked_budgets(num_steps, config.budgets, "num_steps")
+    _check_count(count)
     core = replace(config, split="heldout", noises=HELDOUT_BANK).make_core()
     lanes = -(-count // config.population)
     noise = first + np.arange(lanes * config.population).reshape(lanes, -1)  # (E, N)
@@ -143,6 +150,11 @@ def evaluate_policy(
     nfe = core.problem.denoise.evaluations / noise.size
     measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
     return replace(measured, spread=float(logs.std(axis=0).max()))
+
+
+def _check_count(count: int) -> None:
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"count must be a whole number of at least 1, got {count!r}")
 
 
 def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:

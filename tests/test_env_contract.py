@@ -261,12 +261,19 @@ def test_reset_options_pin_noise_and_budget() -> None:
         ({"noise": [-1, 0, 1]}, "whole numbers from 0"),
         ({"noise": [0.5, 0, 1]}, "whole numbers from 0"),
         ({"num_steps": 10}, r"configured range \(2, 9\)"),
-        ({"num_steps": 2.5}, r"configured range \(2, 9\)"),
+        ({"num_steps": 2.5}, r"option 'num_steps' must be a whole number, got 2\.5"),
+        ({"num_steps": "3"}, r"option 'num_steps' must be a whole number, got '3'"),
+        ({"num_steps": [3, 4]}, r"takes one number, or one for each of 1, got \[3, 4\]"),
     ],
 )
 def test_bad_reset_options(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gym.make(DEFAULT, num_steps=(2, 9), population=3).reset(options=options)
+
+
+def test_the_option_for_a_single_budget_names_it() -> None:
+    with pytest.raises(ValueError, match=r"option 'num_steps' must be 4, as configured, got 3$"):
+        gym.make(DEFAULT, num_steps=4).reset(options={"num_steps": 3})
 
 
 def test_mixed_budgets() -> None:

@@ -129,6 +129,24 @@ def test_a_policy_s_actions_are_checked_as_in_the_environment(action, message):
         sample("ring_2d", AdaptivePolicy(lambda observation: action, config, 5), np.ones((8, 2)))
 
 
+@pytest.mark.parametrize("num_steps", [2, 9, 4.0, "4"])
+def test_budgets_that_the_policy_does_not_know(num_steps):
+    config = load_config("ring_2d", num_steps=(3, 6), population=4)
+    range_or_kind = r"num_steps must (be a whole number|lie in the configured range \(3, 6\)), got"
+    for make in (lambda: evaluate_policy(len, config, num_steps, 8), lambda: AdaptivePolicy(len, config, num_steps)):
+        with pytest.raises(ValueError, match=range_or_kind):
+            make()
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0])
+def test_a_count_of_none(count):
+    message = f"count must be a whole number of at least 1, got {count}"
+    with pytest.raises(ValueError, match=message):
+        evaluate_levels("ring_2d", "euler", [80.0, 1.0, 0.0], count)
+    with pytest.raises(ValueError, match=message):
+        evaluate_policy(len, load_config("ring_2d", num_steps=5), 5, count)
+
+
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_few_noises(count):
     found = evaluate_levels("digits", "euler", edm_grid(5, get_task("digits")), count=count)

@@ -55,8 +55,9 @@ def test_its_policy_samples(trained):
     np.testing.assert_allclose(sigmas[0], outcome.schedules[5].sigmas, rtol=1e-6)
     grid = art_gym.sample(get_task("gaussian_1d"), outcome.schedules[5], noise, "euler")
     np.testing.assert_allclose(samples, grid.samples, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="was trained for 5 to 5 steps, got 6"):
-        load_policy(run.folder, 6)
+    for wrong, message in ((6, "be 5, as configured, got 6"), ("5", "be a whole number, got '5'")):
+        with pytest.raises(ValueError, match=rf"num_steps of the policy in .* must {message}"):
+            load_policy(run.folder, wrong)
 
 
 def test_folder_of_a_run(trained):
