@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Schedule:
         version: of art_gym; None in files that do not say.
 
     Raises:
-        ValueError: for levels that are not finite, do not decrease, or do not end in 0.
+        ValueError: for levels that are not finite, do not decrease or do not end in 0, or such a heldout_error.
     """
 
     sigmas: tuple[float, ...]
@@ -70,6 +70,12 @@ class Schedule:
             raise ValueError(f"a schedule needs at least two levels and a trailing 0, got {levels}")
         if not all(np.isfinite(levels)) or any(a <= b for a, b in pairwise(levels)):
             raise ValueError(f"the levels of a schedule must be finite and decrease, got {levels}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # numbers of numpy, which JSON does not know
+                object.__setattr__(self, field.name, value.item())
+        if self.heldout_error is not None and not 0 <= self.heldout_error < np.inf:
+            raise ValueError(f"heldout_error must be finite and at least 0, or None, got {self.heldout_error!r}")
 
     @property
     def num_steps(self) -> int:
@@ -80,8 +86,10 @@ class Schedule:
         """The same density of steps with another K: log σ linear in the step number between the positive levels.
 
         Raises:
-            ValueError: for K < 1, or a schedule of one step, which has no density.
+            ValueError: for a K that is no whole number or below 1, or a schedule of one step, which has no density.
         """
+        if not isinstance(num_steps, int | np.integer) or isinstance(num_steps, bool):
+            raise ValueError(f"cannot resample to {num_steps!r} steps: K must be a whole number of at least 1")
         if num_steps == self.num_steps:
             return self
         if num_steps < 1 or self.num_steps < 2:
@@ -138,7 +146,7 @@ class Schedule:
         import jsonschema  # slow to import, and only files need it
 
         try:
-            content = json.loads(Path(file).read_text(encoding="utf-8"), parse_constant=_no_number)
+            content = json.loads(Path(file).read_text(encoding="utf-8-sig"), parse_constant=_no_number)
             jsonschema.validate(content, SCHEMA)
         except OSError as error:
             raise ValueError(f"cannot read the schedule file {file}: {error.strerror}") from None

@@ -29,6 +29,25 @@ def test_round_trip(schedule: Schedule, tmp_path: Path) -> None:
     assert json.loads(file.read_text())["format"] == "art_gym.schedule/1"
 
 
+def test_numbers_of_numpy_are_written(tmp_path: Path) -> None:
+    schedule = Schedule((1.0, 0.0), "x", seed=np.int64(3), heldout_error=np.float32(0.25), flow=np.bool_(True))
+    schedule.save(tmp_path / "schedule.json")
+    loaded = Schedule.load(tmp_path / "schedule.json")
+    assert loaded == schedule == Schedule((1.0, 0.0), "x", seed=3, heldout_error=0.25, flow=True)
+
+
+@pytest.mark.parametrize("error", [np.nan, np.inf, -1.0])
+def test_an_error_that_is_none(error: float) -> None:
+    with pytest.raises(ValueError, match=f"heldout_error must be finite and at least 0, or None, got {error}"):
+        Schedule((1.0, 0.0), "x", heldout_error=error)
+
+
+def test_a_file_with_a_byte_order_mark(schedule: Schedule, tmp_path: Path) -> None:
+    file = tmp_path / "from_an_editor.json"
+    file.write_text(schedule.to_json(), encoding="utf-8-sig")
+    assert Schedule.load(file) == schedule
+
+
 @pytest.mark.parametrize("num_steps", [1, 2, 5, 6, 11, 40])
 def test_resampling_is_linear_in_log_sigma(schedule: Schedule, num_steps: int) -> None:
     again = schedule.resample(num_steps)
@@ -53,6 +72,10 @@ def test_resampling_errors(schedule: Schedule) -> None:
         schedule.resample(0)
     with pytest.raises(ValueError, match="cannot resample 1 steps to 4"):
         Schedule((80.0, 0.0), "one").resample(4)
+    for wrong in (2.5, 6.0, "6", True):
+        with pytest.raises(ValueError, match=f"cannot resample to {wrong!r} steps: K must be a whole number"):
+            schedule.resample(wrong)
+    assert schedule.resample(np.int64(4)) == schedule.resample(4)
 
 
 def test_comfyui_line_parses_to_the_levels(schedule: Schedule) -> None:
