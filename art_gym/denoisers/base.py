@@ -112,6 +112,7 @@ class FunctionDenoiser:
 
     def __post_init__(self) -> None:
         check_denoiser(self)
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))  # numpy's would change cache keys
 
     def __call__(self, x: Array, sigma: Array) -> Array:
         return self.function(x, sigma)
@@ -148,10 +149,14 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
                 f"FunctionDenoiser(function, shape, sigma_min, sigma_max, data_std)"
             )
     shape = denoiser.shape
-    if not isinstance(shape, tuple) or not shape or any(not isinstance(size, int) or size < 1 for size in shape):
+    if (
+        not isinstance(shape, tuple)
+        or not shape
+        or any(not isinstance(size, int | np.integer) or size < 1 for size in shape)
+    ):
         raise ValueError(f"shape must be a non-empty tuple of positive whole numbers, got {shape!r}")
     for name in ("sigma_min", "sigma_max", "data_std"):
-        if isinstance(getattr(denoiser, name), str):
+        if not _is_number(getattr(denoiser, name)):
             raise ValueError(f"{name} must be a number, got {getattr(denoiser, name)!r}")
     if not 0 < denoiser.sigma_min < denoiser.sigma_max < np.inf:
         raise ValueError(
@@ -160,6 +165,15 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
     if not 0 < denoiser.data_std < np.inf:
         raise ValueError(f"data_std must be positive and finite, got {denoiser.data_std!r}")
     return denoiser
+
+
+def _is_number(value: object) -> bool:
+    """Of Python, numpy or torch: what float() takes, but for text."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str)
 
 
 def check_call(denoiser: Denoiser) -> None:

@@ -37,11 +37,19 @@ def test_function_becomes_a_denoiser() -> None:
         ({"data_std": float("inf")}, "data_std must be positive and finite"),
         ({"data_std": "0.5"}, "data_std must be a number, got '0.5'"),
         ({"sigma_max": "80"}, "sigma_max must be a number"),
+        ({"data_std": None}, "data_std must be a number, got None"),
+        ({"sigma_min": 1j}, "sigma_min must be a number, got 1j"),
+        ({"data_std": np.ones(2)}, "data_std must be a number, got array"),
     ],
 )
 def test_wrong_attributes_are_named(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FunctionDenoiser(zero, **{"shape": (3,), **wrong})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    denoiser = FunctionDenoiser(zero, shape=(np.int64(3),), data_std=np.float32(0.5), sigma_max=np.int64(80))
+    assert denoiser.shape == (3,) and type(denoiser.shape[0]) is int
 
 
 def test_what_is_no_denoiser_gets_a_remedy() -> None:
