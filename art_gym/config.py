@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
@@ -111,9 +111,13 @@ class EnvConfig:
         return self.num_steps if isinstance(self.num_steps, tuple) else (self.num_steps, self.num_steps)
 
     def make_observation(self) -> Observation:
-        """The Observation object."""
+        """The Observation object. Raises a ValueError where it contradicts raw_latents."""
         groups = self.observation
-        return Observation(groups, self.raw_latents) if isinstance(groups, tuple) else groups
+        if isinstance(groups, tuple):
+            return Observation(groups, self.raw_latents)
+        if self.raw_latents and not groups.raw:
+            raise ValueError("raw_latents=True beside an Observation object: give the object raw=True instead")
+        return groups
 
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""
@@ -137,7 +141,8 @@ class EnvConfig:
     def to_dict(self) -> dict[str, Any]:
         """Names and numbers, for YAML and provenance; objects by their repr."""
         plain = (str, int, float, tuple)
-        return {key: value if isinstance(value, plain) else repr(value) for key, value in asdict(self).items()}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict takes objects apart
+        return {key: value if isinstance(value, plain) else repr(value) for key, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import art_gym
 from art_gym.actions import ACTIONS, FractionMap
-from art_gym.observations import GROUPS, LIMIT
+from art_gym.observations import GROUPS, LIMIT, Observation
 from art_gym.rewards import LogRatio
 
 IDS = sorted(name for name in gym.registry if name.startswith("ARTDiffusion"))
@@ -336,6 +336,7 @@ def test_observation_groups_are_parts_of_the_whole(group: str) -> None:
         ({"action": FractionMap}, r"action is the class FractionMap: give an object of it, FractionMap\(\)"),
         ({"observation": 3}, "observation must name groups"),
         ({"raw_latents": "no"}, "raw_latents must be True or False"),
+        ({"raw_latents": True, "observation": Observation()}, "give the object raw=True instead"),
         ({"render_mode": "text"}, "render_mode 'text'"),
         ({"config": "digit"}, "no configuration 'digit'"),
     ],
@@ -379,6 +380,14 @@ def test_environments_that_have_rendered_pickle() -> None:
         np.testing.assert_array_equal(np.stack(again.render()), frame)
         env.close()
         again.close()
+
+
+def test_a_configuration_as_names_and_numbers() -> None:
+    config = art_gym.load_config("ring_2d", action=FractionMap(2.0), observation=Observation(("time",)))
+    found = config.to_dict()
+    assert (found["task"], found["population"]) == ("ring_2d", config.population)
+    assert found["action"] == "FractionMap(sharpness=2.0)"
+    assert found["observation"] == "Observation(groups=('time',), raw=False)"
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
