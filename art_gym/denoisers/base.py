@@ -149,11 +149,8 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
                 f"FunctionDenoiser(function, shape, sigma_min, sigma_max, data_std)"
             )
     shape = denoiser.shape
-    if (
-        not isinstance(shape, tuple)
-        or not shape
-        or any(not isinstance(size, int | np.integer) or size < 1 for size in shape)
-    ):
+    whole = isinstance(shape, tuple) and all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
+    if not whole or not shape:
         raise ValueError(f"shape must be a non-empty tuple of positive whole numbers, got {shape!r}")
     for name in ("sigma_min", "sigma_max", "data_std"):
         if not _is_number(getattr(denoiser, name)):
