@@ -42,8 +42,8 @@ class ARTDiffusionVecEnv(VecEnv):
         options = self._options
         self._reset_seeds()
         self._reset_options()  # also if they are wrong
-        observation, _ = self.env.reset(seed=seeds, options=_together(options))
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        observation, info = self.env.reset(seed=seeds, options=_together(options))
+        self.reset_infos = [_of_reset(info, lane) for lane in range(self.num_envs)]
         return observation
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -60,6 +60,7 @@ class ARTDiffusionVecEnv(VecEnv):
                 infos[lane][key] = float(final[key][lane])
         for lane in np.nonzero(done)[0]:
             infos[lane]["terminal_observation"] = info["final_obs"][lane]
+            self.reset_infos[lane] = _of_reset(info, int(lane))
         return observation, reward.astype(np.float32), done, infos
 
     def close(self) -> None:
@@ -93,6 +94,11 @@ class ARTDiffusionVecEnv(VecEnv):
 
     def _lanes(self, indices: Any) -> list[int]:
         return list(self._get_indices(indices)) if self.__dict__.get("num_envs") else [0]
+
+
+def _of_reset(info: dict[str, Any], lane: int) -> dict[str, Any]:
+    """What the single environment's reset gives, of one lane that has just been reset."""
+    return {"num_steps": int(info["num_steps"][lane]), "sigma": float(info["sigma"][lane])}
 
 
 def _together(options: list[dict[str, Any]]) -> dict[str, Any]:

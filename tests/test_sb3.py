@@ -63,6 +63,17 @@ def test_options_of_each_lane():
         env.reset()  # is not asked again
 
 
+def test_infos_of_resets():
+    env = ARTDiffusionVecEnv(3, "mixture_1d", num_steps=(2, 9), population=4)
+    env.seed(0)
+    env.reset()
+    for step in range(12):
+        begun = [{"num_steps": int(num_steps), "sigma": 80.0} for num_steps in env.env._state.num_steps]
+        assert env.reset_infos == begun, step
+        assert [type(info["num_steps"]) for info in env.reset_infos] == [int] * 3
+        env.step(np.zeros((3, 1), np.float32))
+
+
 def test_attributes_and_methods():
     env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
     assert env.get_attr("render_mode") == [None] * 3
