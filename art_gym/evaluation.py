@@ -10,7 +10,7 @@ import numpy as np
 
 from art_gym.config import EnvConfig
 from art_gym.core import Core
-from art_gym.denoisers.base import Counted, Denoiser, visible
+from art_gym.denoisers.base import Counted, Denoiser, check_levels, visible
 from art_gym.env import checked_actions
 from art_gym.episodes import checked_budgets
 from art_gym.noise_bank import get_bank
@@ -97,10 +97,12 @@ def evaluate_levels(
         distances: compute the distances to data too.
 
     Raises:
-        ValueError: for levels that are no schedule, an unknown name, or a count of none.
+        ValueError: for levels that are no schedule or begin outside the noise range, an unknown name, or no count.
     """
     _check_count(count)
     denoiser, sigmas = resolve(task), as_levels(levels)
+    # The first level alone: closed forms and what is carried over to another task may end a little below σ_min.
+    check_levels(sigmas[[0, -1]], denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
     bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
     bank.ensure(rows.stop)
     counted = Counted(denoiser)

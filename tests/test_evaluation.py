@@ -138,6 +138,13 @@ def test_budgets_that_the_policy_does_not_know(num_steps):
             make()
 
 
+def test_levels_above_the_noise_range():
+    with pytest.raises(ValueError, match=r"level 800 is outside the noise range of GaussianMixture, 0\.002 to 80"):
+        evaluate_levels("gaussian_1d", "euler", [800, 1, 0], 8)
+    for levels in ([80.00001, 1, 0], [40, 1, 0], [80, 0.001, 0]):  # rounding; another start; below the range
+        evaluate_levels("gaussian_1d", "euler", levels, 8)
+
+
 @pytest.mark.parametrize("count", [0, -1, 2.0])
 def test_a_count_of_none(count):
     message = f"count must be a whole number of at least 1, got {count}"
