@@ -14,6 +14,8 @@ from .edm_curve import EdmCurve
 from .pictures import schedule_image
 from .runs import name_of
 
+PICTURE_EVERY = 4  # evaluations: TensorBoard shows ten pictures a tag, and one takes 0.1 s to draw
+
 
 class Tracker:
     """Records evaluations on validation noise under ``art/``: error, score, steps saved, spread, and the schedule.
@@ -29,6 +31,7 @@ class Tracker:
         where = name_of(config.task), name_of(config.solver)
         self.references = {k: reference_on(*where, k, VALIDATION_NOISES, VALIDATION) for k in budgets}
         self.edm = EdmCurve(config.task, config.solver, VALIDATION_NOISES, VALIDATION)
+        self.recorded = dict.fromkeys(self.references, 0)
 
     def record(self, logger: Logger, num_steps: int, evaluation: Evaluation) -> None:
         """Hand one budget's evaluation to a logger of SB3, to be written by its ``dump``."""
@@ -37,5 +40,7 @@ class Tracker:
             logger.record(f"art/score/K{num_steps}", score(evaluation.error, reference))
         logger.record(f"art/steps_saved/K{num_steps}", 1 - num_steps / self.edm.steps_for(evaluation.error))
         logger.record(f"art/spread/K{num_steps}", evaluation.spread)
-        image = Image(schedule_image(evaluation.levels), dataformats="HWC")
-        logger.record(f"art/schedule/K{num_steps}", image, exclude=("stdout", "log", "json", "csv"))
+        if self.recorded[num_steps] % PICTURE_EVERY == 0:
+            image = Image(schedule_image(evaluation.levels), dataformats="HWC")
+            logger.record(f"art/schedule/K{num_steps}", image, exclude=("stdout", "log", "json", "csv"))
+        self.recorded[num_steps] += 1
