@@ -128,7 +128,7 @@ def test_a_folder_in_use_and_another_configuration_are_refused(trained):
     run, _ = trained
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
         train(gaussian(), run, progress=False)
-    with pytest.raises(ValueError, match=r"cannot resume .*: seed differ"):
+    with pytest.raises(ValueError, match=r"cannot resume .* another configuration: seed was 0, not 9"):
         train(gaussian(seed=9), run, resume=True, progress=False)
 
 
