@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.config import MAX_STEPS
-from art_gym.denoisers.base import Denoiser, check_call
+from art_gym.denoisers.base import Denoiser, check_call_once
 from art_gym.files import check_writable
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
 from art_gym.schedules.defect import FINALISTS, SCREENING, STEPS, GaussNewton, candidates, jacobian_cost
@@ -122,7 +122,7 @@ class Learner:
 
     def _closed_form(self) -> None:
         self._stage("closed form")
-        check_call(self.model)
+        check_call_once(self.model)
         rng = np.random.default_rng([self.seed, 0])
         probe = self._draw(2, rng)
         # These calls tell how fast the model is, and whether it gives numbers at all: the meter looks.

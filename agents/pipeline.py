@@ -61,19 +61,14 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     if not 1 <= noises <= HELDOUT:
         raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, those that are held out, got {noises}")
     groups: dict[tuple[str, str], list[Row]] = {}
-    named = [thing for thing in what if _is_named_grid(thing)]
+    named = {thing: grid for thing in what if (grid := _named_grid(thing))}
     for thing in what:
         if thing not in named:
             for where, row in _rows(thing, task, solver, noises):
                 groups.setdefault(where, []).append(row)
     for where in [*groups] or [(task or "digits", solver or "dpmpp_2m")]:  # beside all that is evaluated
-        for thing in named:
-            name, _, budget = thing.partition(":")
-            if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
-                raise ValueError(
-                    f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
-                )
-            row = _row(thing, where, make_grid(name, int(budget), resolve(where[0])), noises)
+        for thing, (name, num_steps) in named.items():
+            row = _row(thing, where, make_grid(name, num_steps, resolve(where[0])), noises)
             groups.setdefault(where, []).append(row)
     texts = []
     for where, rows in groups.items():
@@ -87,8 +82,16 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     return "\n\n".join(texts)
 
 
-def _is_named_grid(thing: str) -> bool:
-    return thing.partition(":")[0] in GRIDS and not (Path(thing) / "config.yaml").is_file()
+def _named_grid(thing: str) -> tuple[str, int] | None:
+    """Name and K of a grid such as edm:10; None for what is a file or a run's folder."""
+    name, _, budget = thing.partition(":")
+    if name not in GRIDS or (Path(thing) / "config.yaml").is_file():
+        return None
+    if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
+        raise ValueError(
+            f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
+        )
+    return name, int(budget)
 
 
 def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[tuple[str, str], Row]]:

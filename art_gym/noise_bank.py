@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from art_gym.denoisers.base import Denoiser, check_call, checked, visible
+from art_gym.denoisers.base import Denoiser, check_call_once, checked, visible
 from art_gym.files import replacing
 from art_gym.quality import endpoint_error, image_error
 from art_gym.sampling import integrate, path
@@ -178,7 +178,7 @@ class _Same:
 
 @lru_cache(maxsize=16)
 def _cached_bank(same: _Same, split: str, size: int) -> NoiseBank:
-    check_call(same.denoiser)
+    check_call_once(same.denoiser)
     return NoiseBank(same.denoiser, split, size)
 
 
