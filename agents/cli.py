@@ -76,7 +76,8 @@ class Train:
         observation: groups that the agent sees.
         hyperparams: names and values that override the YAML, as in: learning_rate 1e-3 batch_size 8K
             policy_kwargs.log_std_init -2.
-        timesteps: environment steps, instead of the number in the YAML of hyperparameters.
+        timesteps: environment steps, instead of the number in the YAML of hyperparameters; of defect, which plays no
+            episodes, evaluations of the denoiser for each K.
         out: folder of the run; by default under runs/.
         resume: go on with an interrupted run in that folder.
         progress: show a progress bar.

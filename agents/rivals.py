@@ -19,7 +19,7 @@ from art_gym.denoisers.base import Counted
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import NoiseBank, get_bank
 from art_gym.schedules.adam import gradient_descent
-from art_gym.schedules.defect import defect
+from art_gym.schedules.defect import MOST_EVALUATIONS, defect
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
@@ -69,8 +69,8 @@ def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: b
             levels = np.array(Schedule.load(file).sigmas)
         else:
             search = {"cma": _cma, "gradient": _gradient, "defect": _defect}[config.algo]
-            total = config.n_timesteps and config.n_timesteps // num_steps
-            found = search(denoiser, env_config, num_steps, bank, config.seed, total) if num_steps > 1 else iter(())
+            steps = config.n_timesteps
+            found = search(denoiser, env_config, num_steps, bank, config.seed, steps) if num_steps > 1 else iter(())
             levels, least = np.array([denoiser.sigma_max, 0.0]), np.inf
             for episodes, tried in tqdm(found, desc=f"{config.algo} K={num_steps}", disable=not progress):
                 pause = time.perf_counter()
@@ -114,21 +114,21 @@ def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: b
 
 
 def _cma(
-    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
+    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, steps: int | None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """CMA-ES; yields (episodes, levels), an episode being one candidate on one batch."""
-    generations = GENERATIONS + 10 * num_steps if total is None else max(total // CANDIDATES, 1)
+    generations = GENERATIONS + 10 * num_steps if steps is None else max(steps // num_steps // CANDIDATES, 1)
     found = evolve(denoiser, num_steps, config.solver, bank.start, bank.endpoints, generations, CANDIDATES, BATCH, seed)
     for generation, levels in enumerate(found, start=1):
-        if generation % 5 == 0 or generation == generations:
+        if generation % 10 == 0 or generation == generations:
             yield generation * CANDIDATES, levels
 
 
 def _gradient(
-    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
+    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, steps: int | None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Adam through the solver; yields (episodes, levels)."""
-    updates = UPDATES if total is None else max(total, 1)
+    updates = UPDATES if steps is None else max(steps // num_steps, 1)
     found = gradient_descent(denoiser, num_steps, config.solver, bank.start, bank.endpoints, updates, BATCH, seed=seed)
     for update, levels in enumerate(found, start=1):
         if update % 20 == 0 or update == updates:
@@ -136,7 +136,11 @@ def _gradient(
 
 
 def _defect(
-    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, total: int | None
+    denoiser: Counted, config: EnvConfig, num_steps: int, bank: NoiseBank, seed: int, steps: int | None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Gauss-Newton on the terminal defect; yields once, after all its runs (its cost is in the evaluations)."""
-    yield 1, defect(denoiser, num_steps, config.solver, bank.start, bank.endpoints, seed)
+    """Gauss-Newton on the terminal defect; yields once, after all its runs.
+
+    It plays no episodes: its steps are evaluations of the denoiser, after which nothing new is begun.
+    """
+    most = MOST_EVALUATIONS if steps is None else steps
+    yield 1, defect(denoiser, num_steps, config.solver, bank.start, bank.endpoints, seed, most)

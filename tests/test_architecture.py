@@ -19,6 +19,7 @@ ORDER = (
     "art_gym.files",
     "art_gym.denoisers.base",
     "art_gym.denoisers.constants",
+    "art_gym.denoisers.threads",
     "art_gym.denoisers.dataset",
     "art_gym.denoisers.mixture",
     "art_gym.denoisers.torch_denoiser",

@@ -445,15 +445,17 @@ def test_import_is_quick_and_light() -> None:
     assert min(float(seconds) for seconds, *_ in runs) < 0.3  # the least of five: the machine may be busy
 
 
-def test_first_reset_is_quick(tmp_path: Path) -> None:
-    """From the import to the first reset of the default environment, with an empty cache and with a filled one."""
+@pytest.mark.parametrize("task", ["digits", "checkerboard_2d"])  # the default's endpoints are shipped
+def test_first_reset_is_quick(task: str, tmp_path: Path) -> None:
+    """From the import to the first reset, with an empty cache and with a filled one."""
     code = (
         "import time; start = time.perf_counter(); import gymnasium\n"
-        "gymnasium.make('art_gym:ARTDiffusion-v0').reset(seed=0); print(time.perf_counter() - start)"
+        f"env = gymnasium.make('art_gym:ARTDiffusion-v0', task={task!r})\n"
+        "env.reset(seed=0); print(time.perf_counter() - start)"
     )
     environment = {**os.environ, "ART_GYM_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     cold, *warm = (float(python(code, environment)) for _ in range(4))
-    assert list(tmp_path.rglob("*.npz"))
+    assert bool(list(tmp_path.rglob("*.npz"))) == (task != "digits")
     assert cold < 5 * 2  # an idle machine takes 2 s; twice the bar for one that is busy
     assert min(warm) < 1
 

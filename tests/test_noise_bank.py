@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from art_gym.denoisers import FunctionDenoiser, GaussianMixture
-from art_gym.noise_bank import NoiseBank, get_bank
+from art_gym.noise_bank import SPLITS, NoiseBank, get_bank, precise_endpoints
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
 from art_gym.schedules.fine import reference_grid
@@ -147,6 +147,19 @@ def test_folder_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypat
     bank = NoiseBank(CountedMixture(), "train", 256)
     bank.ensure(256)
     assert np.isfinite(bank.endpoints).all()
+
+
+def test_endpoints_of_the_default_task_are_shipped(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them: none is computed or cached. Those of the first chunk are what this machine computes."""
+    digits = get_task("digits")
+    bank = NoiseBank(digits, "heldout", 4096)
+    expected = precise_endpoints(digits, bank.noises(0)[:64])
+    monkeypatch.setattr(type(digits), "__call__", None)
+    for split in SPLITS:
+        shipped = NoiseBank(digits, split, 4096)
+        shipped.ensure(4096)
+    np.testing.assert_allclose(shipped.endpoints[:64], expected, atol=1e-3)
+    assert not list(own_cache.rglob("*"))
 
 
 def test_without_fingerprint_nothing_is_cached(own_cache: Path) -> None:

@@ -28,6 +28,11 @@ def test_rivals_come_close_to_the_oracle_and_count_their_calls(tmp_path, algo, p
     assert outcome.evaluations == tried * per_step * 5
 
 
+def test_steps_of_defect_are_evaluations(tmp_path):
+    few, more = (find(tmp_path, "defect", total=total).evaluations for total in (20_000, 200_000))
+    assert few < 60_000 and 100_000 < more < 300_000  # what has begun is finished
+
+
 def test_a_rival_has_schedules_and_no_policy(tmp_path):
     find(tmp_path, "cma", total=60)
     folder = tmp_path / "cma060"

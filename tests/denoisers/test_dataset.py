@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
+from threadpoolctl import ThreadpoolController
 
 from art_gym.denoisers import ExactDataset, GaussianMixture
 from art_gym.denoisers.dataset import ROWS
@@ -43,6 +46,29 @@ def test_digits_denoise_a_little_noise_away() -> None:
     noisy = clean + 0.3 * rng.standard_normal(clean.shape, dtype=np.float32)
     denoised = denoiser(noisy, np.full(64, 0.3, np.float32))
     assert np.sqrt(((denoised - clean) ** 2).mean()) < 0.12  # about the width of the Gaussians, 0.1
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    rng = np.random.default_rng(2)
+    dataset = ExactDataset(rng.normal(size=(30, 4)), width=0.2)
+    x = torch.tensor(rng.normal(size=(5, 4)), requires_grad=True)
+    sigma = torch.tensor(np.geomspace(0.1, 10, 5), requires_grad=True)
+    assert torch.autograd.gradcheck(dataset, (x, sigma))
+
+
+def test_computes_on_one_thread_and_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    blas = ThreadpoolController().select(user_api="blas")
+    seen: list[set[int]] = []
+
+    def rows(self: ExactDataset, xp: Any, x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        seen.append({library["num_threads"] for library in blas.info()})
+        return x
+
+    monkeypatch.setattr(ExactDataset, "_rows", rows)
+    with blas.limit(limits=2):
+        get_task("digits")(np.ones((ROWS + 1, 1, 8, 8), np.float32), np.ones(ROWS + 1, np.float32))
+        assert seen == [{1}, {1}]
+        assert {library["num_threads"] for library in blas.info()} == {2}
 
 
 def test_pickle_keeps_function_and_fingerprint() -> None:
