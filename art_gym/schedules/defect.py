@@ -36,13 +36,17 @@ SPREAD = 0.4  # of the disturbance of a logit
 MOVED = 24  # copies in which one level has moved elsewhere, the best of which is every other disturbed one
 SAME = 0.1  # largest difference of a logit between grids that count as one
 FINALISTS = 4
+TINY = 16  # elements
 LATENTS = 256, 2048  # on which the finalists are improved: as many as half of the budget pays for one of them
 STEPS = 10  # Jacobians for each finalist
 # Of the budget, for a choice on latents that nothing was fitted to, where that pays for as many again: on Digits 1 % of
 # them have 60 % of the error, and of grids fitted to 372 of them the best one there can be 40 % worse elsewhere.
 CHOICE_SHARE = 0.1
-BUDGET_ELEMENTS = 1.5e8  # evaluations of D times elements of a latent, after which nothing new is begun: 20 s on Digits
-MOST_EVALUATIONS = 2e7  # the same where latents are tiny
+MOST_EVALUATIONS = 2e7  # of D, after which nothing new is begun
+# The same where latents are not tiny: so many and so many Jacobians of one latent, which is enough for 1.2 times the
+# oracle's error on Digits, and at most so many times the elements of a latent.
+ENOUGH, JACOBIANS = 3e5, 6.5e3
+BUDGET_ELEMENTS = 1.5e8
 CORRECTIONS = 3  # of a Jacobian, before it is measured again
 CLOSEST = 5e-5  # relative distance of two levels, half of the environment's least step
 PROBE = 0.01  # of log σ, for the finite differences
@@ -65,7 +69,7 @@ def defect(
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints; 2048 of them at
             most are fitted to, and as many others chosen on.
         seed: of the disturbed starts.
-        evaluations: of the denoiser, after which nothing new is begun; fewer where latents are large.
+        evaluations: of the denoiser, after which nothing new is begun; fewer where latents are not tiny.
 
     Returns:
         (K+1,) levels with a trailing 0.
@@ -76,8 +80,8 @@ def defect(
     if num_steps == 1:
         return np.array([denoiser.sigma_max, 0.0])
     precision = working_precision(start)
-    counted, budget = Counted(denoiser), min(BUDGET_ELEMENTS / start[0].size, evaluations)
-    solver = get_solver(solver)
+    counted, solver = Counted(denoiser), get_solver(solver)
+    budget = min(_enough(solver, num_steps, start[0].size), evaluations)
     latents = int(np.clip(budget / 2 / (STEPS * jacobian_cost(solver, num_steps)), *LATENTS))
     affordable = int(CHOICE_SHARE * budget / (2 * FINALISTS * solver.evaluations(num_steps)))
     few, many, others = (
@@ -89,6 +93,12 @@ def defect(
     if len(others.start) >= latents:
         finals = [others.improve(logits, 0) for _, logits in pool + finals]
     return levels_from_logits(min(finals, key=_error)[1], denoiser)
+
+
+def _enough(solver: Solver, num_steps: int, elements: int) -> float:
+    if elements < TINY:
+        return MOST_EVALUATIONS
+    return min(ENOUGH + JACOBIANS * jacobian_cost(solver, num_steps), BUDGET_ELEMENTS / elements)
 
 
 def candidates(
@@ -176,7 +186,7 @@ def jacobian_cost(solver: Solver, num_steps: int) -> float:
 
 def working_precision(start: np.ndarray) -> type[np.floating]:
     """For fitting grids: errors fall to 10⁻³ in few dimensions and want float64; else float32 takes half the time."""
-    return np.float64 if start[0].size < 16 else np.float32
+    return np.float64 if start[0].size < TINY else np.float32
 
 
 class _Point(NamedTuple):
