@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -28,7 +32,7 @@ QUICK = 20  # by this much less training with --quick
 def demo(out: Path, seed: int, quick: bool) -> str:
     """Train, compare and draw; returns the report. An earlier demo in the folder is replaced.
 
-    One process trains the agent while another runs the rivals, then both make the comparison: it is made for two cores.
+    One process trains the agent while another begins with the rest, in which both then share: it is made for two cores.
 
     Raises:
         ValueError: if the folder holds another run.
@@ -39,21 +43,49 @@ def demo(out: Path, seed: int, quick: bool) -> str:
             raise ValueError(f"{out} holds a run that is no demo: remove it, or name another folder with --out")
         shutil.rmtree(out)
     agent = _agent(seed, quick)
-    env = {"num_steps": list(BUDGETS)}
     _compute_on_one_thread()
-    with ProcessPoolExecutor(1, get_context("spawn"), _compute_on_one_thread) as pool:
-        rivals = []
-        for algo in RIVALS:
-            config = TrainConfig(ENV_ID, algo, seed, env, n_timesteps=200 if quick else None)
-            rivals.append(pool.submit(_rival, config, out / algo))
-        # The other process begins with these once it has nothing else to do, and this one takes over from the end.
-        compared = {k: pool.submit(baselines, TASK, SOLVER, [k]) for k in TABLE_BUDGETS}
-        outcome = learn(agent, Run(out), resume=False, progress=True)
-        rows = []
-        for k in tqdm(TABLE_BUDGETS[::-1], desc="comparing"):
-            rows += baselines(TASK, SOLVER, [k]) if compared[k].cancel() else compared[k].result()
-        found = [future.result() for future in tqdm(rivals, desc="rivals")]
-    return write_report(out, outcome, found, rows, Run(out).history())
+    tasks: deque[Callable[[], Any]] = deque()
+    for algo in RIVALS:
+        config = TrainConfig(ENV_ID, algo, seed, {"num_steps": list(BUDGETS)}, n_timesteps=200 if quick else None)
+        tasks.append(partial(learn, config, Run(out / algo), resume=False, progress=False))
+    tasks += [partial(baselines, TASK, SOLVER, [k]) for k in reversed(TABLE_BUDGETS)]  # the longest first
+    with (
+        ProcessPoolExecutor(1, get_context("spawn"), _compute_on_one_thread) as process,
+        ThreadPoolExecutor(1) as feeder,
+    ):
+        done: list[Any] = []
+        total = len(tasks)
+
+        def feed() -> None:
+            for task in _taken(tasks):
+                done.append(process.submit(task).result())
+
+        others = feeder.submit(feed)
+        try:
+            outcome = learn(agent, Run(out), resume=False, progress=True)
+            with tqdm(total=total, initial=len(done), desc="comparing with rivals and hand-made grids") as bar:
+                for task in _taken(tasks):
+                    done.append(task())
+                    bar.update(len(done) - bar.n)
+                others.result()
+                bar.update(total - bar.n)
+        except BaseException:
+            tasks.clear()  # so that the other process ends with the task that it has
+            raise
+    # In an order that does not depend on who did what.
+    rivals = sorted((each for each in done if isinstance(each, Outcome)), key=lambda each: RIVALS.index(each.method))
+    rows = sorted((row for each in done if isinstance(each, list) for row in each), key=lambda row: row.num_steps)
+    return write_report(out, outcome, rivals, rows, Run(out).history())
+
+
+def _taken(tasks: deque[Callable[[], Any]]) -> Iterator[Callable[[], Any]]:
+    """The tasks from the front, for as long as nobody else has taken the last."""
+    while True:
+        try:
+            task = tasks.popleft()
+        except IndexError:
+            return
+        yield task
 
 
 def _compute_on_one_thread() -> None:
@@ -66,7 +98,3 @@ def _agent(seed: int, quick: bool) -> TrainConfig:
     steps = (EPISODES // QUICK if quick else EPISODES) * sum(BUDGETS) // 2
     env = {"num_steps": list(BUDGETS), "population": POPULATION}
     return TrainConfig(ENV_ID, "ppo", seed, env, hyperparams={"num_envs": LANES}, n_timesteps=steps)
-
-
-def _rival(config: TrainConfig, folder: Path) -> Outcome:
-    return learn(config, Run(folder), resume=False, progress=False)
