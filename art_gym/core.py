@@ -176,12 +176,18 @@ class Core:
 
 
 def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
-    """What a reward gave. Raises a ValueError if it is no pair of (E,) rewards and a dictionary; calls no numpy."""
+    """What a reward gave. Raises a ValueError if it is no pair of (E,) finite rewards and a dictionary."""
     pair = isinstance(found, tuple) and len(found) == 2
     if not (pair and isinstance(found[0], np.ndarray) and found[0].shape == shape and isinstance(found[1], dict)):
         raise ValueError(
             f"the reward {_name(reward)} must return a pair: an array of shape {shape}, a reward for each environment, "
             f"and a dictionary of arrays of that shape, which may be empty; got {_short(found)}"
+        )
+    # With one environment a call of numpy more would tell.
+    if not math.isfinite(found[0][0] if shape == (1,) else np.add.reduce(found[0])):
+        raise ValueError(
+            f"the reward {_name(reward)} must be finite, got {_short(found[0])}: no agent learns from that, look for a "
+            f"logarithm or a quotient of 0 in it"
         )
     return found
 
