@@ -19,7 +19,7 @@ from art_gym.denoisers.base import Counted
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.noise_bank import NoiseBank, get_bank
 from art_gym.schedules.adam import gradient_descent
-from art_gym.schedules.defect import MOST_EVALUATIONS, defect
+from art_gym.schedules.defect import defect
 from art_gym.schedules.evolution import evolve
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
@@ -142,5 +142,4 @@ def _defect(
 
     It plays no episodes: its steps are evaluations of the denoiser, after which nothing new is begun.
     """
-    most = MOST_EVALUATIONS if steps is None else steps
-    yield 1, defect(denoiser, num_steps, config.solver, bank.start, bank.endpoints, seed, most)
+    yield 1, defect(denoiser, num_steps, config.solver, bank.start, bank.endpoints, seed, steps)

@@ -220,10 +220,7 @@ def nan_map(action: np.ndarray, *_: Any) -> np.ndarray:
         ({"reward": lambda *_: np.zeros(2)}, "must return a pair"),
         ({"reward": lambda *_: (np.zeros((1, 1)), {})}, "must return a pair"),
         ({"reward": lambda transition, _: (1.0 * transition.landed, 3)}, "must return a pair"),
-        (
-            {"reward": lambda transition, _: (transition.landed * np.nan, {})},
-            "must be finite, got array",
-        ),
+        ({"reward": lambda transition, _: (transition.landed * np.nan, {})}, "must be finite, got array"),
         ({"reward": lambda transition, _: (transition.landed - np.inf, {})}, "must be finite, got array"),
     ],
 )

@@ -65,7 +65,7 @@ class ExactDataset:
     def __call__(self, x: Array, sigma: Array) -> Array:
         xp = array_namespace(x)
         flat = xp.reshape(x, (x.shape[0], -1))  # (B, d)
-        with one_thread() if flat.shape[0] >= SHARED else nullcontext():
+        with one_thread() if isinstance(x, np.ndarray) and len(x) >= SHARED else nullcontext():
             parts = [self._rows(xp, flat[i : i + ROWS], sigma[i : i + ROWS]) for i in range(0, flat.shape[0], ROWS)]
         return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts), x.shape)
 

@@ -42,11 +42,10 @@ STEPS = 10  # Jacobians for each finalist
 # Of the budget, for a choice on latents that nothing was fitted to, where that pays for as many again: on Digits 1 % of
 # them have 60 % of the error, and of grids fitted to 372 of them the best one there can be 40 % worse elsewhere.
 CHOICE_SHARE = 0.1
-MOST_EVALUATIONS = 2e7  # of D, after which nothing new is begun
-# The same where latents are not tiny: so many and so many Jacobians of one latent, which is enough for 1.2 times the
-# oracle's error on Digits, and at most so many times the elements of a latent.
+# Evaluations of D times elements of a latent, and evaluations, after which nothing new is begun; and what is enough
+# where latents are not tiny: so many evaluations and Jacobians of a latent have 1.2 times the oracle's error on Digits.
+MOST_ELEMENTS, MOST_EVALUATIONS = 1.5e8, 2e7
 ENOUGH, JACOBIANS = 3e5, 6.5e3
-BUDGET_ELEMENTS = 1.5e8
 CORRECTIONS = 3  # of a Jacobian, before it is measured again
 CLOSEST = 5e-5  # relative distance of two levels, half of the environment's least step
 PROBE = 0.01  # of log σ, for the finite differences
@@ -60,7 +59,7 @@ def defect(
     start: np.ndarray,
     endpoints: np.ndarray,
     seed: int = 0,
-    evaluations: float = MOST_EVALUATIONS,
+    evaluations: float | None = None,
 ) -> np.ndarray:
     """The grid of least mean endpoint error by Gauss-Newton steps on the terminal defect.
 
@@ -69,7 +68,8 @@ def defect(
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints; 2048 of them at
             most are fitted to, and as many others chosen on.
         seed: of the disturbed starts.
-        evaluations: of the denoiser, after which nothing new is begun; fewer where latents are not tiny.
+        evaluations: of the denoiser, after which nothing new is begun; by default as many as were enough on the exact
+            tasks, and at most 1.5e8 by the elements of a latent.
 
     Returns:
         (K+1,) levels with a trailing 0.
@@ -81,7 +81,11 @@ def defect(
         return np.array([denoiser.sigma_max, 0.0])
     precision = working_precision(start)
     counted, solver = Counted(denoiser), get_solver(solver)
-    budget = min(_enough(solver, num_steps, start[0].size), evaluations)
+    budget = min(
+        _enough(solver, num_steps, start[0].size) if evaluations is None else evaluations,
+        MOST_ELEMENTS / start[0].size,
+        MOST_EVALUATIONS,
+    )
     latents = int(np.clip(budget / 2 / (STEPS * jacobian_cost(solver, num_steps)), *LATENTS))
     affordable = int(CHOICE_SHARE * budget / (2 * FINALISTS * solver.evaluations(num_steps)))
     few, many, others = (
@@ -98,7 +102,7 @@ def defect(
 def _enough(solver: Solver, num_steps: int, elements: int) -> float:
     if elements < TINY:
         return MOST_EVALUATIONS
-    return min(ENOUGH + JACOBIANS * jacobian_cost(solver, num_steps), BUDGET_ELEMENTS / elements)
+    return ENOUGH + JACOBIANS * jacobian_cost(solver, num_steps)
 
 
 def candidates(
