@@ -164,7 +164,7 @@ def precise_endpoints(denoiser: Denoiser, start: np.ndarray, tick: Callable[[], 
 
 
 def _shipped(key: str) -> np.ndarray | None:
-    """Endpoints of the default task, which take half a minute (made by benchmarks/endpoints.py); None for others."""
+    """Endpoints of an exact task, which take up to half a minute (by benchmarks/endpoints.py); None for others."""
     with resources.files("art_gym").joinpath(SHIPPED).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         return stored.get(key)
 

@@ -447,17 +447,21 @@ def test_import_is_quick_and_light() -> None:
     assert min(float(seconds) for seconds, *_ in runs) < 0.3  # the least of five: the machine may be busy
 
 
-@pytest.mark.parametrize("task", ["digits", "checkerboard_2d"])  # the default's endpoints are shipped
-def test_first_reset_is_quick(task: str, tmp_path: Path) -> None:
-    """From the import to the first reset, with an empty cache and with a filled one."""
+@pytest.mark.parametrize(
+    ("task", "cached"),
+    [("'digits'", 0), ("'checkerboard_2d'", 0), ("GaussianMixture([[1.0, 0.0], [0.0, 0.0]], 0.3)", 1)],
+)
+def test_first_reset_is_quick(task: str, cached: int, tmp_path: Path) -> None:
+    """From the import to the first reset, with an empty cache and with a filled one; some endpoints are shipped."""
     code = (
         "import time; start = time.perf_counter(); import gymnasium\n"
-        f"env = gymnasium.make('art_gym:ARTDiffusion-v0', task={task!r})\n"
+        "from art_gym.denoisers import GaussianMixture\n"
+        f"env = gymnasium.make('art_gym:ARTDiffusion-v0', task={task})\n"
         "env.reset(seed=0); print(time.perf_counter() - start)"
     )
     environment = {**os.environ, "ART_GYM_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     cold, *warm = (float(python(code, environment)) for _ in range(4))
-    assert bool(list(tmp_path.rglob("*.npz"))) == (task != "digits")
+    assert len(list(tmp_path.rglob("*.npz"))) == cached
     assert cold < 5 * 2  # an idle machine takes 2 s; twice the bar for one that is busy
     assert min(warm) < 1
 
