@@ -35,11 +35,11 @@ def learn(config: TrainConfig, run: Run, resume: bool, progress: bool) -> Outcom
 def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool) -> str:
     """The command ``train``. Returns the report."""
     outcome = learn(config, run, resume, progress)
-    rows = baselines_with_progress(outcome.task, outcome.solver, list(outcome.schedules), progress)
+    rows = _baselines_with_progress(outcome.task, outcome.solver, list(outcome.schedules), progress)
     return write_report(run.folder, outcome, [], rows, run.history())
 
 
-def baselines_with_progress(task: str, solver: str, budgets: list[int], progress: bool) -> list[Row]:
+def _baselines_with_progress(task: str, solver: str, budgets: list[int], progress: bool) -> list[Row]:
     """`baselines`, with a bar."""
     with tqdm(desc="comparing", unit=" grids", disable=not progress) as bar:
 

@@ -33,7 +33,7 @@ def test_near_the_oracle(task: str, solver: str, num_steps: int) -> None:
     denoiser = get_task(task)
     bank = get_bank(denoiser, "train", 4096)
     bank.ensure(1024)
-    levels = defect(denoiser, num_steps, solver, bank.start, bank.endpoints, evaluations=6e5)
+    levels = defect(denoiser, num_steps, solver, bank.start, bank.endpoints)
     reference = find_reference(task, solver, num_steps)
     assert reference is not None
     assert evaluate_levels(denoiser, solver, levels, distances=False).error < 1.2 * reference.oracle_error
