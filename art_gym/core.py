@@ -92,8 +92,11 @@ class Core:
         landed = left == 0
         proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
         # left − 1 positive levels are still to come after this one
-        sigma_next = np.where(landed, 0.0, bounded(proposed, state.sigma, left - 1, self.problem.denoiser))
-        if sigma_next.shape != landed.shape or not math.isfinite(np.add.reduce(sigma_next)):  # NaN alone is not bounded
+        sigma_next = bounded(proposed, state.sigma, left - 1, self.problem.denoiser)
+        fits = sigma_next.shape == landed.shape
+        if fits:
+            sigma_next[landed] = 0.0
+        if not (fits and _all_finite(sigma_next)):  # NaN alone is not bounded
             raise ValueError(
                 f"the action map {_name(self.action_map)} must give a level for each of {len(landed)} environments, "
                 f"not NaN, got {_short(proposed)} from sigma = {_short(state.sigma)}: check its formula there"
@@ -117,13 +120,12 @@ class Core:
         Raises:
             ValueError: if the denoiser gives a value that is not finite; the message names σ.
         """
-        running = state.sigma > 0
-        count = np.count_nonzero(running)  # a quarter of the time of all() or any(), which tells with few environments
-        if count == len(running):
+        count = np.count_nonzero(state.sigma)  # a quarter of the time of all() or any(): tells with few environments
+        if count == len(state.sigma):
             return state.with_denoised(self._denoised(state))
         if not count:
             return state.with_denoised(state.x)
-        denoised = state.x.copy()
+        denoised, running = state.x.copy(), state.sigma > 0
         denoised[running] = self._denoised(state.take(running))
         return state.with_denoised(denoised)
 
@@ -183,13 +185,18 @@ def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[n
             f"the reward {_name(reward)} must return a pair: an array of shape {shape}, a reward for each environment, "
             f"and a dictionary of arrays of that shape, which may be empty; got {_short(found)}"
         )
-    # With one environment a call of numpy more would tell.
-    if not math.isfinite(found[0][0] if shape == (1,) else np.add.reduce(found[0])):
+    if not _all_finite(found[0]):
         raise ValueError(
             f"the reward {_name(reward)} must be finite, got {_short(found[0])}: no agent learns from that, look for a "
             f"logarithm or a quotient of 0 in it"
         )
     return found
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    """Whether there is no NaN and no infinity among (E,) values."""
+    # With one environment a call of numpy more would tell.
+    return math.isfinite(values[0] if len(values) == 1 else np.add.reduce(values))
 
 
 def _name(part: object) -> str:
@@ -205,7 +212,10 @@ def _short(value: object) -> str:
 
 def _info(transition: Transition) -> dict[str, np.ndarray]:
     before, after = transition.before.sigma, transition.after.sigma
-    change = np.log(np.where(transition.landed, np.nan, after / before))
+    ratio = after / before
+    if transition.landing is not None:
+        ratio[transition.landed] = np.nan  # the logarithm of 0
+    change = np.log(ratio)
     info = {"sigma": before, "sigma_next": after, "delta_log_sigma": change}
     if transition.landing is not None:
         info["error"] = transition.on_landed(lambda landing: landing.errors.mean(axis=1), np.nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,9 @@ LATENTS = (
     "velocity_norm",
 )
 LIMIT = 10.0  # latent statistics are clipped here; random play stays below 8
+# Arrays: numpy converts a number at every call, which tells with one environment.
+_LOWEST, _HIGHEST = np.array(-LIMIT, np.float32), np.array(LIMIT, np.float32)
+_ZERO, _NONE_YET = np.array(0.0), np.array(-1.0)
 
 
 Observed = np.ndarray | dict[str, np.ndarray]
@@ -81,12 +85,11 @@ class Observation:
         return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
 
     def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
-        width = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS)}
-        features = np.empty((len(state.sigma), sum(width[group] for group in self.groups)), np.float32)
-        logs = _scaled_logs(state, denoiser, "grid" in self.groups)  # (E, 1) or (E, 1 + K_max)
-        column = 0
-        for group in self.groups:
-            part = features[:, column : column + width[group]]
+        width, columns = _layout(self.groups, max_steps)
+        features = np.empty((len(state.sigma), width), np.float32)
+        logs = _scaled_logs(state, denoiser, "grid" in columns)  # (E, 1) or (E, 1 + K_max)
+        for group, where in columns.items():
+            part = features[:, where]
             if group == "time":
                 part[:, 0] = state.step / state.num_steps
                 part[:, 1] = (state.num_steps - state.step) / max_steps
@@ -95,8 +98,15 @@ class Observation:
                 part[:] = logs[:, 1:]
             else:
                 _write_latents(part, state, denoiser)
-            column += width[group]
         return features
+
+
+@lru_cache(maxsize=64)
+def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, slice]]:
+    """The number of features, and the columns of each group."""
+    widths = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS)}
+    ends = np.cumsum([widths[group] for group in groups]).tolist()
+    return ends[-1], {group: slice(end - widths[group], end) for group, end in zip(groups, ends, strict=True)}
 
 
 def _scaled_logs(state: State, denoiser: Denoiser, with_grid: bool) -> np.ndarray:
@@ -108,8 +118,8 @@ def _scaled_logs(state: State, denoiser: Denoiser, with_grid: bool) -> np.ndarra
     levels = np.concatenate([sigma, state.grid], axis=1) if with_grid else sigma  # (E, 1 + K_max)
     low, high = math.log(denoiser.sigma_min), math.log(denoiser.sigma_max)
     scaled = (np.log(np.maximum(levels, denoiser.sigma_min)) - low) / (high - low)
-    np.maximum(scaled, 0.0, out=scaled)  # rounding; above 1 it is below that of float32
-    return np.fmax(scaled, -1.0, out=scaled)  # of NaN and a number that is the number
+    np.maximum(scaled, _ZERO, out=scaled)  # rounding; above 1 it is below that of float32
+    return np.fmax(scaled, _NONE_YET, out=scaled)  # of NaN and a number that is the number
 
 
 def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:
@@ -127,7 +137,8 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     spread = np.hypot(state.sigma, std)
     mean = np.add.reduce(x, axis=1) / (size * spread)
     relative = rms[0] / spread
-    change = rms[2] * (state.previous_sigma < np.inf) / std  # there is none before the first step
+    change = rms[2] / std
+    change[np.isinf(state.previous_sigma)] = 0.0  # there is none before the first step
     features[:, 0] = mean
     features[:, 1] = np.sqrt(np.maximum(relative**2 - mean**2, 0))
     features[:, 2] = relative
@@ -135,4 +146,4 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     features[:, 4] = change
     features[:, 5] = np.log(change + 1e-6) / 5
     features[:, 6] = rms[3] / spread
-    np.minimum(np.maximum(features, -LIMIT, out=features), LIMIT, out=features)
+    np.minimum(np.maximum(features, _LOWEST, out=features), _HIGHEST, out=features)

@@ -80,7 +80,8 @@ class Transition(NamedTuple):
 
     def on_landed(self, value: Callable[[Landing], np.ndarray], elsewhere: float) -> np.ndarray:
         """(E,): ``value(landing)`` in the environments that landed, ``elsewhere`` in the others."""
-        result = np.full(len(self.landed), elsewhere)
+        result = np.empty(len(self.landed))
+        result.fill(elsewhere)  # in half the time of np.full, which tells with one environment
         if self.landing is not None:
             result[self.landed] = value(self.landing)
         return result
