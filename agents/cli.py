@@ -152,6 +152,13 @@ class Evaluate:
         print(evaluate_things(self.what, task, self.solver, self.noises))
 
 
+COMFYUI_STEPS = {  # of a flow, where it has other methods of our solvers' names
+    "heun": "ComfyUI's heun steps in s = σ/(1+σ), another method: what was gained may be lost",
+    "dpmpp_2m": "ComfyUI's dpmpp_2m steps in s = σ/(1+σ), another method: take its node SamplerDPMPP_2M_SDE "
+    "with solver_type midpoint and eta 0, which is this one",
+}
+
+
 @dataclass(frozen=True)
 class Export:
     """Print a schedule as a sampler takes it.
@@ -195,6 +202,12 @@ class Export:
             return json.dumps(_arguments_of(schedule, self.scheduler))
         if schedule.flow and self.format in (None, "sigmas", "csv"):
             _say_of_flow(self.schedule)
+        if schedule.flow and self.format == "comfyui" and schedule.solver in COMFYUI_STEPS:
+            print(
+                f"art-gym: {self.schedule} was found for {schedule.solver}, and with a flow model "
+                f"{COMFYUI_STEPS[schedule.solver]}",
+                file=sys.stderr,
+            )
         return {
             "sigmas": lambda: json.dumps(schedule.to_sigmas()),
             "diffusers": lambda: json.dumps(schedule.to_diffusers()),

@@ -123,10 +123,18 @@ class Schedule:
     def to_comfyui(self) -> str:
         """One line for ComfyUI's nodes that take sigmas by hand; for a flow model s = σ/(1 + σ), which it samples in.
 
-        Without exponents: the nodes read 5e-05 as two numbers.
+        In float32, in which ComfyUI computes, and without exponents: the nodes read 5e-05 as two numbers. Cosmos
+        Predict2 is a flow that ComfyUI samples in σ: it takes `to_sigmas`. With a flow ComfyUI's ``euler`` is ours, its
+        ``heun`` and ``dpmpp_2m`` step in s and are other methods; its node SamplerDPMPP_2M_SDE with midpoint and eta 0
+        is our 2M.
+
+        Raises:
+            ValueError: for levels that are the same number in float32.
         """
-        levels = (sigma / (1 + sigma) for sigma in self.sigmas) if self.flow else self.sigmas
-        return ", ".join(np.format_float_positional(s, 6, fractional=False, trim="-") for s in levels)
+        levels = np.array([sigma / (1 + sigma) if self.flow else sigma for sigma in self.sigmas], np.float32)
+        if not (np.diff(levels) < 0).all():
+            raise ValueError(f"ComfyUI computes in float32, in which two of the levels are one: {levels.tolist()}")
+        return ", ".join(np.format_float_positional(level, trim="-") for level in levels)
 
     def to_json(self) -> str:
         """The content of a schedule file."""

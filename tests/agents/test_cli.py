@@ -101,6 +101,19 @@ def test_export_a_table_of_a_runs_schedules(run_folder, capsys):
     assert "printed as they are: name a file in it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("solver", [None, "euler", "heun", "dpmpp_2m"])
+@pytest.mark.parametrize("flow", [False, True])
+def test_export_says_where_comfyui_has_another_method(flow, solver, tmp_path, capsys):
+    file = tmp_path / "schedule.json"
+    Schedule((999.0, 5.0, 0.0), "given", flow=flow, solver=solver).save(file)
+    assert main(["export", str(file), "--format", "comfyui"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == ("0.999, 0.8333333, 0\n" if flow else "999, 5, 0\n")
+    said = f"was found for {solver}, and with a flow model ComfyUI's {solver} steps in s" in printed.err
+    assert said == bool(printed.err) == (flow and solver in ("heun", "dpmpp_2m"))
+    assert ("SamplerDPMPP_2M_SDE" in printed.err) == (flow and solver == "dpmpp_2m")
+
+
 @pytest.mark.parametrize("flow", [False, True])
 def test_export_says_what_a_flow_s_levels_are(flow, tmp_path, capsys):
     """On stderr: what is printed stays JSON or CSV."""

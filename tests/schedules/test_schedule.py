@@ -93,7 +93,16 @@ def as_comfyui_reads(line: str) -> list[float]:
 def test_comfyui_reads_small_levels_and_those_of_flows(flow: bool) -> None:
     levels = np.array([999.0, 5.0, 3e-5, 0.0])
     line = Schedule(tuple(levels), "given", flow=flow).to_comfyui()
-    np.testing.assert_allclose(as_comfyui_reads(line), levels / (1 + levels) if flow else levels, rtol=1e-5)
+    expected = (levels / (1 + levels) if flow else levels).astype(np.float32)
+    assert np.array_equal(np.array(as_comfyui_reads(line), np.float32), expected)
+
+
+def test_comfyui_computes_in_float32() -> None:
+    close = (999.0, 998.9, 0.0)
+    found = np.array(as_comfyui_reads(Schedule(close, "given", flow=True).to_comfyui()), np.float32)
+    assert found[0] > found[1]  # "0.999, 0.999" made its 2M divide by 0
+    with pytest.raises(ValueError, match=r"float32, in which two of the levels are one: \[1.0, 1.0, 0.0\]"):
+        Schedule((1.00000001, 1.0, 0.0), "given").to_comfyui()
 
 
 def test_diffusers_takes_the_levels(schedule: Schedule) -> None:

@@ -1,0 +1,136 @@
+"""ComfyUI's nodes on an exported line: the same noises end where our own solvers take them.
+
+python examples/comfyui_nodes.py path/to/ComfyUI, or with that folder in COMFYUI, where ComfyUI's requirements are
+installed (torchvision and torchaudio may be missing). ManualSigmas reads the line and SamplerCustomAdvanced samples,
+all of it ComfyUI's own but the network: in its place in a BaseModel stands one of our denoisers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import torch
+
+from art_gym.sampling import integrate
+from art_gym.schedules import Schedule
+from art_gym.schedules.closed_forms import art
+from art_gym.tasks import get_task
+
+CLOSE = 1e-5  # of samples up to 2: ComfyUI computes in float32
+SMALL = Schedule((1234.5678, 2e-3, 3.14159265e-5, 6.28e-9, 0.0), "levels that Python prints with exponents")
+
+
+def load(folder: Path) -> Any:
+    """comfy_extras.nodes_custom_sampler, on the CPU."""
+    if not (folder / "comfy_extras" / "nodes_custom_sampler.py").is_file():
+        raise ImportError("no such folder")
+    sys.path.insert(0, str(folder.resolve()))
+    logging.disable(logging.WARNING)  # of its models that miss torchaudio
+    import_module("transformers")  # looks for torchvision itself, and must not find what stands in for it
+    try:
+        import_module("torchvision")
+    except (ImportError, RuntimeError):  # none, or one that was built for another torch
+        sys.modules.update(dict.fromkeys(("torchvision", "torchvision.transforms"), MagicMock()))  # for image files
+    import_module("comfy.cli_args").args.cpu = True  # as --cpu does; of our command line it reads nothing
+    import_module("comfy.utils").PROGRESS_BAR_ENABLED = False
+    return import_module("comfy_extras.nodes_custom_sampler")
+
+
+def wide(level: torch.Tensor) -> torch.Tensor:
+    """Shape (B,) as (B, 1, 1, 1)."""
+    return level.reshape(-1, 1, 1, 1)
+
+
+def in_s(denoise: Callable) -> Callable:
+    """D as a function of a flow's z = (1 − s) x₀ + s ε and s: x = z/(1 − s) has the noise level σ = s/(1 − s)."""
+    return lambda z, s: denoise(z / wide(1 - s), s / (1 - s))
+
+
+class Network(torch.nn.Module):
+    """A denoiser as a network of EDM, or of a flow, whose output ComfyUI turns into a denoiser again."""
+
+    dtype = torch.float32
+
+    def __init__(self, denoiser: Any, flow: bool) -> None:
+        super().__init__()
+        self.denoiser, self.flow = denoiser, flow
+
+    def denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """D(x, σ) of ComfyUI's latents, (B, C, H, W)."""
+        return self.denoiser(x.reshape(-1, *self.denoiser.shape), sigma).reshape(x.shape)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, **conditions: object) -> torch.Tensor:
+        x, t = x.double(), t.double()  # what ComfyUI has rounded is rounded no further
+        if self.flow:  # t = 1000 s; the velocity is ε − x₀ = (z − D)/s
+            return (x - in_s(self.denoise)(x, t / 1000)) / wide(t / 1000)
+        sigma, std = (4 * t).exp(), self.denoiser.data_std  # t = ¼ ln σ
+        total = (wide(sigma) ** 2 + std**2).sqrt()  # √(σ² + s₀²), by which x comes divided
+        return (self.denoise(x * total, sigma) - x * std**2 / total) * total / (wide(sigma) * std)
+
+
+def patcher(network: Network) -> Any:
+    """A model as ComfyUI's loaders give it to the nodes; the shift of a flow is for ComfyUI's own schedules alone."""
+    base, config = import_module("comfy.model_base"), import_module("comfy.supported_models_base").BASE({})
+    config.unet_config["disable_unet_model_creation"] = True
+    config.latent_format.latent_channels = network.denoiser.shape[0]
+    names = {"sigma_min": "sigma_min", "sigma_max": "sigma_max", "sigma_data": "data_std"}
+    of_edm = {theirs: getattr(network.denoiser, ours) for theirs, ours in names.items()}
+    config.sampling_settings = {"shift": 3.0} if network.flow else of_edm
+    model = base.BaseModel(config, base.ModelType.FLOW if network.flow else base.ModelType.EDM)
+    model.diffusion_model = network
+    return import_module("comfy.model_patcher").ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+
+
+def read(schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
+    """What ManualSigmas finds in the line, and what it should: σ, or s = σ/(1 + σ) of a flow."""
+    found, sigmas = nodes.ManualSigmas.execute(schedule.to_comfyui())[0], torch.tensor(schedule.sigmas).double()
+    levels = sigmas / (1 + sigmas) if schedule.flow else sigmas
+    torch.testing.assert_close(found, levels.float(), rtol=0, atol=0)
+    return found, levels
+
+
+try:
+    nodes = load(Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("COMFYUI", "")))
+except ImportError as error:
+    print(f"ComfyUI is not at hand ({error}): name its folder, or set COMFYUI to it, and install its requirements")
+    sys.exit(0)
+
+samplers = {name: (nodes.KSamplerSelect.execute(name)[0], name) for name in ("euler", "heun", "dpmpp_2m")}
+without_noise = nodes.SamplerDPMPP_2M_SDE.execute(solver_type="midpoint", eta=0.0, s_noise=1.0, noise_device="cpu")[0]
+samplers["dpmpp_2m_sde, eta 0"] = without_noise, "dpmpp_2m"
+
+for task in ("digits_net", "ring_2d"):  # a network, and an exact denoiser
+    denoiser = get_task(task)
+    latent = {"samples": torch.zeros(64, *(*denoiser.shape, 1, 1)[:3])}  # images, whatever the task's shape
+    random = nodes.RandomNoise.execute(0)[0]
+    noise = random.generate_noise(latent).double()
+    start = (denoiser.sigma_max * noise).reshape(-1, *denoiser.shape).float()
+    found = Schedule(tuple(art(denoiser, 8, start.numpy())), "ART closed form", task)
+    for flow in (False, True):  # the same denoiser as a model of either kind
+        network, schedule = Network(denoiser, flow), replace(found, flow=flow)
+        read(replace(SMALL, flow=flow))
+        sigmas, (line, levels) = schedule.sigmas, read(schedule)
+        # At its model's largest level ComfyUI starts from √(1 + σ²) ε, as if data had variance 1; a flow from s ε.
+        first = sigmas[0] if flow else (1 + sigmas[0] ** 2) ** 0.5
+        guider = nodes.BasicGuider.execute(patcher(network), [[None, {}]])[0]  # no prompt
+        for name, (sampler, solver) in samplers.items():
+            theirs = nodes.SamplerCustomAdvanced.execute(random, guider, sampler, line, latent)[0]["samples"]
+            with torch.no_grad():
+                ours, note = integrate(network.denoise, sigmas, first * noise, solver), ""
+                # Euler in s is Euler in σ. ComfyUI's heun and dpmpp_2m take s for σ: other methods than ours, and the
+                # same if ours take s for σ too. dpmpp_2m_sde takes log σ of a flow: without its noise it is our 2M.
+                if flow and name in ("heun", "dpmpp_2m"):
+                    note = f"; in σ, another method: {float((ours - theirs).abs().max()):.1g}"
+                    ours = integrate(in_s(network.denoise), levels, levels[0] * noise, solver)
+            apart, size = float((ours - theirs).abs().max()), float(ours.abs().max())
+            kind = "flow" if flow else "EDM"
+            print(f"{task}, {kind}, {name}: at most {apart:.1g} apart, samples up to {size:.2g}{note}")
+            assert apart < CLOSE
