@@ -354,7 +354,10 @@ class Demo:
         print(demo(self.out, self.seed, self.quick))
 
 
-OF_A_MODEL = ("scheduler", "prediction_type", "shape", "data_std", "device", "dtype", "variant", "max_batch")
+OF_A_MODEL = (
+    *("scheduler", "prediction_type", "rounding", "shape", "data_std", "device", "dtype", "variant", "max_batch"),
+    "max_memory",
+)
 
 
 @dataclass(frozen=True)
@@ -371,12 +374,14 @@ class Learn:
         scheduler: for a model alone, the folder of the scheduler that it was trained with.
         prediction_type: what the model predicts, instead of what its scheduler says: epsilon, v_prediction, sample or
             flow_prediction.
+        rounding: call the model at the nearest of its timesteps, as samplers do that know whole ones only.
         shape: of one latent, as channels height width, where the model does not say it or takes others.
         data_std: standard deviation of the data: 0.5 for images in [-1, 1], 1.0 for most latents.
         device: cpu, cuda, mps.
         dtype: of the network; everything around it is computed in float32.
         variant: of the weight files, such as fp16.
         max_batch: most latents in one call of the model.
+        max_memory: GiB that the tensors of one call may take, weights aside: fewer latents where max_batch take more.
         seed: of the noises and the search.
         agent: an RL agent that goes on where Gauss-Newton stops (ppo, sac, any class of stable-baselines3 or
             sb3-contrib by name), instead of CMA-ES.
@@ -391,12 +396,14 @@ class Learn:
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("schedule.json")
     scheduler: Path | None = None
     prediction_type: str | None = None
+    rounding: bool = False
     shape: tuple[int, int, int] | None = None
     data_std: float = 0.5
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     variant: str | None = None
     max_batch: int = 64
+    max_memory: float | None = None
     seed: int = 0
     agent: str | None = None
     progress: bool = True

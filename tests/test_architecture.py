@@ -22,6 +22,7 @@ ORDER = (
     "art_gym.denoisers.threads",
     "art_gym.denoisers.dataset",
     "art_gym.denoisers.mixture",
+    "art_gym.denoisers.memory",
     "art_gym.denoisers.torch_denoiser",
     "art_gym.denoisers.variance_preserving",
     "art_gym.denoisers.adapters",
@@ -72,6 +73,7 @@ ONLY_IN = {
 TORCH_AT_THE_TOP = {
     "art_gym.schedules.optimised",
     "art_gym.schedules.adam",
+    "art_gym.denoisers.memory",
     "art_gym.denoisers.torch_denoiser",
     "art_gym.denoisers.adapters",
     "art_gym.denoisers.networks",

@@ -55,7 +55,8 @@ def from_diffusers(
         sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
         dtype: of the network (and of the decoder); everything around it is computed in float32.
         variant: of the weight files in a folder, such as "fp16".
-        options: of `TorchDenoiser`: data_std (1.0 fits most latents, 0.5 images), device, max_batch, autocast.
+        options: of `TorchDenoiser`: data_std (1.0 fits most latents, 0.5 images), device, max_batch, max_memory,
+            autocast.
 
     Raises:
         ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
+from art_gym.denoisers.memory import GIB, rows_within
 
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -26,6 +27,8 @@ class TorchDenoiser:
         sigma_min, sigma_max: the noise range that the model was trained on.
         data_std: standard deviation of the data.
         max_batch: most latents in one call; larger batches are split. Halved where CUDA runs out of memory.
+        max_memory: GiB that the tensors of one call may take, weights aside: fewer latents at a time where so many take
+            more, which calls at the first use find out.
         device: where the function runs; outputs come back as the inputs came.
         autocast: let torch choose lower precisions.
         fingerprint: names the function, weights included; with it, precise endpoints are cached on disk.
@@ -33,7 +36,8 @@ class TorchDenoiser:
         decoder: maps (B, *shape) clean latents to (B, *image shape) images, for errors in image space.
 
     Raises:
-        ValueError: for a noise range, shape or device that is none, or an output of another shape than the input's.
+        ValueError: for a noise range, shape, limit or device that is none, an output of another shape than the input's,
+            or one latent that takes more than ``max_memory``.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class TorchDenoiser:
         sigma_max: float = SIGMA_MAX,
         data_std: float = 0.5,
         max_batch: int = 1024,
+        max_memory: float | None = None,
         device: str | torch.device = "cpu",
         autocast: bool = False,
         fingerprint: str | None = None,
@@ -52,9 +57,12 @@ class TorchDenoiser:
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
+        if max_memory is not None and not max_memory > 0:
+            raise ValueError(f"max_memory must be a positive number of GiB, got {max_memory}")
         self.function, self.shape = function, tuple(shape)
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
         self.max_batch = {"network": max_batch, "decoder": max_batch}  # what fits one need not fit the other
+        self._limits = {} if max_memory is None else dict.fromkeys(self.max_batch, max_memory * GIB)  # not yet measured
         self.device, self.autocast = usable_device(device), autocast
         self.fingerprint, self.flow = fingerprint, flow
         self.decode = None if decoder is None else partial(self._decode, decoder)
@@ -78,6 +86,10 @@ class TorchDenoiser:
 
     def _batches(self, part: str, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> torch.Tensor:
         """Apply a function of one batch to at most ``max_batch`` rows at a time, fewer if memory is short."""
+        if part in self._limits and len(arrays[0]):
+            with torch.no_grad():
+                self.max_batch[part] = rows_within(self._limits[part], self.max_batch[part], function, *arrays)
+            del self._limits[part]
         count, done = len(arrays[0]), 0
         parts: list[torch.Tensor] = []
         while done < count or not parts:

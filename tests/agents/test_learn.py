@@ -235,15 +235,16 @@ def test_what_a_saved_model_does_not_say(
     model, scheduler, handed = tiny_model(), diffusers.DDPMScheduler(), []
     diffusers.DDPMPipeline(of_any_size(model), scheduler).save_pretrained(tmp_path / "model")
     monkeypatch.setattr(learn, "Learner", lambda denoiser, *_: handed.append(denoiser) or SimpleNamespace(run=str))
-    said = ["--prediction-type", prediction, "--shape", "2", "12", "8"]
+    said = ["--prediction-type", prediction, "--rounding", "--shape", "2", "12", "8", "--max-memory", "0.001"]
     assert main(["learn", "--model", str(tmp_path / "model"), *said, "-o", str(tmp_path / "s.json")]) == 0
     denoiser = handed[0]
-    expected = from_diffusers(model, scheduler, prediction_type=prediction, shape=(2, 12, 8))
+    expected = from_diffusers(model, scheduler, prediction_type=prediction, rounding=True, shape=(2, 12, 8))
     x, sigma = np.ones((1, 2, 12, 8), np.float32), np.ones(1, np.float32)
-    assert denoiser.shape == (2, 12, 8)
+    assert denoiser.shape == (2, 12, 8) and 1 < denoiser.max_batch["network"] < 64
     np.testing.assert_allclose(denoiser(x, sigma), expected(x, sigma), rtol=1e-5, atol=1e-6)
-    plain = from_diffusers(model, scheduler, shape=(2, 12, 8))
-    assert not np.allclose(denoiser(x, sigma), plain(x, sigma))
+    for missing in ({"rounding": True}, {"prediction_type": prediction}):
+        plain = from_diffusers(model, scheduler, shape=(2, 12, 8), **missing)
+        assert not np.allclose(denoiser(x, sigma), plain(x, sigma))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -266,6 +267,8 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
         ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
         (model[:2], "pass its scheduler too (--scheduler)"),
         ([*model, "--prediction-type", "score"], "choose one of epsilon, v_prediction, sample, flow_prediction with"),
+        ([*model, "--max-memory", "1e-6"], "GiB of tensors, more than max_memory = 1e-06 GiB: give more, or a smaller"),
+        ([*model, "--max-memory", "0"], "max_memory must be a positive number of GiB, got 0.0"),
         ([*model, "--shape", "3", "8", "8"], "cannot be run on latents of shape (1, 3, 8, 8)"),
         ([*model, "--shape", "2", "9", "8"], "cannot be run on latents of shape (1, 2, 9, 8)"),
         ([*model, "--shape", "2", "0", "8"], "tuple of positive whole numbers, got (2, 0, 8)"),

@@ -51,7 +51,7 @@ SMALLER: dict[str, dict[str, object]] = {
     },
     "per_sample": {
         "agents.training.EVALUATIONS": 2,
-        "agents.reproduce.per_sample.TIMESTEPS": {"ppo": 180_000, "sac": 20_000},  # of which quick takes a fiftieth
+        "agents.reproduce.per_sample.TIMESTEPS": 180_000,  # of which quick takes a fiftieth
     },
     "choices": {"agents.reproduce.choices.SHARE": 0.15},
     "networks": {
