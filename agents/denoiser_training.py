@@ -77,7 +77,7 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
             NetworkConfig("unet", (1, 8, 8), width=32, blocks=1, labels=10, dropout=0.15),
             _digits(False),
             _digits(True),
-            updates=1_500,
+            updates=4_000,
             batch=128,
             learning_rate=2e-3,
         ),

@@ -30,9 +30,9 @@ AGENTS: dict[str, dict[str, Any]] = {
         "learning_rate": "lin_1e-3",
         "policy_kwargs.log_std_init": -1.0,
     },
-    "sac": {"num_envs": 64, "gradient_steps": 8, "buffer_size": 100_000, "target_entropy": "auto"},
+    "sac": {"num_envs": 256, "batch_size": 1024, "buffer_size": 50_000},
 }
-TIMESTEPS = {"ppo": 700_000, "sac": 50_000}
+TIMESTEPS = 700_000
 NOISES = 16384  # training noises: with 2048 a policy learns them by heart
 
 
@@ -63,7 +63,7 @@ def _run(
     key = {"agent": agent, "task": task, "solver": solver, "view": view, "seed": seed, "quick": quick}
     if agent == "art_rl":
         return study.once(key, lambda: _art_rl(agent, task, solver, groups, seed, quick))
-    steps = TIMESTEPS[agent] // (50 if quick else 1)
+    steps = TIMESTEPS // (50 if quick else 1)
     return study.once({**key, "steps": steps}, lambda: _sb3(agent, task, solver, groups, seed, steps, quick))
 
 
