@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import tyro
-
-if TYPE_CHECKING:
-    from art_gym.schedules.schedule import Schedule
 
 
 class Command(Protocol):
@@ -152,13 +148,6 @@ class Evaluate:
         print(evaluate_things(self.what, task, self.solver, self.noises))
 
 
-COMFYUI_STEPS = {  # of a flow, where it has other methods of our solvers' names
-    "heun": "ComfyUI's heun steps in s = σ/(1+σ), another method: what was gained may be lost",
-    "dpmpp_2m": "ComfyUI's dpmpp_2m steps in s = σ/(1+σ), another method: take its node SamplerDPMPP_2M_SDE "
-    "with solver_type midpoint and eta 0, which is this one",
-}
-
-
 @dataclass(frozen=True)
 class Export:
     """Print a schedule as a sampler takes it.
@@ -183,83 +172,29 @@ class Export:
     def run(self) -> None:
         """Print or write it."""
         from art_gym.files import write_text
-        from art_gym.schedules.schedule import Schedule
 
-        if self.scheduler and self.format not in (None, "diffusers"):
-            raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
-        text = self._table() if self.schedule.is_dir() else self._one(Schedule.load(self.schedule))
+        text = self._text()
         if self.out is None:
             print(text)
         else:
             write_text(self.out, text + "\n")
 
-    def _one(self, schedule: Schedule) -> str:
-        import json
+    def _text(self) -> str:
+        from .exporting import exported, exported_for, exported_table
 
-        if self.num_steps is not None:
-            schedule = schedule.resample(self.num_steps)
+        if self.scheduler and self.format not in (None, "diffusers"):
+            raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
+        if self.schedule.is_dir():
+            if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
+                some = next(self.schedule.glob("schedule_K*.json"), self.schedule / "schedule.json")
+                raise ValueError(
+                    f"{self.schedule} is a folder, of which the levels of all its schedules are printed as they are: "
+                    f"name a file in it, such as {some}"
+                )
+            return exported_table(self.schedule)
         if self.scheduler is not None:
-            return json.dumps(_arguments_of(schedule, self.scheduler))
-        if schedule.flow and self.format in (None, "sigmas", "csv"):
-            _say_of_flow(self.schedule)
-        if schedule.flow and self.format == "comfyui" and schedule.solver in COMFYUI_STEPS:
-            print(
-                f"art-gym: {self.schedule} was found for {schedule.solver}, and with a flow model "
-                f"{COMFYUI_STEPS[schedule.solver]}",
-                file=sys.stderr,
-            )
-        return {
-            "sigmas": lambda: json.dumps(schedule.to_sigmas()),
-            "diffusers": lambda: json.dumps(schedule.to_diffusers()),
-            "comfyui": schedule.to_comfyui,
-            "csv": lambda: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
-            "json": schedule.to_json,
-        }[self.format or "sigmas"]()
-
-    def _table(self) -> str:
-        """As diffusers' AysSchedules: for each K the levels that were found for it."""
-        import json
-
-        from art_gym.schedules.schedule import Schedule
-
-        if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
-            raise ValueError(
-                f"{self.schedule} is a folder, of which the levels of all its schedules are printed as they are: name "
-                f"a file in it, such as {next(self.schedule.glob('schedule_K*.json'), self.schedule / 'schedule.json')}"
-            )
-        found = [Schedule.load(file) for file in self.schedule.glob("schedule_K*.json")]
-        if not found:
-            raise ValueError(f"{self.schedule} holds no schedules: train first, or name a schedule file")
-        if any(each.flow for each in found):
-            _say_of_flow(self.schedule)
-        return json.dumps({each.num_steps: each.to_sigmas() for each in sorted(found, key=lambda s: s.num_steps)})
-
-
-def _say_of_flow(file: Path) -> None:
-    """On stderr, so that what is printed can be piped: a list of levels cannot say what they are."""
-    print(
-        f"art-gym: {file} is for a flow model, and these are σ: samplers that take s = σ/(1+σ) need --format comfyui, "
-        f"or --scheduler FOLDER for those of diffusers",
-        file=sys.stderr,
-    )
-
-
-def _arguments_of(schedule: Schedule, folder: Path) -> dict[str, list[float]]:
-    """What the scheduler in a local folder takes."""
-    import numpy as np
-
-    from art_gym.schedules.exports import diffusers_arguments
-
-    from .loading import load_scheduler
-
-    scheduler = load_scheduler(folder)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", UserWarning)  # ours
-        arguments = diffusers_arguments(schedule, scheduler)
-    for warning in said:
-        print(f"art-gym: {warning.message}", file=sys.stderr)
-    return {name: np.asarray(values).tolist() for name, values in arguments.items()}
+            return exported_for(self.schedule, self.scheduler, self.num_steps)
+        return exported(self.schedule, self.format or "sigmas", self.num_steps)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""What `art-gym export` prints of schedules; what a list of levels cannot say of itself goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.schedules.exports import diffusers_arguments
+from art_gym.schedules.schedule import Schedule
+
+FORMATS = {
+    "sigmas": lambda schedule: json.dumps(schedule.to_sigmas()),
+    "diffusers": lambda schedule: json.dumps(schedule.to_diffusers()),
+    "comfyui": Schedule.to_comfyui,
+    "csv": lambda schedule: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
+    "json": Schedule.to_json,
+}
+COMFYUI_STEPS = {  # of a flow, where it has other methods of our solvers' names
+    "heun": "ComfyUI's heun steps in s = σ/(1+σ), another method: what was gained may be lost",
+    "dpmpp_2m": "ComfyUI's dpmpp_2m steps in s = σ/(1+σ), another method: take its node SamplerDPMPP_2M_SDE "
+    "with solver_type midpoint and eta 0, which is this one",
+}
+
+
+def exported(file: Path, style: str, num_steps: int | None) -> str:
+    """A schedule file in one of `FORMATS`, resampled to another K if asked."""
+    schedule = _resampled(file, num_steps)
+    if schedule.flow and style in ("sigmas", "csv"):
+        _say_of_flow(file)
+    if schedule.flow and style == "comfyui" and schedule.solver in COMFYUI_STEPS:
+        _say(f"{file} was found for {schedule.solver}, and with a flow model {COMFYUI_STEPS[schedule.solver]}")
+    return FORMATS[style](schedule)
+
+
+def exported_for(file: Path, scheduler: Path, num_steps: int | None) -> str:
+    """The arguments that the diffusers scheduler in a local folder takes, as a JSON object."""
+    from .loading import load_scheduler  # diffusers
+
+    schedule = _resampled(file, num_steps)
+    loaded = load_scheduler(scheduler)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)  # ours
+        arguments = diffusers_arguments(schedule, loaded)
+    for warning in said:
+        _say(str(warning.message))
+    return json.dumps({key: np.asarray(values).tolist() for key, values in arguments.items()})
+
+
+def exported_table(folder: Path) -> str:
+    """All schedules of a run as diffusers' AysSchedules: for each K the levels that were found for it."""
+    found = [Schedule.load(file) for file in folder.glob("schedule_K*.json")]
+    if not found:
+        raise ValueError(f"{folder} holds no schedules: train first, or name a schedule file")
+    if any(each.flow for each in found):
+        _say_of_flow(folder)
+    return json.dumps({each.num_steps: each.to_sigmas() for each in sorted(found, key=lambda s: s.num_steps)})
+
+
+def _resampled(file: Path, num_steps: int | None) -> Schedule:
+    schedule = Schedule.load(file)
+    return schedule if num_steps is None else schedule.resample(num_steps)
+
+
+def _say_of_flow(file: Path) -> None:
+    _say(
+        f"{file} is for a flow model, and these are σ: samplers that take s = σ/(1+σ) need --format comfyui, or "
+        f"--scheduler FOLDER for those of diffusers"
+    )
+
+
+def _say(text: str) -> None:
+    print(f"art-gym: {text}", file=sys.stderr)
