@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -247,6 +248,16 @@ def test_a_device_without_the_memory_gets_smaller_batches(tiny_model: Any) -> No
     room = 0
     with pytest.raises(ValueError, match=r"cpu has not the memory for latents .*, 1 at a time .*20\.00 GiB.*smaller"):
         denoiser(np.ones((5, *SIZE)), np.ones(5))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_goes_to_environments_in_other_processes(tiny_model: Any) -> None:
+    """By cloudpickle, as those of Gymnasium and of stable-baselines3 go: plain pickle knows no function in a function."""
+    denoiser = from_diffusers(tiny_model(), diffusers.DDPMScheduler(), max_memory=1e-3)
+    again = pickle.loads(cloudpickle.dumps(denoiser))
+    x, sigma = start(3.0), torch.full((3,), 3.0)
+    torch.testing.assert_close(again(x, sigma), denoiser(x, sigma), rtol=0, atol=0)
+    assert again.fingerprint == denoiser.fingerprint
 
 
 def folder_with(tmp_path: Path, **files: str | bytes) -> Path:
