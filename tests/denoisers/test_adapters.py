@@ -252,7 +252,7 @@ def test_a_device_without_the_memory_gets_smaller_batches(tiny_model: Any) -> No
 
 @pytest.mark.filterwarnings("ignore")
 def test_goes_to_environments_in_other_processes(tiny_model: Any) -> None:
-    """By cloudpickle, as those of Gymnasium and of stable-baselines3 go: plain pickle knows no function in a function."""
+    """By cloudpickle, as those of Gymnasium and of stable-baselines3 go: plain pickle knows no inner function."""
     denoiser = from_diffusers(tiny_model(), diffusers.DDPMScheduler(), max_memory=1e-3)
     again = pickle.loads(cloudpickle.dumps(denoiser))
     x, sigma = start(3.0), torch.full((3,), 3.0)
