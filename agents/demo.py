@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from .comparison import baselines
+from .edm_curve import STEPS, EdmCurve, edm_errors
 from .outcome import Outcome
 from .pipeline import learn
 from .report import write_report
@@ -26,6 +27,7 @@ TASK, SOLVER = "digits", "dpmpp_2m"  # its own
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])
 EPISODES = 16_000
 LANES = POPULATION = 32  # half the evaluations of the usual 16 of 64 in as many episodes, for a score as good
+EDM_PARTS = range(33, 52), range(21, 33), range(21)  # of EDM's curve, as far as it will be read: in pieces, to share
 QUICK = 20  # by this much less training with --quick
 
 
@@ -49,6 +51,8 @@ def demo(out: Path, seed: int, quick: bool) -> str:
         config = TrainConfig(ENV_ID, algo, seed, {"num_steps": list(BUDGETS)}, n_timesteps=200 if quick else None)
         tasks.append(partial(learn, config, Run(out / algo), resume=False, progress=False))
     tasks += [partial(baselines, TASK, SOLVER, [k]) for k in reversed(TABLE_BUDGETS)]  # the longest first
+    if not quick:
+        tasks += [partial(edm_errors, TASK, SOLVER, [k for k in STEPS if k in part]) for part in EDM_PARTS]
     with (
         ProcessPoolExecutor(1, get_context("spawn"), _compute_on_one_thread) as process,
         ThreadPoolExecutor(1) as feeder,
@@ -75,7 +79,8 @@ def demo(out: Path, seed: int, quick: bool) -> str:
     # In an order that does not depend on who did what.
     rivals = sorted((each for each in done if isinstance(each, Outcome)), key=lambda each: RIVALS.index(each.method))
     rows = sorted((row for each in done if isinstance(each, list) for row in each), key=lambda row: row.num_steps)
-    return write_report(out, outcome, rivals, rows, Run(out).history())
+    known = {k: error for each in done if isinstance(each, dict) for k, error in each.items()}
+    return write_report(out, outcome, rivals, rows, Run(out).history(), EdmCurve(TASK, SOLVER, known=known))
 
 
 def _taken(tasks: deque[Callable[[], Any]]) -> Iterator[Callable[[], Any]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation import HELDOUT, evaluate_levels
+from art_gym.noise_bank import Same
 from art_gym.schedules.grids import edm_grid
-from art_gym.solvers import Solver
+from art_gym.solvers import Solver, get_solver
 from art_gym.tasks import resolve
 
 LIMIT = 100  # steps; beyond, the answer is "more than 100"
@@ -22,19 +25,23 @@ class EdmCurve:
     Args:
         task, solver: what to sample.
         count, first: rows of the held-out bank.
+        known: errors that another process has found, by K.
     """
 
-    def __init__(self, task: str | Denoiser, solver: str | Solver, count: int = HELDOUT, first: int = 0) -> None:
-        self.denoiser, self.solver, self.count, self.first = resolve(task), solver, count, first
-        self._errors: dict[int, float] = {}
+    def __init__(
+        self,
+        task: str | Denoiser,
+        solver: str | Solver,
+        count: int = HELDOUT,
+        first: int = 0,
+        known: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
+        self._which = Same(resolve(task)), get_solver(solver), count, first
+        self._known = known
 
     def error(self, num_steps: int) -> float:
         """Mean endpoint error of EDM's grid with K steps."""
-        if num_steps not in self._errors:
-            levels = edm_grid(num_steps, self.denoiser)
-            found = evaluate_levels(self.denoiser, self.solver, levels, self.count, self.first, distances=False)
-            self._errors[num_steps] = found.error
-        return self._errors[num_steps]
+        return self._known[num_steps] if num_steps in self._known else _error(*self._which, num_steps)
 
     def steps_for(self, error: float) -> float:
         """K′: the smallest number of steps from which EDM's grid first has this error, interpolated in log error.
@@ -42,6 +49,18 @@ class EdmCurve:
         ∞ where 100 steps do not reach it.
         """
         return steps_reaching(error, STEPS, map(self.error, STEPS))
+
+
+def edm_errors(task: str, solver: str, steps: Iterable[int]) -> dict[int, float]:
+    """A part of the curve on the noises of results, for a process beside."""
+    curve = EdmCurve(task, solver)
+    return {k: curve.error(k) for k in steps}
+
+
+@lru_cache(maxsize=1024)  # of one run of each rival as of the next
+def _error(of: Same, solver: Solver, count: int, first: int, num_steps: int) -> float:
+    levels = edm_grid(num_steps, of.one)
+    return evaluate_levels(of.one, solver, levels, count, first, distances=False).error
 
 
 def steps_reaching(error: float, steps: Iterable[int], errors: Iterable[float]) -> float:

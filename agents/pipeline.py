@@ -18,6 +18,7 @@ from art_gym.tasks import resolve
 
 from . import pictures
 from .comparison import Row, baselines, table, tuned_grid, unscored
+from .edm_curve import EdmCurve
 from .outcome import Outcome
 from .report import write_report
 from .rivals import train_rival
@@ -36,7 +37,7 @@ def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool
     """The command ``train``. Returns the report."""
     outcome = learn(config, run, resume, progress)
     rows = _baselines_with_progress(outcome.task, outcome.solver, list(outcome.schedules), progress)
-    return write_report(run.folder, outcome, [], rows, run.history())
+    return write_report(run.folder, outcome, [], rows, run.history(), EdmCurve(outcome.task, outcome.solver))
 
 
 def _baselines_with_progress(task: str, solver: str, budgets: list[int], progress: bool) -> list[Row]:

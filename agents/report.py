@@ -40,7 +40,7 @@ def learned_rows(outcome: Outcome) -> list[Row]:
 
 
 def write_report(
-    folder: Path, outcome: Outcome, rivals: list[Outcome], baselines: list[Row], history: list[Point]
+    folder: Path, outcome: Outcome, rivals: list[Outcome], baselines: list[Row], history: list[Point], curve: EdmCurve
 ) -> str:
     """Write ``report.md`` and the pictures into a run's folder.
 
@@ -50,12 +50,12 @@ def write_report(
         rivals: other methods' outcomes for the same task, solver and budgets.
         baselines: rows of grids that were not learned.
         history: progress of the run on validation noise.
+        curve: EDM's errors, which the steps that were saved are read from.
 
     Returns:
         The text of the report.
     """
     rows = [*baselines, *learned_rows(outcome), *(entry for rival in rivals for entry in learned_rows(rival))]
-    curve = EdmCurve(outcome.task, outcome.solver)
     spreads = [
         f"K = {k}: the policy's levels differ between populations by up to {policy.spread:.3f} in log σ "
         f"(standard deviation); the schedule is its mean grid."

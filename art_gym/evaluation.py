@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,13 +15,16 @@ from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser, check_levels, visible
 from art_gym.env import checked_actions
 from art_gym.episodes import checked_budgets
-from art_gym.noise_bank import get_bank
+from art_gym.noise_bank import Same, get_bank
 from art_gym.observations import Observed
 from art_gym.quality import (
+    NEIGHBOURS,
+    ball_radii,
     endpoint_error,
     energy_distance,
     frechet_distance,
     image_error,
+    mean_distance,
     precision_recall,
     random_directions,
     sliced_wasserstein,
@@ -34,7 +39,6 @@ HELDOUT_BANK = 4096  # noises that nothing is trained on
 HELDOUT = 2048  # its first rows, on which results are reported
 VALIDATION_NOISES = 512
 VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
-NEIGHBOURS = 3  # of precision and recall
 # Observations of E environments to (E, 1) actions. Of one with a memory, `begin()` is called before each rollout.
 Policy = Callable[[Observed], np.ndarray]
 
@@ -174,6 +178,25 @@ def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
     return state
 
 
+class _Data(NamedTuple):
+    """Draws of the data that samples are compared with, and what each comparison needs of them."""
+
+    samples: np.ndarray  # (N, d)
+    within: float | None  # mean distance; None of a single one
+    features: np.ndarray | None  # (N, f); None without features, or of too few
+    radii: np.ndarray | None  # (N,)
+
+
+@lru_cache(maxsize=8)
+def _data(denoiser: Same, features: Same, count: int) -> _Data:
+    """The draws that ``count`` samples are compared with, always the same."""
+    drawn = denoiser.one.sample_data(count, np.random.default_rng(17))
+    flat = drawn.reshape(count, -1)
+    found = features.one(drawn) if features.one is not None and count > NEIGHBOURS else None
+    radii = None if found is None else ball_radii(found)
+    return _Data(flat, mean_distance(flat) if count > 1 else None, found, radii)
+
+
 def _measured(
     denoiser: Denoiser,
     samples: np.ndarray,
@@ -193,13 +216,14 @@ def _measured(
     if distances and getattr(denoiser, "decode", None) is not None:
         images = float(image_error(denoiser, samples, endpoints).mean())
     if distances and hasattr(denoiser, "sample_data"):
-        data = denoiser.sample_data(len(samples), np.random.default_rng(17)).reshape(flat.shape)
-        sliced = float(sliced_wasserstein(flat, data, directions))
-        energy = energy_distance(flat, data) if len(flat) > 1 else None  # a mean over pairs
         features = getattr(denoiser, "features", None)
-        if features is not None and len(samples) > NEIGHBOURS:
-            ours, theirs = features(samples), features(data.reshape(samples.shape))
-            frechet, (precision, recall) = frechet_distance(ours, theirs), precision_recall(ours, theirs, NEIGHBOURS)
+        data = _data(Same(denoiser), Same(features), len(samples))
+        sliced = float(sliced_wasserstein(flat, data.samples, directions))
+        energy = None if data.within is None else energy_distance(flat, data.samples, data.within)
+        if features is not None and data.features is not None:
+            ours = features(samples)
+            frechet = frechet_distance(ours, data.features)
+            precision, recall = precision_recall(ours, data.features, data.radii)
     return Evaluation(
         error=float(errors.mean()),
         error_interval=float(1.96 * errors.std() / np.sqrt(len(errors))),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -187,22 +188,22 @@ def _save(file: Path, array: np.ndarray) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Same:
-    """A denoiser as a key, by identity: a user's object may have an equality of its own, and no hash."""
+class Same:
+    """A user's denoiser as a key, by identity: it may have an equality of its own, and no hash."""
 
-    denoiser: Denoiser
+    one: Any
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.denoiser is self.denoiser
+        return isinstance(other, Same) and other.one is self.one
 
     def __hash__(self) -> int:
-        return id(self.denoiser)
+        return id(self.one)
 
 
 @lru_cache(maxsize=16)
-def _cached_bank(same: _Same, split: str, size: int) -> NoiseBank:
-    check_call_once(same.denoiser)
-    return NoiseBank(same.denoiser, split, size)
+def _cached_bank(same: Same, split: str, size: int) -> NoiseBank:
+    check_call_once(same.one)
+    return NoiseBank(same.one, split, size)
 
 
 def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
@@ -211,4 +212,4 @@ def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
     Raises:
         ValueError: for a denoiser that cannot be called as one.
     """
-    return _cached_bank(_Same(denoiser), split, size)
+    return _cached_bank(Same(denoiser), split, size)

@@ -6,6 +6,8 @@ import numpy as np
 
 from art_gym.denoisers.base import Array, Denoiser
 
+NEIGHBOURS = 3  # k of precision and recall
+
 
 def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:
     """err_i of DESIGN §3: root-mean-square distance, over a latent's elements, to the precise endpoint of its noise.
@@ -59,20 +61,28 @@ def sliced_wasserstein(first: Array, second: Array, directions: np.ndarray) -> n
     return np.sqrt(((a - b) ** 2).mean(axis=(-2, -1)))
 
 
-def energy_distance(first: np.ndarray, second: np.ndarray) -> float:
+def energy_distance(first: np.ndarray, second: np.ndarray, within_second: float | None = None) -> float:
     """Squared energy distance 2 E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖ (Székely & Rizzo), unbiased in the two last terms.
 
     Args:
         first, second: (N, d) and (M, d) samples.
+        within_second: the `mean_distance` within ``second``, where it is known.
     """
+    within = mean_distance(second) if within_second is None else within_second
+    return 2 * float(_distances(first, second).mean()) - mean_distance(first) - within
 
-    def mean_distance(a: np.ndarray, b: np.ndarray, pairs: int) -> float:
-        square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-        return float(np.sqrt(np.maximum(square, 0)).sum() / pairs)
 
-    n, m = len(first), len(second)
+def mean_distance(points: np.ndarray) -> float:
+    """E‖X−X′‖ of (N, d) points, over the pairs of different ones."""
+    return float(_distances(points, points).sum() / (len(points) * (len(points) - 1)))
+
+
+def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) Euclidean distances."""
     a, b = first.astype(np.float64), second.astype(np.float64)  # float32 would lose the zeros on the diagonals
-    return 2 * mean_distance(a, b, n * m) - mean_distance(a, a, n * (n - 1)) - mean_distance(b, b, m * (m - 1))
+    square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)  # (N, M)
+    square -= 2 * a @ b.T
+    return np.sqrt(np.maximum(square, 0, out=square), out=square)
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -90,22 +100,26 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(shift @ shift + np.trace(one) + np.trace(two) - 2 * np.sqrt(np.maximum(eigenvalues.real, 0)).sum())
 
 
-def precision_recall(samples: np.ndarray, data: np.ndarray, neighbours: int = 3) -> tuple[float, float]:
+def precision_recall(samples: np.ndarray, data: np.ndarray, radii: np.ndarray | None = None) -> tuple[float, float]:
     """Improved precision and recall (Kynkäänniemi et al. 2019): shares that lie in the other set's k-nearest balls.
 
     Args:
-        samples, data: (N, f) and (M, f) features, N and M above k. Repeated points have balls of no size.
-        neighbours: k.
+        samples, data: (N, f) and (M, f) features, N and M above k, `NEIGHBOURS`. Repeated points have empty balls.
+        radii: the `ball_radii` of ``data``, where they are known.
     """
     import torch  # whose distances of thousands of points take a tenth of scipy's time
 
     ours, theirs = (torch.from_numpy(np.asarray(features, np.float64)) for features in (samples, data))
-
-    def radius(points: torch.Tensor) -> torch.Tensor:
-        nearest = torch.cdist(points, points).topk(neighbours + 1, largest=False).values  # (N, k+1)
-        return nearest[:, -1]  # the first is the point itself
-
-    apart = torch.cdist(ours, theirs)  # (N, M)
-    precision = (apart <= radius(theirs)).any(dim=1).double().mean()
-    recall = (radius(ours) >= apart.T).any(dim=1).double().mean()
+    apart = torch.cdist(ours, theirs).numpy()  # (N, M)
+    precision = (apart <= (ball_radii(data) if radii is None else radii)).any(axis=1).mean()
+    recall = (apart <= ball_radii(samples)[:, None]).any(axis=0).mean()
     return float(precision), float(recall)
+
+
+def ball_radii(points: np.ndarray) -> np.ndarray:
+    """(N,) distances of (N, f) points to the k-th nearest other one, k = `NEIGHBOURS`."""
+    import torch
+
+    given = torch.from_numpy(np.asarray(points, np.float64))
+    nearest = torch.cdist(given, given).topk(NEIGHBOURS + 1, largest=False).values  # (N, k+1)
+    return nearest[:, -1].numpy()  # the first is the point itself

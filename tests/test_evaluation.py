@@ -10,9 +10,12 @@ import pytest
 from art_gym.adaptive import AdaptivePolicy, sample
 from art_gym.config import load_config
 from art_gym.denoisers.base import FunctionDenoiser
+from art_gym.denoisers.dataset import ExactDataset
 from art_gym.evaluation import HELDOUT, HELDOUT_BANK, VALIDATION, evaluate_levels, evaluate_policy
 from art_gym.noise_bank import NoiseBank, get_bank
+from art_gym.quality import energy_distance, frechet_distance, precision_recall
 from art_gym.references import find_reference
+from art_gym.sampling import integrate
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import levels_from_logits
 from art_gym.schedules.grids import edm_grid, make_grid
@@ -96,6 +99,25 @@ class Flat(FunctionDenoiser):
 
     def features(self, images):
         return images.reshape(len(images), -1)
+
+
+def test_what_is_kept_of_the_data_changes_no_measure():
+    """Draws of the data and what comparisons need of them are made once: also if features are given later."""
+    denoiser = ExactDataset(get_task("digits").points[:300], 0.1)
+    levels = edm_grid(5, denoiser)
+    samples = integrate(denoiser, levels, get_bank(denoiser, "heldout", HELDOUT_BANK).first(64)[0], "euler")
+    data = denoiser.sample_data(64, np.random.default_rng(17))
+    for features in (None, lambda x: x.reshape(len(x), -1)[:, :8], lambda x: 2 * x.reshape(len(x), -1)[:, 20:30]):
+        denoiser.features = features
+        for _ in range(2):
+            found = evaluate_levels(denoiser, "euler", levels, 64)
+            assert found.energy == energy_distance(samples.reshape(64, -1), data.reshape(64, -1))
+            if features is None:
+                assert found.frechet is found.precision is None
+            else:
+                ours, theirs = features(samples), features(data)
+                assert found.frechet == frechet_distance(ours, theirs)
+                assert (found.precision, found.recall) == precision_recall(ours, theirs)
 
 
 def test_frechet_distance_in_a_task_s_own_features():

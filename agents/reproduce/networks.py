@@ -242,7 +242,7 @@ def _noise(task: str) -> Record:
 
 
 def _energy(first: np.ndarray, second: np.ndarray) -> float:
-    return energy_distance(*(images.reshape(len(images), -1) for images in (first, second)))
+    return energy_distance(first.reshape(len(first), -1), second.reshape(len(second), -1))
 
 
 def _data(task: str, seed: int | list[int]) -> np.ndarray:
