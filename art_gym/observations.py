@@ -85,7 +85,7 @@ class Observation:
         return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
 
     def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
-        width, columns = _layout(self.groups, max_steps)
+        width, columns = _layout(tuple(self.groups), max_steps)
         features = np.empty((len(state.sigma), width), np.float32)
         logs = _scaled_logs(state, denoiser, "grid" in columns)  # (E, 1) or (E, 1 + K_max)
         for group, where in columns.items():

@@ -46,3 +46,13 @@ def test_vector_lanes_equal_single_environments(mode):
 def test_unknown_groups_are_refused():
     with pytest.raises(ValueError, match="distinct ones of time, grid, latents"):
         Observation(("time", "pixels"))
+
+
+def test_groups_may_be_a_list():
+    by_list, by_tuple = (
+        gym.make("ARTDiffusion-v0", task="ring_2d", observation=kind(["grid", "time"])) for kind in (list, tuple)
+    )
+    np.testing.assert_array_equal(by_list.reset(seed=1)[0], by_tuple.reset(seed=1)[0])
+    env = by_list.unwrapped
+    observed = Observation(["grid", "time"])(env.state, env.core.problem.denoiser, env.core.max_steps)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(observed[0], by_tuple.reset(seed=1)[0])
