@@ -173,6 +173,8 @@ class Export:
         """Print or write it."""
         from art_gym.files import write_text
 
+        if self.out is not None and self.out.resolve() == self.schedule.resolve():
+            raise ValueError(f"{self.out} is the schedule itself, and would be lost: name another file with --out")
         text = self._text()
         if self.out is None:
             print(text)
@@ -348,7 +350,7 @@ class Learn:
         from art_gym.tasks import get_task
 
         from .budget import Budget
-        from .learn import Learner, check_agent, check_new
+        from .learn import Learner, check_request
         from .loading import load_model
 
         budget = Budget.parse(self.budget)
@@ -359,9 +361,7 @@ class Learn:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
             raise ValueError(f"only with --model can there be {names}: the task {self.task!r} is made as it is")
         task = "" if self.task is None else _imported_task(self.task)[1]
-        # before a large model is loaded
-        check_new(self.out)
-        check_agent(self.agent)
+        check_request(self.steps, self.solver, self.seed, self.out, self.agent)  # before a large model is loaded
         if self.model is not None:
             denoiser = load_model(self.model, **{name: getattr(self, name) for name in OF_A_MODEL})
         else:
@@ -399,6 +399,10 @@ class TrainDenoiser:
         from .denoiser_training import train_classifier, train_denoiser
 
         file = self.out or Path("runs") / f"{self.name}_{'net' if self.kind == 'denoiser' else 'lenet'}.safetensors"
+        if self.kind == "classifier" and self.resume:
+            raise ValueError("a classifier is trained in a minute and has no checkpoints: leave --resume out")
+        if file.exists() and not self.resume:
+            raise ValueError(f"{file} exists already: remove it, or name another with --out")
         if self.kind == "classifier":
             facts = train_classifier(self.name, file, self.seed, *(() if self.updates is None else (self.updates,)))
         else:
@@ -478,6 +482,8 @@ def main(arguments: list[str] | None = None) -> int:
     import art_gym  # noqa: F401 registers the ids
 
     command: Command | None = None
+    if os.getcwd() not in sys.path:  # where a user's my_tasks.py lies; at the end, so that it hides no library
+        sys.path.append(os.getcwd())
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,

@@ -126,7 +126,7 @@ def train_denoiser(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
     if resume and checkpoint.exists():
-        done, spent = _load(checkpoint, network, average, optimizer)
+        done, spent = _load(checkpoint, seed, network, average, optimizer)
     writer = SummaryWriter(str(folder))
     began = time.perf_counter() - spent
     every = max(total // CHECKPOINTS, 1)
@@ -150,7 +150,7 @@ def train_denoiser(
         if (update + 1) % every == 0:
             writer.add_scalar("loss/train", float(loss.detach()), update + 1)
             writer.add_scalar("loss/held_out", held_out_loss(average, recipe), update + 1)
-            _save(checkpoint, network, average, optimizer, update + 1, time.perf_counter() - began)
+            _save(checkpoint, seed, network, average, optimizer, update + 1, time.perf_counter() - began)
     writer.close()
     facts = {
         "held_out_loss": held_out_loss(average, recipe),
@@ -184,9 +184,16 @@ def _loss(
 
 
 def _save(
-    file: Path, network: Preconditioned, average: Preconditioned, optimizer: torch.optim.Adam, done: int, spent: float
+    file: Path,
+    seed: int,
+    network: Preconditioned,
+    average: Preconditioned,
+    optimizer: torch.optim.Adam,
+    done: int,
+    spent: float,
 ) -> None:
     content = {
+        "seed": seed,
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -198,16 +205,25 @@ def _save(
 
 
 def _load(
-    file: Path, network: Preconditioned, average: Preconditioned, optimizer: torch.optim.Adam
+    file: Path,
+    seed: int,
+    network: Preconditioned,
+    average: Preconditioned,
+    optimizer: torch.optim.Adam,
 ) -> tuple[int, float]:
     try:
         content = torch.load(file, weights_only=True)
         network.load_state_dict(content["network"])
         average.load_state_dict(content["average"])
         optimizer.load_state_dict(content["optimizer"])
-        return content["done"], content["seconds"]
+        before = content["seed"]
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ValueError(f"cannot resume from {file}: {type(error).__name__}; delete it to begin anew") from None
+    if before != seed:
+        raise ValueError(
+            f"cannot resume from {file}, whose seed is {before}, with seed {seed}: delete it to begin anew"
+        )
+    return content["done"], content["seconds"]
 
 
 def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> dict[str, float]:

@@ -84,12 +84,7 @@ class Learner:
         progress: bool = True,
         agent: str | None = None,
     ) -> None:
-        if not 2 <= num_steps <= MAX_STEPS:
-            raise ValueError(
-                f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
-            )
-        check_new(out)
-        check_agent(agent)
+        check_request(num_steps, solver, seed, out, agent)
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
         self.denoiser = Metered(denoiser, budget)
         self.trial = Trial(denoiser, self.denoiser, self.solver)
@@ -99,7 +94,25 @@ class Learner:
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}| {postfix}")
 
     def run(self) -> str:
-        """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule."""
+        """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule.
+
+        Raises:
+            ValueError: for a model that fails, such as one that gives NaN; the message says what is kept.
+        """
+        try:
+            return self._run()
+        except Exception as error:
+            if not self.history:
+                raise
+            best = self.history[-1]
+            proven = f", error {best.error:.4f} on the noises chosen on" if np.isfinite(best.error) else ""
+            kept = f"{self.out} holds the best schedule so far ({best.method}{proven}), without a report"
+            if isinstance(error, ValueError):
+                raise ValueError(f"{error}; {kept}") from None
+            error.add_note(kept)  # of the model's own code, which the traceback is about
+            raise
+
+    def _run(self) -> str:
         stopped, sets = SPENT, None
         try:
             self._closed_form()
@@ -284,11 +297,25 @@ class Learner:
         return write_report(self.out, title, grids, self.history, proof, spent, stopped)
 
 
+def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str | None) -> None:
+    """Raise a ValueError for what cannot be learned or written: now, before a large model is loaded."""
+    if not 2 <= num_steps <= MAX_STEPS:
+        raise ValueError(
+            f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
+        )
+    if seed < 0:
+        raise ValueError(f"a seed is a whole number of at least 0, got {seed}")
+    get_solver(solver)
+    check_new(out)
+    check_agent(agent)
+
+
 def check_new(out: Path) -> None:
-    """Raise a ValueError for a file that cannot be written, or stands there: the first schedule would replace it."""
+    """Raise a ValueError for a file that cannot be written, or where a schedule or the report of one stands already."""
     check_writable(out)
-    if out.exists():
-        raise ValueError(f"{out} exists already, and may hold what cost more: remove it, or name another with -o")
+    for file in (out, out.parent / f"{out.stem}_report.md"):
+        if file.exists():
+            raise ValueError(f"{file} exists already, and may hold what cost more: remove it, or name another with -o")
 
 
 def check_agent(name: str | None) -> None:

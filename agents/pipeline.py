@@ -9,12 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.config import MAX_STEPS
-from art_gym.denoisers.base import SIGMA_MIN, check_levels
+from art_gym.denoisers.base import check_levels
 from art_gym.evaluation import HELDOUT, evaluate_levels
 from art_gym.references import reference_on, score
 from art_gym.schedules.grids import GRIDS, edm, edm_grid, make_grid
 from art_gym.schedules.schedule import Schedule
-from art_gym.tasks import resolve
+from art_gym.tasks import resolve, task_names
 
 from . import pictures
 from .comparison import Row, baselines, table, tuned_grid, unscored
@@ -134,7 +134,8 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
     """The command ``plot``. Returns the files drawn. Raises a ValueError where there is nothing to draw."""
     if not what:
         raise ValueError("name what to draw: schedule files or run folders")
-    files, grids = [], {}
+    files: list[Path] = []
+    found: dict[str, Schedule] = {}
     out.mkdir(parents=True, exist_ok=True)
     for thing, name in _told_apart(what).items():
         run = Run(thing)
@@ -147,19 +148,28 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
                     pictures.training_curve(file, steps, errors, {}, x_label=f"environment steps (K = {point_k})")
                 )
             for file in sorted(thing.glob("schedule_K*.json")):
-                grids[f"{name} {file.stem}"] = np.array(Schedule.load(file).sigmas)
+                found[f"{name} {file.stem}"] = Schedule.load(file)
         elif thing.is_dir():
             raise ValueError(f"{thing} holds no run: there is no config.yaml in it")
         else:
-            grids[name.removesuffix(".json")] = np.array(Schedule.load(thing).sigmas)
-    if grids:
-        for num_steps, top in sorted({(len(levels) - 1, levels[0]) for levels in grids.values()}):
-            beside = edm(np.linspace(0, 1, num_steps), top, SIGMA_MIN, 7.0)
-            grids[f"EDM ρ=7, K = {num_steps}, from {top:.3g}"] = np.append(beside, 0.0)
+            found[name.removesuffix(".json")] = Schedule.load(thing)
+    if found:
+        grids = {name: np.array(schedule.sigmas) for name, schedule in found.items()}
+        for num_steps, top, least in sorted(set().union(*map(_edm_ends, found.values()))):
+            beside = edm(np.linspace(0, 1, num_steps), top, least, 7.0)
+            grids[f"EDM ρ=7, K = {num_steps}, from {top:.3g} to {least:.3g}"] = np.append(beside, 0.0)
         files.append(pictures.schedules(out / "schedules.png", grids))
     if not files:
         raise ValueError(f"{', '.join(map(str, what))}: no schedule and no history yet, train --resume goes on")
     return files
+
+
+def _edm_ends(schedule: Schedule) -> set[tuple[int, float, float]]:
+    """K, σ_max and σ_min of EDM's grid beside a schedule; none where nothing tells its model's σ_min."""
+    task = schedule.task or ""
+    if task.partition("?")[0] not in task_names():
+        return set()
+    return {(schedule.num_steps, schedule.sigmas[0], resolve(task).sigma_min)}
 
 
 def _told_apart(what: Sequence[Path]) -> dict[Path, str]:

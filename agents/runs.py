@@ -17,6 +17,7 @@ from art_gym.config import EnvConfig, load_config, make_config
 from art_gym.files import write_text
 
 RIVALS = ("cma", "gradient", "defect")  # algorithms without RL, see `rivals`
+RESULTS = ("history.json", "checkpoint.pt", "best.pt", "result.json", "schedule_K*.json", "report.md")
 TABLE_BUDGETS = (5, 7, 10, 18)  # at which a method for a range of budgets is evaluated, where the range has them
 
 
@@ -143,10 +144,12 @@ class Run:
 
         Raises:
             ValueError: if there is a run already and it is not to be resumed, or it has another configuration, or
-                the folder's config.yaml is no run's. A folder with nothing but a configuration, of a run that failed
-                at once, is as good as new.
+                the folder's config.yaml is no run's, or it holds files without one that a run would replace. A folder
+                with nothing but a configuration, of a run that failed at once, is as good as new.
         """
         file = self.folder / "config.yaml"
+        if not file.exists() and (theirs := self._results()):
+            raise ValueError(f"{theirs[0]} is of no run, which would replace it: name another folder")
         if file.exists():
             before = self.config()  # another program's is not to be replaced
             if self.has_results() and not resume:
@@ -169,7 +172,10 @@ class Run:
 
     def has_results(self) -> bool:
         """Whether there is anything in the folder that a run has found."""
-        return any((self.folder / name).exists() for name in ("history.json", "checkpoint.pt", "result.json"))
+        return bool(self._results())
+
+    def _results(self) -> list[Path]:
+        return [file for pattern in RESULTS for file in sorted(self.folder.glob(pattern))]
 
     def config(self) -> TrainConfig:
         """The configuration of the run in this folder. Raises a ValueError where there is none."""

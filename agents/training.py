@@ -138,6 +138,8 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     """
     torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
     setup = Setup.resolve(config)
+    if issubclass(algorithm_class(config.algo), ARTRL) and "action" in config.env:
+        raise ValueError(f"{config.algo} steers a clock of its own, and has no use for action: leave it out")
     model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
     resolved = {"num_envs": setup.num_envs, "n_timesteps": setup.n_timesteps, **setup.hyperparams}
     if setup.searches:

@@ -120,6 +120,8 @@ def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
     # the checkpoint of update 40 is all that a resumed run of 60 needs
     resumed = train_denoiser("digits", tmp_path / "a.safetensors", 0, True, False, updates=60)
     assert resumed["held_out_loss"] < whole["held_out_loss"] and resumed["updates"] == 60
+    with pytest.raises(ValueError, match=r"cannot resume from .*, whose seed is 0, with seed 1: delete it"):
+        train_denoiser("digits", tmp_path / "a.safetensors", 1, True, False, updates=60)
     (tmp_path / "a_training" / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="cannot resume from"):
         train_denoiser("digits", tmp_path / "a.safetensors", 0, True, False, updates=60)
@@ -136,6 +138,18 @@ def test_too_few_updates_are_refused(
     assert main([*arguments, "--out", str(tmp_path / "a.safetensors")]) == 2
     assert f"at least one update, got updates={updates}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_are_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(b"trained for hours")
+    arguments = ["train-denoiser", "digits", "--updates", "1", "--no-progress", "--out", str(file)]
+    for kind in ("denoiser", "classifier"):
+        assert main([*arguments, "--kind", kind]) == 2
+        assert f"{file} exists already" in capsys.readouterr().err
+    assert main([*arguments, "--kind", "classifier", "--resume"]) == 2
+    assert "a classifier is trained in a minute and has no checkpoints" in capsys.readouterr().err
+    assert file.read_bytes() == b"trained for hours"
 
 
 def test_damaged_weights_are_one_line_errors(tmp_path: Path) -> None:

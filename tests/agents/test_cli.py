@@ -16,6 +16,7 @@ from art_gym.agents import pictures
 from art_gym.agents.cli import COMMANDS, main
 from art_gym.agents.runs import Run
 from art_gym.schedules import Schedule
+from art_gym.tasks import get_task
 
 UNSCORED = "A score of – is that of a task, solver and K for which no best fixed grid is stored."
 
@@ -101,6 +102,34 @@ def test_export_a_table_of_a_runs_schedules(run_folder, capsys):
     assert "printed as they are: name a file in it" in capsys.readouterr().err
 
 
+def test_export_does_not_replace_the_schedule_itself(tmp_path, capsys):
+    file = tmp_path / "schedule.json"
+    Schedule((80.0, 1.0, 0.0), method="given").save(file)
+    before = file.read_text()
+    assert main(["export", str(file), "--out", str(tmp_path / "." / "schedule.json")]) == 2
+    assert "is the schedule itself, and would be lost" in capsys.readouterr().err and file.read_text() == before
+
+
+def test_a_task_in_the_folder_that_one_works_in(tmp_path, monkeypatch, capsys):
+    lines = "import art_gym; art_gym.register_task('worked_in', art_gym.FunctionDenoiser(lambda x, sigma: 0 * x, (2,)))"
+    (tmp_path / "tasks_worked_in.py").write_text(lines)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert main(["evaluate", "edm:3", "--task", "tasks_worked_in:worked_in", "--noises", "64"]) == 0
+    assert "worked_in, dpmpp_2m" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["schedule_K5.json", "report.md", "result.json"])
+@pytest.mark.parametrize("algo", ["cma", "ppo"])
+def test_a_run_replaces_no_file_of_others(algo, name, tmp_path, capsys):
+    (tmp_path / name).write_text("mine")
+    arguments = ["train", "--algo", algo, "--num-steps", "5", "--out", str(tmp_path), "--no-progress"]
+    for more in ([], ["--resume"]):
+        assert main([*arguments, *more]) == 2
+        assert f"{name} is of no run, which would replace it: name another folder" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
+
+
 @pytest.mark.parametrize("solver", [None, "euler", "heun", "dpmpp_2m"])
 @pytest.mark.parametrize("flow", [False, True])
 def test_export_says_where_comfyui_has_another_method(flow, solver, tmp_path, capsys):
@@ -147,8 +176,23 @@ def test_plot(run_folder, tmp_path, capsys, monkeypatch):
     assert main(["plot", str(run_folder), "--out", str(tmp_path)]) == 0
     files = capsys.readouterr().out.split()
     assert len(files) == 2
-    assert drawn == {"run schedule_K5", "EDM ρ=7, K = 5, from 80"}
+    assert drawn == {"run schedule_K5", "EDM ρ=7, K = 5, from 80 to 0.002"}
     assert all(Path(file).read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_plot_shows_edms_grid_of_the_models_own_range(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(pictures, "schedules", lambda file, levels: drawn.update(levels) or file)
+    for task in ("digits_net", "model:mine", None):  # of the two latter nothing tells where noise ends
+        Schedule((40.0, 1.0, 0.0), method="given", task=task).save(tmp_path / f"{task}.json".replace(":", "_"))
+    assert main(["plot", *map(str, tmp_path.glob("*.json")), "--out", str(tmp_path)]) == 0
+    assert set(drawn) == {
+        "digits_net",
+        "model_mine",
+        "None",
+        f"EDM ρ=7, K = 2, from 40 to {get_task('digits_net').sigma_min:.3g}",
+    }
+    assert drawn.popitem()[1] == pytest.approx([40.0, get_task("digits_net").sigma_min, 0.0])
 
 
 def test_plot_tells_schedules_of_one_name_apart(tmp_path, monkeypatch):
@@ -185,6 +229,7 @@ def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
         (["train", "--timesteps", "0"], "must be at least 1, got 0"),
         (["train", "--algo", "cma", "--hyperparams", "popsize", "3"], "cma has no hyperparameters to set, got popsize"),
         (["train", "--algo", "cma", "--reward", "path"], "cma plays no episodes, and has no use for reward: leave"),
+        (["train", "--algo", "art_rl", "--action", "fraction"], "steers a clock of its own, and has no use for action"),
         (["train", "--algo", "dqn"], "'dqn' is for discrete actions, and the size of a step is continuous: choose one"),
         (["train", "--hyperparams", "learning_rat", "3"], "unexpected keyword argument 'learning_rat'"),
         (["train", "--hyperparams", "clip_range", "x"], "ppo cannot be made like this"),

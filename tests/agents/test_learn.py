@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -162,6 +163,33 @@ def test_a_schedule_that_is_there_is_not_replaced(tmp_path: Path, capsys: pytest
     out.write_text("proven")
     assert main(["learn", "--task", "gaussian_1d", "--budget", "5s", "-o", str(out), "--no-progress"]) == 2
     assert "s.json exists already" in capsys.readouterr().err and out.read_text() == "proven"
+    out.rename(tmp_path / "kept.json")
+    (tmp_path / "s_report.md").write_text("proof of kept.json")
+    assert main(["learn", "--task", "gaussian_1d", "--budget", "5s", "-o", str(out), "--no-progress"]) == 2
+    assert "s_report.md exists already" in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_model_that_fails_late_leaves_the_best_so_far(raises: bool, tmp_path: Path) -> None:
+    calls = 0
+
+    def late(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += len(x)
+        if calls > 60_000 and raises:
+            raise RuntimeError("the power failed")
+        return x / (1 + sigma[:, None] ** 2) if calls < 60_000 else x + np.nan
+
+    out = tmp_path / "s.json"
+    task = FunctionDenoiser(late, (2,), data_std=1.0)
+    learner = Learner(task, "late", 5, "euler", Budget(evaluations=100_000), out, progress=False)
+    with pytest.raises(
+        RuntimeError if raises else ValueError, match="power failed" if raises else "not finite"
+    ) as said:
+        learner.run()
+    kept = rf"{out} holds the best schedule so far \(.*, error 0\.\d+ on the noises chosen on\), without a report"
+    assert re.search(kept, said.value.__notes__[0] if raises else str(said.value))
+    assert Schedule.load(out).num_steps == 5 and calls > 60_000
 
 
 def test_a_denoiser_that_cannot_be_called_as_one_is_refused_at_once(tmp_path: Path) -> None:
@@ -200,6 +228,8 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for arguments, message in (
         (["--model", str(tmp_path / "none")], "no folder of a diffusers model"),
         (["--model", str(tmp_path / "network.pkl")], "is a pickle"),
+        (["--model", str(tmp_path / "none"), "--solver", "eulr"], "unknown solver 'eulr'"),  # before a model is loaded
+        (["--model", str(tmp_path / "none"), "--seed", "-1"], "a seed is a whole number of at least 0, got -1"),
         ([], "name either --model"),
         (
             ["--task", "digits", "--max-batch", "8", "--device", "cuda"],
