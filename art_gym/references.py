@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 import art_gym
-from art_gym.denoisers.base import Counted, visible
+from art_gym.denoisers.base import Counted, Denoiser, visible
 from art_gym.evaluation import HELDOUT, evaluate_levels
 from art_gym.files import write_text
-from art_gym.noise_bank import get_bank
+from art_gym.noise_bank import Same, get_bank
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
@@ -28,6 +28,7 @@ REFERENCES_FILE = Path(__file__).parent / "data" / "references.json"
 TRAIN_NOISES = 4096  # that the oracle is optimised on
 POLISHING_NOISES = 1024  # on which the best of several grids are chosen, before they are polished on all
 POLISHED = 4
+PROBED = 5  # levels at which a denoiser is known again
 SEARCH = "search"  # L-BFGS and Gauss-Newton from many starts (`optimised.optimise`)
 POLISH = "polish"  # Gauss-Newton from grids that other methods found
 
@@ -45,6 +46,8 @@ class Reference:
         seed: of the optimisation.
         method: how the oracle was found, `SEARCH` or `POLISH`.
         version: of art_gym.
+        probe: D at a few points (`_probe`), since the name of a task of one's own may come to stand for another
+            denoiser; None where that was not kept.
     """
 
     task: str
@@ -59,6 +62,21 @@ class Reference:
     seed: int
     method: str
     version: str
+    probe: tuple[float, ...] | None = None
+
+    def fits(self) -> bool:
+        """Whether the task's name still stands for the denoiser that this was computed for."""
+        return self.probe is None or bool(np.allclose(self.probe, _probe(Same(get_task(self.task))), rtol=1e-3))
+
+
+@lru_cache(maxsize=64)
+def _probe(of: Same) -> tuple[float, ...]:
+    """Root mean squares of D at the same latent and several levels."""
+    denoiser: Denoiser = of.one
+    levels = np.geomspace(denoiser.sigma_max, denoiser.sigma_min, PROBED).astype(np.float32)
+    noise = np.random.default_rng(19).standard_normal(denoiser.shape, dtype=np.float32)
+    x = np.multiply.outer(np.hypot(levels, denoiser.data_std).astype(np.float32), noise)  # (PROBED, *shape)
+    return tuple(np.sqrt((visible(denoiser(x, levels), denoiser) ** 2).reshape(PROBED, -1).mean(axis=1)).tolist())
 
 
 def score(error: float, reference: Reference | None) -> float | None:
@@ -99,6 +117,7 @@ def _reference(task: str, solver: str, num_steps: int, levels: np.ndarray, seed:
         seed=seed,
         method=method,
         version=art_gym.__version__,
+        probe=_probe(Same(denoiser)),
     )
 
 
@@ -120,18 +139,21 @@ def _candidates(files: Iterable[Path]) -> dict[tuple[str, str, int], list[tuple[
 
 @lru_cache(maxsize=4)
 def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
-    """The stored references; none where there is no file."""
+    """The stored references; none where there is no file. Raises a ValueError for a file that holds none."""
     if not file.is_file():
         return ()
-    stored = json.loads(file.read_text(encoding="utf-8"))
-    return tuple(Reference(**{**entry, "oracle_sigmas": tuple(entry["oracle_sigmas"])}) for entry in stored)
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(Reference(**{**entry, "oracle_sigmas": tuple(entry["oracle_sigmas"])}) for entry in stored)
+    except (ValueError, KeyError, TypeError) as error:  # not text, not JSON, or other JSON
+        raise ValueError(f"{file} holds no references ({error}): name another file") from None
 
 
 def find_reference(task: str, solver: str, num_steps: int) -> Reference | None:
-    """The stored reference, or None."""
+    """The stored reference, or None, also where it is of another denoiser that had this name."""
     for entry in load_references():
         if (entry.task, entry.solver, entry.num_steps) == (task, solver, num_steps):
-            return entry
+            return entry if entry.fits() else None
     return None
 
 
@@ -211,7 +233,7 @@ def compute_all(
             others, known = [], None
             for entry in load_references(file):
                 if (entry.task, entry.solver, entry.num_steps) == (task, solver, k):
-                    known = entry
+                    known = entry if entry.fits() else None
                 else:
                     others.append(entry)
             found = tried.get((task, solver, k), [])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from art_gym.denoisers.base import FunctionDenoiser
 from art_gym.evaluation import evaluate_levels
 from art_gym.references import (
     better,
@@ -19,7 +20,7 @@ from art_gym.references import (
     write_references,
 )
 from art_gym.schedules.grids import make_grid
-from art_gym.tasks import resolve
+from art_gym.tasks import register_task, resolve
 
 FAST = [entry for entry in load_references() if entry.task != "digits"]
 
@@ -87,3 +88,36 @@ def test_candidates_are_polished_and_kept_if_better(tmp_path):
     lines.write_text("no lines of JSON")
     with pytest.raises(ValueError, match="holds no schedules as JSON lines"):
         compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
+
+
+def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
+    """As where a model was trained again: what is stored for the former one scores nothing, and is computed anew."""
+
+    def register(spread):
+        flow = FunctionDenoiser(lambda x, sigma: x * (spread / (spread + sigma**2))[:, None], (2,), 0.01, 80.0, 0.5)
+        register_task("trained_again", flow)
+
+    monkeypatch.setattr("art_gym.references.TRAIN_NOISES", 64)
+    file, wanted = tmp_path / "references.json", (("trained_again",), ("euler",), (3,))
+    register(0.25)
+    compute_all(*wanted, file)
+    (first,) = load_references(file)
+    compute_all(*wanted, file)
+    assert load_references(file) == (first,) and first.fits()
+    monkeypatch.setattr("art_gym.references.load_references", lambda file=file: (first,))
+    assert find_reference("trained_again", "euler", 3) is first
+    register(0.01)
+    assert find_reference("trained_again", "euler", 3) is None
+    monkeypatch.undo()
+    monkeypatch.setattr("art_gym.references.TRAIN_NOISES", 64)
+    compute_all(*wanted, file)
+    (second,) = load_references(file)
+    assert second.fits() and not first.fits() and second.edm_error != first.edm_error
+
+
+@pytest.mark.parametrize("content", ["{]", '{"a": 1}', '[{"task": "digits"}]', "[3]"])
+def test_a_file_without_references_is_named(content, tmp_path):
+    file = tmp_path / "references.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"references\.json holds no references \(.*\): name another file"):
+        load_references(file)
