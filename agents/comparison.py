@@ -148,5 +148,5 @@ def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:
     if not np.isfinite(needed):
         return f"EDM does not reach in 100 steps what the learned schedule does in {num_steps}."
     saved = 100 * (1 - num_steps / needed)
-    comparison = f"{saved:.0f} % fewer" if saved >= 0 else f"{-saved:.0f} % more"
+    comparison = f"{saved:.0f} % fewer" if saved >= 0 else f"the learned one takes {-saved:.0f} % more"
     return f"EDM needs {needed:.1f} steps for what the learned schedule does in {num_steps}: {comparison}."
