@@ -117,7 +117,12 @@ class TorchDenoiser:
 
 
 def of_shape(x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return a model's output, or raise a ValueError if it has not the shape of the input x."""
+    """Return a model's output, or raise a ValueError if it is no tensor or has not the shape of the input x."""
+    if not isinstance(output, torch.Tensor):
+        remedy = "take its .sample" if hasattr(output, "sample") else "return that tensor"
+        raise ValueError(
+            f"the model's output must be a tensor of shape {tuple(x.shape)}, got a {type(output).__name__}: {remedy}"
+        )
     if output.shape != x.shape:
         raise ValueError(
             f"the model's output has shape {tuple(output.shape)}, its input {tuple(x.shape)}: they must be the same "

@@ -421,6 +421,21 @@ def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model, x, time: model(x, time), r"got a UNet2DOutput: take its \.sample"),
+        (lambda model, x, time: model(x, time).sample.numpy(), "got a ndarray: return that tensor"),
+        (lambda model, x, time: None, "got a NoneType: return that tensor"),
+    ],
+)
+def test_calls_that_give_no_tensor(call: Any, message: str, tiny_model: Any) -> None:
+    with pytest.raises(ValueError, match=r"output must be a tensor of shape \(1, 2, 8, 8\), " + message) as refused:
+        from_diffusers(tiny_model(), diffusers.DDPMScheduler(), call=call)
+    assert "\n" not in str(refused.value)
+
+
 def variance_model() -> Any:
     return diffusers.UNet2DModel(
         sample_size=8,
