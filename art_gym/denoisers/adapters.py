@@ -51,7 +51,8 @@ def from_diffusers(
             (prompt embeddings, guidance). The model alone by default.
         shape: of one latent; from the model's configuration by default.
         prediction_type: instead of the scheduler's: epsilon, v_prediction, sample or flow_prediction.
-        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones.
+        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones. Not for
+            flow models, which know all times.
         sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
         dtype: of the network (and of the decoder); everything around it is computed in float32.
         variant: of the weight files in a folder, such as "fp16".
@@ -60,15 +61,19 @@ def from_diffusers(
 
     Raises:
         ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler
-            without a table of noise levels, a noise range beyond that table, or a model that cannot be run on such
-            latents, for instance since it needs conditioning.
+            without a table of noise levels, rounding for a flow model, a noise range beyond that table, or a model that
+            cannot be run on such latents, for instance since it needs conditioning.
     """
     if prediction_type is not None:
         _check_prediction(prediction_type)  # before a large model is loaded
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating dtype of torch, such as torch.float16, got {dtype!r}")
     model, scheduler, vae = _parts(model, scheduler, variant, dtype)
     config = scheduler.config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or _check_prediction(known)
+    if rounding and prediction == "flow_prediction":
+        raise ValueError("rounding=True is for models of discrete timesteps, and flow models know all: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
@@ -247,6 +252,9 @@ def _placed(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     """The network, the scheduler, and the VAE or None, from whatever was given."""
+    for name, part in (("model", model), ("scheduler", scheduler)):
+        if isinstance(part, type):
+            raise ValueError(f"{name} is the class {part.__name__}: give an object of it")
     if isinstance(model, str | Path):
         model = load_folder(Path(model), variant, dtype)
     if isinstance(scheduler, str | Path):
@@ -331,7 +339,7 @@ def _refuse_pickles(folder: Path) -> None:
 
 
 def _shape(model: Any) -> tuple[int, ...]:
-    config = model.config
+    config = getattr(model, "config", {})
     channels, size = config.get("in_channels"), config.get("sample_size")
     if channels is None or size is None:
         raise ValueError(

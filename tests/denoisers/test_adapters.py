@@ -291,6 +291,8 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     flow = diffusers.FlowMatchEulerDiscreteScheduler()
     with pytest.raises(ValueError, match=r"no table of noise levels .* or for flow_prediction a FlowMatch scheduler"):
         from_diffusers(tiny_model(), flow, prediction_type="epsilon")
+    with pytest.raises(ValueError, match=r"rounding=True is for models of discrete timesteps.*: leave it out"):
+        from_diffusers(tiny_model(), flow, rounding=True)
     with pytest.raises(ValueError, match="pass its scheduler too"):
         from_diffusers(tiny_model())
 
@@ -415,6 +417,14 @@ def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
         (lambda: from_diffusers(tiny_model(), diffusers.EDMEulerScheduler()), "no table of noise levels"),
         (lambda: from_diffusers(tiny_model(), scheduler, device="cuda:99"), "cannot use the device 'cuda:99'"),
         (lambda: from_diffusers(tiny_model(), scheduler, device="foo"), "cannot use the device 'foo'"),
+        (lambda: from_diffusers(torch.nn.Linear(2, 2), scheduler), "Linear does not say its latents' shape: pass"),
+        (lambda: from_diffusers(tiny_model(), type(scheduler)), "scheduler is the class DDPMScheduler: give an object"),
+        (lambda: from_diffusers(torch.nn.Linear, scheduler), "model is the class Linear: give an object"),
+        (lambda: from_diffusers(tiny_model(), scheduler, shape=8), "shape must be a non-empty tuple .*, got 8"),
+        (lambda: from_diffusers(tiny_model(), scheduler, dtype="float16"), r"such as torch\.float16, got 'float16'"),
+        (lambda: from_diffusers(tiny_model(), scheduler, dtype=torch.int8), r"such as torch\.float16, got torch\.int8"),
+        (lambda: from_diffusers(tiny_model(), scheduler, max_batch=2.5), r"max_batch must be a whole .*, got 2\.5"),
+        (lambda: from_diffusers(tiny_model(), scheduler, max_memory="1"), "max_memory must be a positive .*, got '1'"),
     ):
         with pytest.raises(ValueError, match=message) as refused:
             make()
