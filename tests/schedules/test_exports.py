@@ -242,12 +242,16 @@ def test_command_prints_what_a_saved_scheduler_takes(
     np.testing.assert_allclose(arguments[name], diffusers_arguments(schedule, scheduler)[name])
 
 
-def test_command_refuses_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_refuses_what_does_not_go_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_model: Any
+) -> None:
     diffusers.DDIMScheduler().save_pretrained(tmp_path / "ddim")
+    tiny_model().save_pretrained(tmp_path / "unet")
     LEVELS.save(tmp_path / "schedule.json")
     for more, message in (
         (["--scheduler", str(tmp_path / "ddim"), "--format", "csv"], "leave out --format csv"),
         (["--scheduler", str(tmp_path / "ddim")], "DDIMScheduler takes no custom levels"),
+        (["--scheduler", str(tmp_path / "unet")], "unet holds a UNet2DModel, which is no scheduler of diffusers"),
         (["--scheduler", str(tmp_path / "none")], "none is no folder of a diffusers model"),
     ):
         assert main(["export", str(tmp_path / "schedule.json"), *more]) == 2
