@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from art_gym.agents.cli import main
+from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.schedules import Schedule
 from art_gym.schedules.exports import diffusers_arguments
 
@@ -123,6 +124,21 @@ def test_a_shift_that_was_set_later_is_undone() -> None:
     scheduler.set_shift(4.0)
     scheduler.set_timesteps(**diffusers_arguments(FLOW, scheduler))
     np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=1e-5)
+
+
+@pytest.mark.parametrize("betas", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "DDPMScheduler"])
+def test_zero_terminal_snr_has_the_same_levels_in_every_scheduler(kind: str, betas: str) -> None:
+    """What is learned with the scheduler of training is exported to those that sample, from the largest level on."""
+    options = {"rescale_betas_zero_snr": True, "beta_schedule": betas, "prediction_type": "v_prediction"}
+    learned, scheduler = vp_sigmas(diffusers.DDPMScheduler(**options)), getattr(diffusers, kind)(**options)
+    table = vp_sigmas(scheduler)
+    np.testing.assert_allclose(table, learned, rtol=1e-6)
+    assert (np.diff(table) > 0).all() and table[-1] < 4096
+    levels = Schedule((float(learned[-1]), 10.0, 1.0, 0.1, 0.0), "test")
+    scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
+    np.testing.assert_allclose(used(scheduler), levels.sigmas, rtol=0.02)
+    assert scheduler.timesteps[0] == len(table) - 1  # where the model is called
 
 
 def test_timesteps_that_fall_together() -> None:
