@@ -172,6 +172,7 @@ def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], mes
         ("euler", "EulerDiscreteScheduler", {}, "euler"),
         ("dpmpp_2m", "EulerDiscreteScheduler", {}, "euler"),
         ("euler", "FlowMatchEulerDiscreteScheduler", {}, "euler"),
+        ("euler", "FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "a solver of its own"),
         ("heun", "HeunDiscreteScheduler", {}, "heun"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {}, "dpmpp_2m"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {"solver_order": 3}, "a solver of its own"),
