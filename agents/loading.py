@@ -31,9 +31,8 @@ def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
 
 def load_scheduler(folder: Path) -> Any:
     """The scheduler in a local folder, its own or a pipeline's. Raises a ValueError where there is none."""
-    from art_gym.denoisers.adapters import load_folder
+    from art_gym.denoisers import adapters
 
-    inside = folder / "scheduler"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # likewise
-        return load_folder(inside if inside.is_dir() else folder)
+        return adapters.load_scheduler(folder)

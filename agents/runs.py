@@ -85,9 +85,12 @@ def imported(name: str) -> tuple[str, str]:
     For what a user types, and for the id in a run's folder. A schedule file's task is data: it imports nothing.
 
     Raises:
-        ValueError: for a module that cannot be imported.
+        ValueError: for a module that cannot be imported, or a file in its place.
     """
     module, _, name = name.rpartition(":")
+    if module.endswith(".py") or module.startswith(".") or "/" in module:
+        stem = Path(module.lstrip(".")).stem
+        raise ValueError(f"{module!r} is no module's name: say {stem}:{name}, and put its folder on PYTHONPATH")
     if module:
         try:
             importlib.import_module(module)
@@ -184,7 +187,7 @@ class Run:
             raise ValueError(f"{self.folder} holds no run: there is no config.yaml in it")
         try:
             return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
-        except (yaml.YAMLError, KeyError, TypeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{file} is no configuration of a run ({reason}): name another folder") from None
 
@@ -196,7 +199,7 @@ class Run:
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
             return [Point(**{**point, "errors": {int(k): v for k, v in point["errors"].items()}}) for point in stored]
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file} is no history of a run ({error}): remove the folder and train again") from None
 
     def write_history(self, points: list[Point]) -> None:

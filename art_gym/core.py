@@ -178,7 +178,7 @@ class Core:
 
 
 def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
-    """What a reward gave. Raises a ValueError if it is no pair of (E,) finite rewards and a dictionary."""
+    """What a reward gave. Raises a ValueError if it is no pair of (E,) finite rewards and a dictionary of such."""
     pair = isinstance(found, tuple) and len(found) == 2
     if not (pair and isinstance(found[0], np.ndarray) and found[0].shape == shape and isinstance(found[1], dict)):
         raise ValueError(
@@ -190,6 +190,12 @@ def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[n
             f"the reward {_name(reward)} must be finite, got {_short(found[0])}: no agent learns from that, look for a "
             f"logarithm or a quotient of 0 in it"
         )
+    for key, value in found[1].items():
+        if not (isinstance(value, np.ndarray) and value.shape == shape):
+            raise ValueError(
+                f"the reward {_name(reward)} must give an array of shape {shape} as {key!r} in its dictionary, a value "
+                f"for each environment or NaN, got {_short(value)}"
+            )
     return found
 
 

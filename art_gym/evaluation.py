@@ -141,10 +141,12 @@ def evaluate_policy(
     """
     checked_budgets(num_steps, config.budgets, "num_steps")
     _check_count(count)
-    core = replace(config, split="heldout", noises=HELDOUT_BANK).make_core()
     lanes = -(-count // config.population)
     noise = first + np.arange(lanes * config.population).reshape(lanes, -1)  # (E, N)
-    core.problem.bank.ensure(int(noise.max()) + 1)  # whose precise endpoints are no part of sampling
+    rows = first + noise.size
+    # A whole population may take more noises than are asked for: there are as many as one likes, the first the same.
+    core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows)).make_core()
+    core.problem.bank.ensure(rows)  # whose precise endpoints are no part of sampling
     began = time.perf_counter()
     state = core.denoise(core.start(noise, np.full(lanes, num_steps)))
     state = follow(core, policy, state, num_steps)

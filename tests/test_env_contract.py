@@ -211,6 +211,11 @@ def nan_map(action: np.ndarray, *_: Any) -> np.ndarray:
     return np.where(action > 0.5, np.nan, 1.0)
 
 
+def giving(component: Any) -> Any:
+    """A reward with this in its dictionary."""
+    return lambda transition, _: (1.0 * transition.landed, {"mine": component})
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
@@ -220,6 +225,9 @@ def nan_map(action: np.ndarray, *_: Any) -> np.ndarray:
         ({"reward": lambda *_: np.zeros(2)}, "must return a pair"),
         ({"reward": lambda *_: (np.zeros((1, 1)), {})}, "must return a pair"),
         ({"reward": lambda transition, _: (1.0 * transition.landed, 3)}, "must return a pair"),
+        ({"reward": giving(np.zeros((1, 2)))}, r"array of shape \(\d,\) as 'mine' in its dictionary.*, got array"),
+        ({"reward": giving(np.zeros(3))}, "array of shape"),
+        ({"reward": giving(0.5)}, r"as 'mine' in its dictionary, .*, got 0\.5"),
         ({"reward": lambda transition, _: (transition.landed * np.nan, {})}, "must be finite, got array"),
         ({"reward": lambda transition, _: (transition.landed - np.inf, {})}, "must be finite, got array"),
     ],

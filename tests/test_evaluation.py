@@ -151,6 +151,15 @@ def test_a_policy_s_actions_are_checked_as_in_the_environment(action, message):
         sample("ring_2d", AdaptivePolicy(lambda observation: action, config, 5), np.ones((8, 2)))
 
 
+def test_a_population_that_is_larger_than_the_bank():
+    """As in training, where progress is evaluated on whole populations from the row of validation on."""
+    config = load_config("gaussian_1d", num_steps=3, population=15_000)
+    assert NoiseBank(get_task("gaussian_1d"), "heldout", HELDOUT_BANK).size < VALIDATION + config.population
+    found = evaluate_policy(lambda observation: np.zeros((len(observation), 1)), config, 3, 512, VALIDATION, False)
+    levels = levels_from_logits(np.zeros(2), get_task("gaussian_1d"))
+    assert found.error == pytest.approx(evaluate_levels("gaussian_1d", config.solver, levels, 2048).error, rel=0.1)
+
+
 @pytest.mark.parametrize("num_steps", [2, 9, 4.0, "4"])
 def test_budgets_that_the_policy_does_not_know(num_steps):
     config = load_config("ring_2d", num_steps=(3, 6), population=4)

@@ -46,12 +46,13 @@ def from_diffusers(
     Args:
         model: a pipeline, a model (UNet2DModel, a conditional UNet, a transformer), or the local folder of either. Only
             safetensors are read.
-        scheduler: for a model alone: the scheduler that it was trained with, or its folder.
+        scheduler: for a model alone: the scheduler that it was trained with, or its folder, or that of its pipeline.
         call: (model, model input, timesteps (B,)) to the model's output; it fixes what else the model is conditioned on
             (prompt embeddings, guidance). The model alone by default.
         shape: of one latent; from the model's configuration by default.
         prediction_type: instead of the scheduler's: epsilon, v_prediction, sample or flow_prediction.
-        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones.
+        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones. Not for
+            flow models, which know all times.
         sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
         dtype: of the network (and of the decoder); everything around it is computed in float32.
         variant: of the weight files in a folder, such as "fp16".
@@ -60,15 +61,19 @@ def from_diffusers(
 
     Raises:
         ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler
-            without a table of noise levels, a noise range beyond that table, or a model that cannot be run on such
-            latents, for instance since it needs conditioning.
+            without a table of noise levels, rounding for a flow model, a noise range beyond that table, or a model that
+            cannot be run on such latents, for instance since it needs conditioning.
     """
     if prediction_type is not None:
         _check_prediction(prediction_type)  # before a large model is loaded
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating dtype of torch, such as torch.float16, got {dtype!r}")
     model, scheduler, vae = _parts(model, scheduler, variant, dtype)
-    config = scheduler.config
+    config = _check_scheduler(scheduler, "scheduler is").config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or _check_prediction(known)
+    if rounding and prediction == "flow_prediction":
+        raise ValueError("rounding=True is for models of discrete timesteps, and flow models know all: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
@@ -240,17 +245,25 @@ def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def _placed(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """A model for inference. One that was loaded in this precision may keep some layers in float32: they stay so."""
-    if next(model.parameters()).dtype != dtype:
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(
+            f"a {type(model).__name__} is no network: pass a pipeline or a model of diffusers, or the folder of either"
+        )
+    first = next(model.parameters(), None)
+    if first is not None and first.dtype != dtype:
         model = model.to(dtype=dtype)
     return model.to(device=device).eval().requires_grad_(False)
 
 
 def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     """The network, the scheduler, and the VAE or None, from whatever was given."""
+    for name, part in (("model", model), ("scheduler", scheduler)):
+        if isinstance(part, type):
+            raise ValueError(f"{name} is the class {part.__name__}: give an object of it")
     if isinstance(model, str | Path):
         model = load_folder(Path(model), variant, dtype)
     if isinstance(scheduler, str | Path):
-        scheduler = load_folder(Path(scheduler))
+        scheduler = load_scheduler(Path(scheduler))
     if hasattr(model, "scheduler"):  # a pipeline
         network = getattr(model, "unet", None) or getattr(model, "transformer", None)
         if network is None:
@@ -261,6 +274,23 @@ def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) 
             "a model alone does not say what it predicts at which noise: pass its scheduler too (--scheduler)"
         )
     return model, scheduler, None
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler that was saved in a folder, or with the pipeline there. Raises a ValueError where there is none."""
+    inside = folder / "scheduler"
+    found = load_folder(inside if inside.is_dir() else folder)
+    return _check_scheduler(found, f"{folder} holds")
+
+
+def _check_scheduler(found: Any, whose: str) -> Any:
+    """Return a scheduler, or raise a ValueError if it is something else."""
+    if not (hasattr(found, "set_timesteps") and hasattr(found, "config")):
+        raise ValueError(
+            f"{whose} a {type(found).__name__}, which is no scheduler of diffusers: give one, or a folder with a "
+            f"scheduler_config.json or a pipeline"
+        )
+    return found
 
 
 def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = torch.float32) -> Any:
@@ -286,7 +316,7 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
         options = {"use_safetensors": True, "variant": variant, "torch_dtype": dtype}
     try:
         kind = getattr(diffusers, json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"])
-    except (KeyError, AttributeError, ValueError):
+    except (KeyError, AttributeError, TypeError, ValueError):  # the last for what is no JSON
         raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}") from None
     try:
         with _quiet(diffusers.utils.logging):
@@ -331,7 +361,7 @@ def _refuse_pickles(folder: Path) -> None:
 
 
 def _shape(model: Any) -> tuple[int, ...]:
-    config = model.config
+    config = getattr(model, "config", {})
     channels, size = config.get("in_channels"), config.get("sample_size")
     if channels is None or size is None:
         raise ValueError(

@@ -183,10 +183,12 @@ def check_call(denoiser: Denoiser) -> None:
     given, name = x.copy(), type(denoiser).__name__
     try:
         found = denoiser(x, sigma)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is torch's for shapes
+        if "OutOfMemory" in type(error).__name__:  # a RuntimeError too, of torch, which is not imported here
+            raise
         raise ValueError(
             f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape ({count},), a level "
-            f"for each latent: {error}"
+            f"for each latent: {' '.join(str(error).split())}"
         ) from None
     if not isinstance(found, np.ndarray) or found.shape != x.shape:
         got = found.shape if isinstance(found, np.ndarray) else f"a {type(found).__name__}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
 
@@ -55,11 +55,12 @@ class TorchDenoiser:
         decoder: Callable[[torch.Tensor], torch.Tensor] | None = None,
         flow: bool = False,
     ) -> None:
-        if max_batch < 1:
-            raise ValueError(f"max_batch must be at least 1, got {max_batch}")
-        if max_memory is not None and not max_memory > 0:
-            raise ValueError(f"max_memory must be a positive number of GiB, got {max_memory}")
-        self.function, self.shape = function, tuple(shape)
+        if not isinstance(max_batch, int | np.integer) or max_batch < 1:
+            raise ValueError(f"max_batch must be a whole number of at least 1, got {max_batch!r}")
+        if max_memory is not None and not (isinstance(max_memory, int | float | np.number) and max_memory > 0):
+            raise ValueError(f"max_memory must be a positive number of GiB, got {max_memory!r}")
+        self.function = function
+        self.shape = tuple(shape) if isinstance(shape, Iterable) else shape  # which is refused below
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
         self.max_batch = {"network": max_batch, "decoder": max_batch}  # what fits one need not fit the other
         self._limits = {} if max_memory is None else dict.fromkeys(self.max_batch, max_memory * GIB)  # not yet measured
@@ -117,7 +118,12 @@ class TorchDenoiser:
 
 
 def of_shape(x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return a model's output, or raise a ValueError if it has not the shape of the input x."""
+    """Return a model's output, or raise a ValueError if it is no tensor or has not the shape of the input x."""
+    if not isinstance(output, torch.Tensor):
+        remedy = "take its .sample" if hasattr(output, "sample") else "return that tensor"
+        raise ValueError(
+            f"the model's output must be a tensor of shape {tuple(x.shape)}, got a {type(output).__name__}: {remedy}"
+        )
     if output.shape != x.shape:
         raise ValueError(
             f"the model's output has shape {tuple(output.shape)}, its input {tuple(x.shape)}: they must be the same "

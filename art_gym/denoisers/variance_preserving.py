@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# Where the terminal SNR is zero, schedulers that divide by ᾱ put this value in its place (Euler, DPM-Solver), others
+# keep the 0 (DDPM, DDIM). Only what is above is the same in all, and increases to the end.
+VP_LEAST = 2**-24  # ᾱ of σ = 4096
 FLOW_LARGEST = 0.999  # s of pure noise is 1, where σ = s/(1 − s) is infinite
 
 
@@ -16,7 +19,9 @@ def flow_sigmas(steps: int) -> np.ndarray:
 
 
 def vp_sigmas(scheduler: Any) -> np.ndarray:
-    """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a scheduler's timesteps; a zero terminal SNR is left out.
+    """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a scheduler's timesteps, below 4096.
+
+    With a zero terminal SNR the last ones are beyond that: they are left out.
 
     Raises:
         ValueError: for a scheduler without such a table.
@@ -29,5 +34,5 @@ def vp_sigmas(scheduler: Any) -> np.ndarray:
             f"FlowMatch scheduler"
         )
     signal = np.asarray(table, np.float64)
-    signal = signal[signal > 1e-8]
+    signal = signal[signal > VP_LEAST]
     return np.sqrt((1 - signal) / signal)

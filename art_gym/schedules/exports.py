@@ -104,6 +104,8 @@ def _warn_of_another_kind(schedule: Schedule, name: str, config: Any) -> None:
 
 def _warn_of_another_solver(schedule: Schedule, name: str, config: Any) -> None:
     solver = SAMPLES_WITH.get(name, "a solver of its own")
+    if getattr(config, "stochastic_sampling", False):  # fresh noise at every step
+        solver = "a solver of its own"
     if name == "DPMSolverMultistepScheduler" and all(getattr(config, key) == value for key, value in MULTISTEP.items()):
         solver = "dpmpp_2m"
     if schedule.solver not in (None, solver):

@@ -354,6 +354,10 @@ def test_a_schedule_file_imports_nothing(forget, tmp_path, capsys):
         (["evaluate", "edm:5", "--task", "model:mine"], "a model of your own, which is no task"),
         (["evaluate", "edm:5", "--task", "mine"], "on the command line --task my_module:mine imports the module"),
         (["learn", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
+        (["train", "--task", "./my_tasks.py:mine"], "'./my_tasks.py' is no module's name: say my_tasks:mine, and put"),
+        (["train", "--env", "my_tasks.py:mine"], "'my_tasks.py' is no module's name: say my_tasks:mine"),
+        (["evaluate", "edm:5", "--task", "/a/my_tasks:mine"], "'/a/my_tasks' is no module's name: say my_tasks:mine"),
+        (["learn", "--task", ".my_tasks:mine"], "'.my_tasks' is no module's name: say my_tasks:mine"),
     ],
 )
 def test_what_is_typed_for_a_task_of_ones_own_and_cannot_be(arguments, expected, capsys):
@@ -376,10 +380,12 @@ def test_damaged_run_is_named(run_folder, tmp_path, capsys):
     for name, expected in (("config.yaml", "is no configuration of a run"), ("history.json", "is no history of a run")):
         copy = tmp_path / name.partition(".")[0]
         shutil.copytree(run_folder, copy)
-        (copy / name).write_text("{nothing")
         command = "evaluate" if name == "config.yaml" else "plot"
-        assert main([command, str(copy)]) == 2
-        assert f"{copy / name} {expected}" in capsys.readouterr().err
+        for content in (b"{nothing", b"\xff\x00\x01"):
+            (copy / name).write_bytes(content)
+            assert main([command, str(copy)]) == 2
+            error = capsys.readouterr().err
+            assert f"{copy / name} {expected}" in error and error.count("\n") == 1
 
 
 def test_evaluate_a_rivals_run(run_folder, capsys):

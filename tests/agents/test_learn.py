@@ -294,6 +294,8 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
         ([*model, "--variant", "fp16"], "its weights were saved without a variant: leave variant (--variant) out"),
         ([*half, *model[2:]], "its weights were saved as variant 'fp16': choose with variant= (--variant)"),
         ([*model, "--device", "foo"], "cannot use the device 'foo'"),
+        ([*model[:3], str(tmp_path / "free")], "free holds a UNet2DModel, which is no scheduler of diffusers: give"),
+        (["--model", str(tmp_path / "ddpm"), *model[2:]], "a DDPMScheduler is no network: pass a pipeline or a model"),
         ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
         (model[:2], "pass its scheduler too (--scheduler)"),
         ([*model, "--prediction-type", "score"], "choose one of epsilon, v_prediction, sample, flow_prediction with"),

@@ -181,6 +181,8 @@ def test_saved_pipeline_round_trips(tmp_path: Path, tiny_model: Any) -> None:
     np.testing.assert_allclose(loaded(x, sigma), direct(x, sigma), rtol=1e-5)
     by_folder = from_diffusers(tmp_path / "pipeline" / "unet", tmp_path / "pipeline" / "scheduler")
     np.testing.assert_allclose(by_folder(x, sigma), direct(x, sigma), rtol=1e-5)
+    by_pipeline = from_diffusers(tiny_model(), str(tmp_path / "pipeline"))  # whose scheduler it is
+    assert by_pipeline.fingerprint == direct.fingerprint
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -279,7 +281,14 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     with pytest.raises(ValueError, match=remedy) as missing:
         from_diffusers(pickled, diffusers.DDPMScheduler())
     assert "\n" not in str(missing.value)
+    for content in ("[]", '{"_class_name": 3}', '{"_class_name": "NoSuchModel"}', "not JSON"):
+        folder_with(tmp_path, model_index__json=content)
+        with pytest.raises(ValueError, match=r"model_index\.json names no class of diffusers"):
+            from_diffusers(tmp_path)
+    (tmp_path / "model_index.json").unlink()
     tiny_model().save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"model holds a UNet2DModel, which is no scheduler of diffusers: give one"):
+        from_diffusers(tiny_model(), tmp_path / "model")
     weights = next((tmp_path / "model").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match=remedy) as truncated:
@@ -291,6 +300,8 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     flow = diffusers.FlowMatchEulerDiscreteScheduler()
     with pytest.raises(ValueError, match=r"no table of noise levels .* or for flow_prediction a FlowMatch scheduler"):
         from_diffusers(tiny_model(), flow, prediction_type="epsilon")
+    with pytest.raises(ValueError, match=r"rounding=True is for models of discrete timesteps.*: leave it out"):
+        from_diffusers(tiny_model(), flow, rounding=True)
     with pytest.raises(ValueError, match="pass its scheduler too"):
         from_diffusers(tiny_model())
 
@@ -415,10 +426,35 @@ def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
         (lambda: from_diffusers(tiny_model(), diffusers.EDMEulerScheduler()), "no table of noise levels"),
         (lambda: from_diffusers(tiny_model(), scheduler, device="cuda:99"), "cannot use the device 'cuda:99'"),
         (lambda: from_diffusers(tiny_model(), scheduler, device="foo"), "cannot use the device 'foo'"),
+        (lambda: from_diffusers(torch.nn.Linear(2, 2), scheduler), "Linear does not say its latents' shape: pass"),
+        (lambda: from_diffusers(tiny_model(), type(scheduler)), "scheduler is the class DDPMScheduler: give an object"),
+        (lambda: from_diffusers(tiny_model(), tiny_model()), "scheduler is a UNet2DModel, which is no scheduler of"),
+        (lambda: from_diffusers(scheduler, scheduler), "a DDPMScheduler is no network: pass a pipeline or a model"),
+        (lambda: from_diffusers(torch.nn.Linear, scheduler), "model is the class Linear: give an object"),
+        (lambda: from_diffusers(tiny_model(), scheduler, shape=8), "shape must be a non-empty tuple .*, got 8"),
+        (lambda: from_diffusers(tiny_model(), scheduler, dtype="float16"), r"such as torch\.float16, got 'float16'"),
+        (lambda: from_diffusers(tiny_model(), scheduler, dtype=torch.int8), r"such as torch\.float16, got torch\.int8"),
+        (lambda: from_diffusers(tiny_model(), scheduler, max_batch=2.5), r"max_batch must be a whole .*, got 2\.5"),
+        (lambda: from_diffusers(tiny_model(), scheduler, max_memory="1"), "max_memory must be a positive .*, got '1'"),
     ):
         with pytest.raises(ValueError, match=message) as refused:
             make()
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model, x, time: model(x, time), r"got a UNet2DOutput: take its \.sample"),
+        (lambda model, x, time: model(x, time).sample.numpy(), "got a ndarray: return that tensor"),
+        (lambda model, x, time: None, "got a NoneType: return that tensor"),
+    ],
+)
+def test_calls_that_give_no_tensor(call: Any, message: str, tiny_model: Any) -> None:
+    with pytest.raises(ValueError, match=r"output must be a tensor of shape \(1, 2, 8, 8\), " + message) as refused:
+        from_diffusers(tiny_model(), diffusers.DDPMScheduler(), call=call)
+    assert "\n" not in str(refused.value)
 
 
 def variance_model() -> Any:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from art_gym.denoisers import Counted, Denoiser, FunctionDenoiser
+from art_gym.denoisers import Counted, Denoiser, FunctionDenoiser, from_callable
 from art_gym.denoisers.base import check_call, check_denoiser
 
 
@@ -65,6 +66,18 @@ def test_levels_that_are_not_one_for_each_latent_fit_no_axis_by_chance(shape: tu
     with pytest.raises(ValueError, match="a level for each latent"):
         check_call(broadcast)
     check_call(FunctionDenoiser(zero, shape))
+
+
+def test_what_torch_raises_for_shapes_is_one_line_and_memory_is_let_through() -> None:
+    with pytest.raises(ValueError, match=r"a level for each latent: The size of tensor a \(2\) must match") as refused:
+        check_call(from_callable(lambda x, sigma: x / (1 + sigma**2), (2,)))
+    assert "\n" not in str(refused.value)
+
+    def short_of_memory(x: Any, sigma: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        check_call(FunctionDenoiser(short_of_memory, (2,)))
 
 
 def test_counter_counts_calls_and_samples() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from art_gym.agents.cli import main
+from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.schedules import Schedule
 from art_gym.schedules.exports import diffusers_arguments
 
@@ -125,6 +126,21 @@ def test_a_shift_that_was_set_later_is_undone() -> None:
     np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=1e-5)
 
 
+@pytest.mark.parametrize("betas", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "DDPMScheduler"])
+def test_zero_terminal_snr_has_the_same_levels_in_every_scheduler(kind: str, betas: str) -> None:
+    """What is learned with the scheduler of training is exported to those that sample, from the largest level on."""
+    options = {"rescale_betas_zero_snr": True, "beta_schedule": betas, "prediction_type": "v_prediction"}
+    learned, scheduler = vp_sigmas(diffusers.DDPMScheduler(**options)), getattr(diffusers, kind)(**options)
+    table = vp_sigmas(scheduler)
+    np.testing.assert_allclose(table, learned, rtol=1e-6)
+    assert (np.diff(table) > 0).all() and table[-1] < 4096
+    levels = Schedule((float(learned[-1]), 10.0, 1.0, 0.1, 0.0), "test")
+    scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
+    np.testing.assert_allclose(used(scheduler), levels.sigmas, rtol=0.02)
+    assert scheduler.timesteps[0] == len(table) - 1  # where the model is called
+
+
 def test_timesteps_that_fall_together() -> None:
     scheduler = diffusers.DPMSolverMultistepScheduler()
     with pytest.warns(UserWarning, match="1 of 4 levels fall on the timestep of a neighbour"):
@@ -156,6 +172,7 @@ def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], mes
         ("euler", "EulerDiscreteScheduler", {}, "euler"),
         ("dpmpp_2m", "EulerDiscreteScheduler", {}, "euler"),
         ("euler", "FlowMatchEulerDiscreteScheduler", {}, "euler"),
+        ("euler", "FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "a solver of its own"),
         ("heun", "HeunDiscreteScheduler", {}, "heun"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {}, "dpmpp_2m"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {"solver_order": 3}, "a solver of its own"),
@@ -242,12 +259,16 @@ def test_command_prints_what_a_saved_scheduler_takes(
     np.testing.assert_allclose(arguments[name], diffusers_arguments(schedule, scheduler)[name])
 
 
-def test_command_refuses_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_refuses_what_does_not_go_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_model: Any
+) -> None:
     diffusers.DDIMScheduler().save_pretrained(tmp_path / "ddim")
+    tiny_model().save_pretrained(tmp_path / "unet")
     LEVELS.save(tmp_path / "schedule.json")
     for more, message in (
         (["--scheduler", str(tmp_path / "ddim"), "--format", "csv"], "leave out --format csv"),
         (["--scheduler", str(tmp_path / "ddim")], "DDIMScheduler takes no custom levels"),
+        (["--scheduler", str(tmp_path / "unet")], "unet holds a UNet2DModel, which is no scheduler of diffusers"),
         (["--scheduler", str(tmp_path / "none")], "none is no folder of a diffusers model"),
     ):
         assert main(["export", str(tmp_path / "schedule.json"), *more]) == 2
