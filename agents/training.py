@@ -140,6 +140,11 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     setup = Setup.resolve(config)
     if issubclass(algorithm_class(config.algo), ARTRL) and "action" in config.env:
         raise ValueError(f"{config.algo} steers a clock of its own, and has no use for action: leave it out")
+    if setup.env_config.population > HELDOUT:  # whose noises would be those that the best model is chosen on, too
+        raise ValueError(
+            f"population is {setup.env_config.population}, and results are reported on {HELDOUT} noises: choose at "
+            f"most that many"
+        )
     model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
     resolved = {"num_envs": setup.num_envs, "n_timesteps": setup.n_timesteps, **setup.hyperparams}
     if setup.searches:

@@ -230,6 +230,10 @@ def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
         (["train", "--algo", "cma", "--hyperparams", "popsize", "3"], "cma has no hyperparameters to set, got popsize"),
         (["train", "--algo", "cma", "--reward", "path"], "cma plays no episodes, and has no use for reward: leave"),
         (["train", "--algo", "art_rl", "--action", "fraction"], "steers a clock of its own, and has no use for action"),
+        (
+            ["train", "--population", "3000"],
+            "population is 3000, and results are reported on 2048 noises: choose at most",
+        ),
         (["train", "--algo", "dqn"], "'dqn' is for discrete actions, and the size of a step is continuous: choose one"),
         (["train", "--hyperparams", "learning_rat", "3"], "unexpected keyword argument 'learning_rat'"),
         (["train", "--hyperparams", "clip_range", "x"], "ppo cannot be made like this"),
