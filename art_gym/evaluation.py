@@ -190,9 +190,10 @@ class _Data(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _data(denoiser: Same, features: Same, count: int) -> _Data:
-    """The draws that ``count`` samples are compared with, always the same."""
-    drawn = denoiser.one.sample_data(count, np.random.default_rng(17))
+def _data(denoiser: Same, features: Same, shape: tuple[int, ...]) -> _Data:
+    """The draws that samples of this shape, (N, …), are compared with, always the same."""
+    count = shape[0]
+    drawn = denoiser.one.sample_data(count, np.random.default_rng(17)).reshape(shape)  # a user's may be flat
     flat = drawn.reshape(count, -1)
     found = features.one(drawn) if features.one is not None and count > NEIGHBOURS else None
     radii = None if found is None else ball_radii(found)
@@ -219,7 +220,7 @@ def _measured(
         images = float(image_error(denoiser, samples, endpoints).mean())
     if distances and hasattr(denoiser, "sample_data"):
         features = getattr(denoiser, "features", None)
-        data = _data(Same(denoiser), Same(features), len(samples))
+        data = _data(Same(denoiser), Same(features), samples.shape)
         sliced = float(sliced_wasserstein(flat, data.samples, directions))
         energy = None if data.within is None else energy_distance(flat, data.samples, data.within)
         if features is not None and data.features is not None:

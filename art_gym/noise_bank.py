@@ -189,7 +189,7 @@ def _save(file: Path, array: np.ndarray) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Same:
-    """A user's denoiser as a key, by identity: it may have an equality of its own, and no hash."""
+    """A user's object, such as a denoiser, as a key by identity: it may have an equality of its own, and no hash."""
 
     one: Any
 

@@ -120,6 +120,16 @@ def test_what_is_kept_of_the_data_changes_no_measure():
                 assert (found.precision, found.recall) == precision_recall(ours, theirs)
 
 
+def test_draws_of_the_data_may_be_flat():
+    """Features are of what has the shape of a latent, whatever ``sample_data`` gives."""
+    shapes, denoiser = set(), ExactDataset(get_task("digits").points[:300], 0.1)
+    draw = denoiser.sample_data
+    denoiser.sample_data = lambda count, rng: draw(count, rng).reshape(count, -1)
+    denoiser.features = lambda x: shapes.add(x.shape) or x.reshape(len(x), -1)[:, :8]
+    found = evaluate_levels(denoiser, "euler", edm_grid(5, denoiser), 64)
+    assert shapes == {(64, *denoiser.shape)} and found.frechet > 0
+
+
 def test_frechet_distance_in_a_task_s_own_features():
     """The precise endpoints of N(0, 1) are its draws but for σ_max; samples of half the deviation are 1/4 apart."""
     half = Flat(lambda x, sigma: x * (0.25 / (0.25 + sigma**2))[:, None], (1,), data_std=0.5)
