@@ -55,7 +55,7 @@ def test_untrained_policies_learn_by_gradients(view: str) -> None:
 
 def test_the_loss_falls_and_the_policy_passes_its_blind_twin() -> None:
     runs = {
-        view: headroom.train("mixture_1d", "dpmpp_2m", 2048, view, 0.0, 60, 3e-3, seed=0)
+        view: headroom.train("mixture_1d", "dpmpp_2m", 2048, view, 0.0, 60, 256, 3e-3, seed=0)
         for view in ("blind", "statistics")
     }
     for run in runs.values():
