@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -21,7 +22,12 @@ def bench(seconds: float) -> str:
 
     Args:
         seconds: time for each measurement; each alternates the two sides and takes the median of the ratios.
+
+    Raises:
+        ValueError: for seconds that are not positive.
     """
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"the seconds for each measurement must be positive, got {seconds}: leave them out for 2")
     lines = ["| measurement | value | target |", "|:---|---:|---:|"]
     for task, lanes, population, target in (("digits", 16, 64, 0.8), ("mixture_1d", 256, 64, 0.5)):
         ratio = _against_bare_loop(task, lanes, population, seconds)

@@ -136,7 +136,6 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
         raise ValueError("name what to draw: schedule files or run folders")
     files: list[Path] = []
     found: dict[str, Schedule] = {}
-    out.mkdir(parents=True, exist_ok=True)
     for thing, name in _told_apart(what).items():
         run = Run(thing)
         if (thing / "config.yaml").is_file():

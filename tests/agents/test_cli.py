@@ -208,8 +208,9 @@ def test_plot_tells_schedules_of_one_name_apart(tmp_path, monkeypatch):
 def test_plot_of_a_run_that_has_found_nothing_yet(run_folder, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     shutil.copy(run_folder / "config.yaml", tmp_path / "run")
-    assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path)]) == 2
+    assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / "pictures")]) == 2
     assert "no schedule and no history yet" in capsys.readouterr().err
+    assert not (tmp_path / "pictures").exists()
 
 
 def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
@@ -256,6 +257,7 @@ def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
         (["export", "."], "holds no schedules"),
+        (["bench", "--seconds", "0"], "seconds for each measurement must be positive, got 0.0"),
         (["plot"], "name what to draw"),
         (["plot", "."], "holds no run"),
         (["export", "schedule.json", "--out", "."], "a folder stands in place of the file"),
