@@ -70,8 +70,8 @@ class Train:
         reward: a name that `art-gym list` shows.
         action: a name that `art-gym list` shows.
         observation: groups that the agent sees.
-        hyperparams: names and values that override the YAML, as in: learning_rate 1e-3 batch_size 8K
-            policy_kwargs.log_std_init -2.
+        hyperparams: names and values that override the YAML, as in: learning_rate 1e-3 batch_size 8K use_sde true
+            policy_kwargs.net_arch "[64, 64]".
         timesteps: environment steps, instead of the number in the YAML of hyperparameters; of defect, which plays no
             episodes, evaluations of the denoiser for each K.
         out: folder of the run; by default under runs/.

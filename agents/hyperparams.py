@@ -67,11 +67,16 @@ def _defaults(kind: type, num_steps: int) -> Values:
 
 
 def resolve_numbers(values: Values, num_steps: int) -> Values:
-    """Turn "4K" into 4 · num_steps, "1e-3" (a string to YAML) into a number and "lin_1e-3" into a falling schedule."""
+    """Turn "4K" into 4 · num_steps, "1e-3" (a string to YAML) into a number and "lin_1e-3" into a falling schedule.
+
+    What was typed is YAML too: "false", "null", "[64, 64]".
+    """
 
     def resolved(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: resolved(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [resolved(entry) for entry in value]
         if not isinstance(value, str):
             return value
         if match := re.fullmatch(r"(\d+)K", value):
@@ -83,7 +88,11 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
                 return number(value)
             except ValueError:
                 continue
-        return value
+        try:
+            meant = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        return resolved(meant) if meant is None or isinstance(meant, bool | list | dict) else value
 
     return resolved(values)
 

@@ -24,6 +24,19 @@ def test_numbers():
     assert values["f"] == "auto"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("false", False), ("True", True), ("null", None), ("[64, 2K]", [64, 14]), ("{pi: [8]}", {"pi": [8]})],
+)
+def test_what_is_typed_on_the_command_line_is_yaml(typed, meant):
+    assert resolve_numbers({"a": typed}, num_steps=7) == {"a": meant}
+
+
+@pytest.mark.parametrize("typed", ["[64, ", "MlpPolicy", "2024-01-01", "lin_x"])
+def test_what_is_no_value_stays_text(typed):
+    assert resolve_numbers({"a": typed}, num_steps=7) == {"a": typed}
+
+
 @pytest.mark.parametrize("algo", ["ppo", "sac", "tqc"])
 def test_a_discount_of_one_belongs_to_this_task(algo):
     assert load_hyperparams(algo, "ARTDiffusion-v0", 7)["gamma"] == 1.0
