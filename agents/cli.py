@@ -112,6 +112,8 @@ class Train:
         values = dict(self.hyperparams or {})
         config = TrainConfig(env, self.algo.lower(), self.seed, overrides, values, self.timesteps)
         folder = self.out or Path("runs") / f"{self.env}_{self.algo}_s{self.seed}"
+        if self.resume and not Run(folder).has_results():
+            print(f"art-gym: {folder} holds nothing to go on with: a new run begins there", file=sys.stderr)
         print(train_and_report(config, Run(folder), self.resume, self.progress))
         print(f"\nwritten to {folder}: report.md, the schedule files, TensorBoard logs")
 
@@ -306,7 +308,8 @@ class Learn:
         task: a task's name, instead of a model; my_module:name imports my_module first, where your own is registered.
         steps: K.
         solver: euler (DDIM), heun, dpmpp_2m or rk4.
-        budget: time or denoiser evaluations, as 90s, 10m, 1.5h or 200000nfe.
+        budget: time or denoiser evaluations, as 90s, 10m, 1.5h or 200000nfe; of the search: loading the model and the
+            report come on top.
         out: schedule file; the report and the pictures go beside it.
         scheduler: for a model alone, the folder of the scheduler that it was trained with.
         prediction_type: what the model predicts, instead of what its scheduler says: epsilon, v_prediction, sample or
@@ -479,7 +482,11 @@ COMMANDS: dict[str, Any] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
-    import art_gym  # noqa: F401 registers the ids
+    import art_gym  # registers the ids
+
+    if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        print(f"art_gym {art_gym.__version__}")
+        return 0
 
     command: Command | None = None
     if os.getcwd() not in sys.path:  # where a user's my_tasks.py lies; at the end, so that it hides no library
@@ -488,7 +495,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="art-gym",
-            description="Learn how a diffusion model should spend its sampling steps.",
+            description="Learn how a diffusion model should spend its sampling steps (--version: of art_gym).",
             args=arguments,
         )
         command.run()

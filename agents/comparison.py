@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from .edm_curve import EdmCurve
 TUNING_NOISES = 512  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
 TUNED = ("edm", "log_normal")
+PARAMETERS = {"EDM, tuned": "last positive level and ρ", "log-normal, tuned": "exp(mean) and deviation of log σ"}
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Row:
         num_steps: K.
         evaluation: on held-out noise.
         score: 0 for EDM's grid, 1 for the best fixed grid known; None without a reference.
+        fitted: the two parameters of a tuned grid.
     """
 
     method: str
     num_steps: int
     evaluation: Evaluation
     score: float | None
+    fitted: tuple[float, float | None] | None = None
 
 
 def baselines(
@@ -55,12 +58,14 @@ def baselines(
         grids: dict[str, Callable[[], np.ndarray]] = {
             label(name): partial(make_grid, name, num_steps, denoiser) for name in HAND_MADE
         }
-        for name in TUNED:
-            grids[f"{label(name)}, tuned"] = partial(tuned_grid, name, num_steps, task, solver)
         grids["ART closed form"] = lambda k=num_steps: art(denoiser, k, _training(task)[0])  # type: ignore[misc]
         for method, make in grids.items():
             tick(f"{method}, K = {num_steps}")
             rows.append(row(method, task, solver, make(), reference))
+        for name in TUNED:
+            tick(f"{tuned_label(name)}, K = {num_steps}")
+            levels, fitted = tuned_grid(name, num_steps, task, solver)
+            rows.append(replace(row(tuned_label(name), task, solver, levels, reference), fitted=fitted))
         if reference is not None:
             rows.append(row("oracle (best fixed grid)", task, solver, np.array(reference.oracle_sigmas), reference))
     return rows
@@ -77,9 +82,14 @@ def label(name: str) -> str:
     return {"edm": "EDM ρ=7", "log_snr": "log-SNR", "log_normal": "log-normal"}.get(name, name)
 
 
-def tuned_grid(name: str, num_steps: int, task: str, solver: str) -> np.ndarray:
-    """A hand-made grid with its two parameters fitted on training noise, (K+1,)."""
-    return tuned(name, num_steps, resolve(task), get_solver(solver), *_training(task))[0]
+def tuned_label(name: str) -> str:
+    """What a grid is called whose parameters are fitted: EDM's has another ρ than 7 then."""
+    return f"{label(name).removesuffix(' ρ=7')}, tuned"
+
+
+def tuned_grid(name: str, num_steps: int, task: str, solver: str) -> tuple[np.ndarray, tuple[float, float | None]]:
+    """A hand-made grid with its two parameters fitted on training noise: (K+1,) levels, and these."""
+    return tuned(name, num_steps, resolve(task), get_solver(solver), *_training(task))
 
 
 def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +139,16 @@ def table(rows: list[Row], first: str | None = None) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def fitted_lines(rows: list[Row]) -> list[str]:
+    """What tuning made of each grid's two parameters, a line a grid; EDM's ρ may be far from 7."""
+    told: dict[str, list[str]] = {}
+    for entry in sorted(rows, key=lambda entry: entry.num_steps):
+        if entry.fitted is not None:
+            values = " and ".join(f"{value:.3g}" for value in entry.fitted if value is not None)
+            told.setdefault(entry.method, []).append(f"{values} at K = {entry.num_steps}")
+    return [f"{method}: {PARAMETERS[method]} {', '.join(values)}." for method, values in told.items()]
 
 
 def unscored(rows: list[Row]) -> str:

@@ -31,6 +31,7 @@ from art_gym.solvers import get_solver
 from art_gym.tasks import task_names
 
 from .budget import Budget, BudgetSpent, Metered
+from .comparison import label, tuned_label
 from .divergence import Diverged
 from .hyperparams import algorithm_class
 from .learn_report import LEARNED, Found, Proof, write_report
@@ -38,7 +39,6 @@ from .runs import RIVALS
 from .trial import Noises, Trial
 
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
-EDM_TUNED = "edm, tuned"
 TUNING_SHARE = 0.03  # of the budget, for EDM's grid with its two parameters fitted
 FEWEST_TUNED = 8  # noises that it is fitted on
 REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
@@ -91,7 +91,7 @@ class Learner:
         self.out, self.seed, self.agent = out, seed, agent
         self.history: list[Found] = []
         self.beside: dict[str, np.ndarray] = {}  # levels that the learned ones are compared with, beside hand-made ones
-        self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}| {postfix}")
+        self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
 
     def run(self) -> str:
         """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule.
@@ -170,14 +170,15 @@ class Learner:
         error = self.trial.error(closed_form.levels, chosen)
         self.history.append(replace(closed_form, error=error))  # found then, though it is measured now
         for name in HAND_MADE:
-            self._offer(name, make_grid(name, self.num_steps, self.model), chosen)
+            self._offer(label(name), make_grid(name, self.num_steps, self.model), chosen)
             self._tick()
         count = int(min(self.denoiser.affordable(TUNING_SHARE) / (TUNING * self.num_steps), len(fitted.start)))
         if count >= FEWEST_TUNED:
             noises = fitted.start[:count], fitted.endpoints[:count]
             lowest = self.model.sigma_min
-            self.beside[EDM_TUNED] = tuned("edm", self.num_steps, self.denoiser, self.solver, *noises, lowest)[0]
-            self._offer(EDM_TUNED, self.beside[EDM_TUNED], chosen)
+            levels, _ = tuned("edm", self.num_steps, self.denoiser, self.solver, *noises, lowest)
+            self.beside[tuned_label("edm")] = levels
+            self._offer(tuned_label("edm"), levels, chosen)
         self._stage("closed forms")
         for name, form in DUAL_FORMS.items():
             count = int(min(self.denoiser.affordable(CLOSED_FORM_SHARE) / DUAL_EVALUATIONS, DUAL_NOISES[1]))
@@ -281,13 +282,13 @@ class Learner:
     def _tick(self) -> None:
         self.bar.n = min(round(100 * self.denoiser.share), 100)
         best = f", error {self.history[-1].error:.4f}" if self.history and np.isfinite(self.history[-1].error) else ""
-        self.bar.set_postfix_str(f"{self.stage}{best}")
+        self.bar.set_description_str(f"learn, {self.stage}{best}")
 
     def _report(self, reported: Noises | None, stopped: str) -> str:
         """Measure the schedule on noises that nothing was fitted or chosen on, and write that down."""
         self.denoiser.enforced = False  # the proof belongs to the result, whatever was spent
         spent = f"{self.denoiser.seconds:.0f} s and {self.denoiser.evaluations:,} denoiser evaluations"
-        grids = {name: make_grid(name, self.num_steps, self.model) for name in HAND_MADE} | self.beside
+        grids = {label(name): make_grid(name, self.num_steps, self.model) for name in HAND_MADE} | self.beside
         grids[LEARNED] = self.history[-1].levels
         proof = None
         if reported is not None:

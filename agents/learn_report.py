@@ -15,6 +15,7 @@ from art_gym.quality import image_error
 from art_gym.schedules.grids import edm_grid
 
 from . import pictures
+from .comparison import label, tuned_label
 from .edm_curve import steps_reaching
 from .report import draw_samples
 from .trial import REFERENCE_STEPS, Noises, Trial
@@ -73,7 +74,8 @@ class Proof:
         says_little = not off < SAYS_LITTLE * self.error
         if says_little:
             yield f"**{precise}: errors that are not much larger say little**, so that steps saved are not counted."
-            yield from ("Is the model trained, and smooth in σ down to its sigma_min?", "")
+            yield "Is the model trained, and smooth in σ down to its sigma_min? If so, the schedule is as precise."
+            yield ""
         yield f"Mean endpoint error on {len(self.noises.start)} noises that nothing was fitted or chosen on:"
         decoded = getattr(model, "decode", None) is not None
         heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
@@ -87,13 +89,15 @@ class Proof:
             label = f"**{name}**" if name == LEARNED else name
             yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
         yield ""
+        if tuned_label("edm") not in self.grids:
+            yield from ("(The budget did not pay for EDM's grid with its parameters tuned, a better rival.)", "")
         if not says_little:
             yield from (self._steps_saved(), "", f"{precise}.", "")
 
     def draw(self, file: Path) -> None:
         """Draw samples of the same noises by EDM's grid, by the learned one, and precisely."""
         steps = f"K = {len(self.grids[LEARNED]) - 1}"
-        panels = {f"EDM ρ=7, {steps}": self.samples["edm"], f"{LEARNED}, {steps}": self.samples[LEARNED]}
+        panels = {f"{label('edm')}, {steps}": self.samples[label("edm")], f"{LEARNED}, {steps}": self.samples[LEARNED]}
         draw_samples(file, self.trial.model, {**panels, "precise": self.noises.endpoints})
 
     def _endpoints_off(self) -> tuple[float, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve, task_names
 
 from . import pictures
-from .comparison import Row, baselines, table, tuned_grid, unscored
+from .comparison import Row, baselines, fitted_lines, label, table, tuned_grid, tuned_label, unscored
 from .edm_curve import EdmCurve
 from .outcome import Outcome
 from .report import write_report
@@ -74,12 +75,14 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     texts = []
     for where, rows in groups.items():
         for k in sorted({entry.num_steps for entry in rows}):
-            rows.append(_row("EDM ρ=7", where, edm_grid(k, resolve(where[0])), noises))
+            if f"edm:{k}" not in named:
+                rows.append(_row(label("edm"), where, edm_grid(k, resolve(where[0])), noises))
             if k > 1:
-                rows.append(_row("EDM ρ=7, tuned", where, tuned_grid("edm", k, *where), noises))
+                levels, fitted = tuned_grid("edm", k, *where)
+                rows.append(replace(_row(tuned_label("edm"), where, levels, noises), fitted=fitted))
         note = unscored(rows)
         heading = f"{where[0]}, {where[1]}, {noises} held-out noises" + (f". {note}" if note else "")
-        texts.append(f"{heading}\n\n{table(rows)}")
+        texts.append("\n\n".join([heading, table(rows), *fitted_lines(rows)]))
     return "\n\n".join(texts)
 
 
@@ -114,6 +117,8 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
         files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
         if not files:
             raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")
+    elif folder.is_dir():
+        raise ValueError(f"{thing} holds no run: there is no config.yaml in it; name a schedule file in it")
     else:
         files = [thing]
     for file in files:

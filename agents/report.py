@@ -18,7 +18,7 @@ from art_gym.schedules.grids import edm_grid
 from art_gym.tasks import resolve
 
 from . import pictures
-from .comparison import Row, steps_saved_line, table, unscored
+from .comparison import Row, fitted_lines, steps_saved_line, table, unscored
 from .edm_curve import EdmCurve
 from .outcome import Outcome
 from .runs import Point
@@ -75,8 +75,7 @@ def write_report(
             "",
             table(rows, first=outcome.method),
             "",
-            *(f"- {line}" for line in [*_begun(outcome, history), *saved]),
-            *(f"- {line}" for line in spreads),
+            *(f"- {line}" for line in [*_begun(outcome, history), *saved, *spreads, *fitted_lines(rows)]),
             "",
             "Cost of learning, for all K together:",
             "",

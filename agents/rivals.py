@@ -52,13 +52,17 @@ def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: b
     usual = load_config(config_name(config.env_id))
     ignored = [key for key in OF_EPISODES if key in config.env and getattr(env_config, key) != getattr(usual, key)]
     if ignored:
-        raise ValueError(f"{config.algo} plays no episodes, and has no use for {', '.join(ignored)}: leave them out")
+        raise ValueError(f"{config.algo} plays no episodes, and has no use for {', '.join(ignored)}: leave that out")
     run.prepare(config, {"env": env_config.to_dict()}, resume)
     denoiser, solver = Counted(resolve(env_config.task)), name_of(env_config.solver)
     bank = get_bank(denoiser.denoiser, "train", env_config.noises)
     bank.ensure(bank.size)
     budgets = reported_budgets(env_config)
     tracker, logger = Tracker(env_config, budgets), configure(str(run.tensorboard / "run_1"), ["tensorboard"])
+    tracker.record_hyperparams(
+        logger, config, {} if config.n_timesteps is None else {"n_timesteps": config.n_timesteps}
+    )
+    logger.dump(0)
     points = run.history()
     before = (points[-1].seconds, points[-1].evaluations) if points else (0.0, 0)
     began, paused = time.perf_counter(), 0.0

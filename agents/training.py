@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
-from stable_baselines3.common.logger import HParam
 from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.adaptive import AdaptivePolicy
@@ -44,7 +44,7 @@ from .hyperparams import (
     warm_start_of,
 )
 from .outcome import Outcome
-from .runs import RIVALS, Point, Run, TrainConfig, config_name, name_of, plain, reported_budgets
+from .runs import RIVALS, Point, Run, TrainConfig, config_name, name_of, reported_budgets
 from .tracking import Tracker
 from .warm_start import Startable, affordable_searches, warm_start
 
@@ -103,6 +103,12 @@ class Setup:
         """The K at which progress is evaluated and schedules are written."""
         return reported_budgets(self.env_config)
 
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """All values but the environment's."""
+        begun = {"warm_start": {"searches": self.searches}} if self.searches else {}
+        return {"num_envs": self.num_envs, "n_timesteps": self.n_timesteps, **self.hyperparams, **begun}
+
     def make_model(self, tensorboard: Path | None = None) -> BaseAlgorithm:
         """A fresh model on a fresh vector environment."""
         env = ARTDiffusionVecEnv(self.num_envs, config_name(self.config.env_id), **self.env_overrides)
@@ -120,7 +126,10 @@ class Setup:
             )
         except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
             # names and values that the algorithm does not take
-            raise ValueError(f"{self.config.algo} cannot be made like this: {' '.join(str(error).split())}") from None
+            said = " ".join(str(error).split())
+            names = [name for name in inspect.signature(kind).parameters if name not in ("env", "seed", "device")]
+            known = f"; it takes {', '.join(names)}" if "unexpected keyword argument" in said else ""
+            raise ValueError(f"{self.config.algo} cannot be made like this: {said}{known}") from None
 
 
 def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
@@ -146,10 +155,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
             f"most that many"
         )
     model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
-    resolved = {"num_envs": setup.num_envs, "n_timesteps": setup.n_timesteps, **setup.hyperparams}
-    if setup.searches:
-        resolved["warm_start"] = {"searches": setup.searches}
-    run.prepare(config, {"env": setup.env_config.to_dict(), **resolved}, resume)
+    run.prepare(config, {"env": setup.env_config.to_dict(), **setup.resolved}, resume)
     checkpoint = run.folder / "checkpoint.pt"
     if resume and checkpoint.exists():
         load_model(model, checkpoint)
@@ -321,11 +327,7 @@ class Progress(BaseCallback):
 
     def _on_training_start(self) -> None:
         self.due = self.interval * (1 + self.model.num_timesteps // self.interval)
-        hyperparams = {k: v for k, v in plain(self.setup.hyperparams).items() if isinstance(v, str | float | int)}
-        metrics = {f"art/heldout_error/K{k}": 0.0 for k in self.setup.budgets}
-        self.logger.record(
-            "hparams", HParam({"algo": self.setup.config.algo, **hyperparams}, metrics), exclude="stdout"
-        )
+        self.tracker.record_hyperparams(self.logger, self.setup.config, self.setup.resolved)
         if self.model.num_timesteps and not self.points:
             self._evaluate()  # what the warm start has found
 

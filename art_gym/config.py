@@ -158,7 +158,10 @@ def _read_yaml(name: str) -> dict[str, Any]:
     if not file.is_file():
         folder = resources.files("art_gym.envs_configs")
         known = sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-        raise ValueError(f"no configuration {name!r} in envs_configs: choose one of {', '.join(known)}")
+        raise ValueError(
+            f"no configuration {name!r} in envs_configs: choose one of {', '.join(known)} (ids such as "
+            f"ARTDiffusion-v0 are for gym.make; a task of your own is named by task=...)"
+        )
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 

@@ -152,7 +152,8 @@ def evaluate_policy(
     state = follow(core, policy, state, num_steps)
     seconds = time.perf_counter() - began
     logs = np.log(state.grid[:, :num_steps])  # (E, K)
-    levels = np.append(np.exp(logs.mean(axis=0)), 0.0)
+    mean = np.where(np.ptp(logs, axis=0) == 0, state.grid[0, :num_steps], np.exp(logs.mean(axis=0)))  # σ_max exactly
+    levels = np.append(mean, 0.0)
     shape = core.problem.denoiser.shape
     samples, endpoints = state.x.reshape(-1, *shape), core.problem.bank.endpoints[noise].reshape(-1, *shape)
     nfe = core.problem.denoise.evaluations / noise.size

@@ -80,10 +80,15 @@ def _probe(of: Same) -> tuple[float, ...]:
 
 
 def score(error: float, reference: Reference | None) -> float | None:
-    """log(e_EDM / e) / log(e_EDM / e_oracle): 0 for EDM's grid, 1 for the best fixed grid; None without a reference."""
+    """log(e_EDM / e) / log(e_EDM / e_oracle): 0 for EDM's grid, 1 for the best fixed grid.
+
+    None without a reference, and where EDM's grid is the best one: nothing is to be gained then, as with one step.
+    """
     if reference is None:
         return None
     edm, best, found = (max(e, reference.floor) for e in (reference.edm_error, reference.oracle_error, error))
+    if best >= edm:
+        return None
     return math.log(edm / found) / math.log(edm / best)
 
 
@@ -221,12 +226,18 @@ def compute_all(
     polished instead of a search, and the oracle of a combination is the better of that and the one it has.
 
     Raises:
-        ValueError: for a file of candidates that is none.
+        ValueError: for an unknown task or solver, a K below 2, of which there is one grid only, or a file of candidates
+            that is none.
     """
     from tqdm import tqdm
 
     tried = _candidates(candidates)
     wanted = [(task, solver, k) for task in tasks for solver in solvers for k in steps]
+    for task, solver, k in wanted:  # all of them before the first, which may take minutes
+        get_task(task)
+        get_solver(solver)
+        if k < 2:
+            raise ValueError(f"a reference has at least 2 steps, got {k}: with one step there is one grid")
     with tqdm(wanted, desc="oracles") as bar:
         for task, solver, k in bar:
             bar.set_postfix_str(f"{task}, {solver}, K = {k}")

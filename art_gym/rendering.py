@@ -23,7 +23,7 @@ LARGE, FEW_LARGE = 64, 4  # of images with more pixels a side so many are shown:
 DATA_COUNT = 2000  # draws of the data that stand behind the samples
 BINS = 60
 FEW = 8  # up to so many samples are marked one by one
-ESTIMATES = "denoised estimates"
+ESTIMATES = "estimated samples"
 
 Update = Callable[[np.ndarray], None]
 

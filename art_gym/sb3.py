@@ -51,13 +51,17 @@ class ARTDiffusionVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[Observed, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Step all lanes: observations, float32 rewards, dones, one info dictionary a lane."""
+        """Step all lanes: observations, float32 rewards, dones, one info dictionary a lane.
+
+        It has what the single environment's has, the physical step and the reward's components.
+        """
         observation, reward, done, _, info = self.env.step(self._actions)
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        for key in ("error", "error_reference"):
-            final = info.get("final_info", {})
-            for lane in np.nonzero(final.get(f"_{key}", ()))[0]:
-                infos[lane][key] = float(final[key][lane])
+        for values, lanes in ((info, ~done), (info.get("final_info", {}), done)):
+            for key in [key for key in values if f"_{key}" in values and not key.startswith("final_")]:
+                numbers = values[key].tolist()
+                for lane in np.nonzero(values[f"_{key}"] & lanes)[0]:
+                    infos[lane][key] = numbers[lane]
         for lane in np.nonzero(done)[0]:
             infos[lane]["terminal_observation"] = info["final_obs"][lane]
             self.reset_infos[lane] = _of_reset(info, int(lane))

@@ -168,10 +168,15 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
             seeds: Sequence[int | None] = [int(seed) + lane for lane in range(self.num_envs)]
         elif seed is None:
             return
-        else:
+        elif isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
             seeds = list(seed)
+        else:
+            raise ValueError(f"seed must be a whole number, one for each lane, or None, got {seed!r}")
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} lanes need as many seeds, got {len(seeds)}")
+        for one in seeds:
+            if one is not None and (not isinstance(one, int | np.integer) or one < 0):
+                raise ValueError(f"a seed must be a whole number of at least 0, or None, got {one!r}")
         for lane in lanes if self._seeded else range(self.num_envs):
             if seeds[lane] is not None or not self._seeded:
                 self._episodes.seed(lane, np.random.default_rng(seeds[lane]))

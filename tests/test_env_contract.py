@@ -136,7 +136,7 @@ def test_info_tells_the_physical_step(env_id: str) -> None:
 @every_id
 @pytest.mark.parametrize("action", ACTIONS)
 def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
-    """10⁵ steps with the default map, some with the others; actions at the very ends too."""
+    """10⁵ steps with the default map (2400 of PhotosNet), some with the others; actions at the very ends too."""
     lanes, steps = 1000, 100 if action == "fraction" else 6
     arguments = {}
     if env_id == "ARTDiffusion-PhotosNet-v0":  # a convolutional network, 50 times slower than the exact denoisers

@@ -55,6 +55,27 @@ def test_score_is_0_for_edm_and_1_for_the_oracle():
     assert score(1.0, None) is None
 
 
+def test_there_is_no_score_where_edms_grid_is_the_best():
+    entry = find_reference("digits", "dpmpp_2m", 10)
+    assert score(0.01, replace(entry, oracle_error=entry.edm_error)) is None
+    assert score(0.01, replace(entry, edm_error=entry.floor / 3, oracle_error=entry.floor / 9)) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (("gaussian_1d", "euler", 1), "at least 2 steps, got 1"),
+        (("nope", "euler", 5), "unknown task 'nope'"),
+        (("gaussian_1d", "nope", 5), "unknown solver 'nope'"),
+    ],
+)
+def test_what_can_have_no_reference_is_said_before_the_first_is_computed(wanted, expected, tmp_path, capsys):
+    task, solver, num_steps = wanted
+    with pytest.raises(ValueError, match=expected):
+        compute_all(("mixture_1d", task), ("euler", solver), (5, num_steps), tmp_path / "references.json")
+    assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""  # no bar either
+
+
 def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
     stored = find_reference("mixture_1d", "euler", 5)
     grid = make_grid("edm", 5, resolve("mixture_1d"))

@@ -9,6 +9,7 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecMonitor
 
 import art_gym  # noqa: F401 registers the ids
+from art_gym.env import ARTDiffusionEnv
 from art_gym.sb3 import ARTDiffusionVecEnv
 
 KEYS = {"num_steps": 3, "population": 4}
@@ -72,6 +73,28 @@ def test_infos_of_resets():
         assert env.reset_infos == begun, step
         assert [type(info["num_steps"]) for info in env.reset_infos] == [int] * 3
         env.step(np.zeros((3, 1), np.float32))
+
+
+@pytest.mark.parametrize("reward", ["log_ratio", "path", "stiffness"])
+def test_infos_are_those_of_the_single_environment(reward):
+    """The physical step and the reward's components, of lanes that end and of those that go on."""
+    keys = {"reward": reward, "population": 4}
+    env = ARTDiffusionVecEnv(2, "mixture_1d", num_steps=(2, 3), **keys)
+    env.set_options([{"num_steps": 2}, {"num_steps": 3}])
+    env.seed(0)
+    env.reset()
+    single = [ARTDiffusionEnv("mixture_1d", num_steps=(2, 3), **keys) for _ in range(2)]
+    for lane, one in enumerate(single):
+        one.reset(seed=lane, options={"num_steps": 2 + lane})
+    for step in range(3):
+        *_, infos = env.step(np.zeros((2, 1), np.float32))
+        for lane, one in enumerate(single):
+            if step < 2 + lane:
+                expected = one.step(np.zeros(1, np.float32))[4]
+                found = {key: value for key, value in infos[lane].items() if key in expected}
+                assert {"sigma", "sigma_next"} <= expected.keys()
+                assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+                assert infos[lane].keys() - expected.keys() <= {"TimeLimit.truncated", "terminal_observation"}
 
 
 def test_attributes_and_methods():

@@ -117,6 +117,12 @@ def test_a_seed_for_each_lane() -> None:
         assert_same_results(singles.reset(seed=seed), ours.reset(seed=seed), f"reset(seed={seed})")
     with pytest.raises(ValueError, match="3 lanes need as many seeds, got 2"):
         ours.reset(seed=[1, 2])
+    for wrong in (1.5, "abc"):
+        with pytest.raises(ValueError, match=f"seed must be a whole number, one for each lane, or None, got {wrong!r}"):
+            ours.reset(seed=wrong)
+    for wrong in (-1, 1.5, "a"):
+        with pytest.raises(ValueError, match=f"a seed must be a whole number of at least 0, or None, got {wrong!r}"):
+            ours.reset(seed=[0, wrong, 1])
 
 
 def test_arrays_are_fresh() -> None:

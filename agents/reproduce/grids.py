@@ -28,7 +28,7 @@ from .study import Record, Study, bank_noises, markdown
 Make = Callable[[Counted], np.ndarray]  # levels, by a denoiser that counts what they cost
 STEPS = (5, 7, 10, 18)
 DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
-EDM_TUNED = "EDM ρ=7, tuned"
+EDM_TUNED = "EDM, tuned"
 DEFECTS = {"defect": None, "defect, few calls": 30_000}  # evaluations; by default as many as it takes for 1.2
 LEARNED = {"ART-RL": "stiffness", "ART-RL, dual-weighted": "dual_stiffness"}
 

@@ -180,6 +180,11 @@ def _tuned_edm(task: str, solver: str, num_steps: int) -> np.ndarray:
     return tuned("edm", num_steps, denoiser, solver, *noises, denoiser.sigma_min)[0]
 
 
+def _tuned_once(study: Study, task: str, solver: str, num_steps: int) -> np.ndarray:
+    key = {"tuned": task, "solver": solver, "num_steps": num_steps}
+    return np.array(study.once(key, lambda: {"sigmas": _tuned_edm(task, solver, num_steps).tolist()})["sigmas"])
+
+
 def _oracle(task: str, solver: str, grids: list[np.ndarray]) -> np.ndarray:
     """The best fixed grid known: the best of all grids on training noises, improved on them by Gauss-Newton."""
     denoiser, (start, endpoints) = resolve(task), (noises[: ORACLE_NOISES[task]] for noises in _training(task))
@@ -299,13 +304,14 @@ def _across_steps(study: Study, seeds: tuple[int, ...]) -> str:
         moved = _schedules(study, task, "dpmpp_2m", LEARNED_AT, seeds)
         rows = {
             "EDM": lambda k, task=task: [edm_grid(k, resolve(task))],
+            EDM_TUNED: lambda k, task=task: [_tuned_once(study, task, "dpmpp_2m", k)],
             f"learned at K = {LEARNED_AT}, resampled": lambda k, moved=moved: [
                 schedule.resample(k) for schedule in moved
             ],
             "learned at each K": lambda k, task=task: _schedules(study, task, "dpmpp_2m", k, seeds),
         }
         for name, grids in rows.items():
-            # EDM's one grid is kept under the first seed
+            # EDM's grid, of which there is one, is kept under the first seed
             found = [
                 _across_errors(study, task, name, k, dict(zip(seeds, grids(k), strict=False))) for k in ACROSS_STEPS
             ]

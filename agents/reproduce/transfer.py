@@ -77,7 +77,7 @@ def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
     grids: dict[str, Callable[[int], np.ndarray]] = {
         "DPM (geometric)": geometric,
         "EDM": lambda k: edm_grid(k, denoiser),
-        "EDM, tuned": lambda k: tuned_grid("edm", k, task, solver),
+        "EDM, tuned": lambda k: tuned_grid("edm", k, task, solver)[0],
     }
     return {
         name: study.once(

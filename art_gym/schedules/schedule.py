@@ -93,10 +93,13 @@ class Schedule:
         if num_steps == self.num_steps:
             return self
         if num_steps < 1 or self.num_steps < 2:
-            raise ValueError(f"cannot resample {self.num_steps} steps to {num_steps}: both need K ≥ 1, the first K ≥ 2")
-        if num_steps == 1:
-            return replace(self, sigmas=(self.sigmas[0], 0.0), heldout_error=None)
-        return replace(self, sigmas=tuple(resampled(np.array(self.sigmas), num_steps).tolist()), heldout_error=None)
+            raise ValueError(
+                f"cannot resample a schedule of K = {self.num_steps} to {num_steps} steps: that needs at least 2, "
+                f"and the result at least 1"
+            )
+        levels = (self.sigmas[0], 0.0) if num_steps == 1 else resampled(np.array(self.sigmas), num_steps).tolist()
+        method = f"{self.method}, resampled from K = {self.num_steps}"
+        return replace(self, sigmas=tuple(levels), method=method, heldout_error=None)
 
     def to_sigmas(self) -> list[float]:
         """The levels with the trailing 0: what k-diffusion's samplers take, as ``torch.tensor(...)``.
@@ -176,8 +179,9 @@ def _no_number(name: str) -> float:
 def resampled(levels: np.ndarray, num_steps: int) -> np.ndarray:
     """Levels (J+1,) at another number of steps K ≥ 2: (K+1,), log σ linear in the step number between positive ones."""
     positive = np.log(levels[:-1])
-    inner = np.interp(np.linspace(0, 1, num_steps), np.linspace(0, 1, len(positive)), positive)
-    return np.append(np.exp(inner), 0.0)
+    inner = np.exp(np.interp(np.linspace(0, 1, num_steps), np.linspace(0, 1, len(positive)), positive))
+    inner[[0, -1]] = levels[[0, -2]]  # of which the logarithm may have taken a digit
+    return np.append(inner, 0.0)
 
 
 def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:

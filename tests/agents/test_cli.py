@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import art_gym
 from art_gym import tasks
 from art_gym.agents import pictures
 from art_gym.agents.cli import COMMANDS, main
 from art_gym.agents.runs import Run
-from art_gym.schedules import Schedule
+from art_gym.evaluation import evaluate_levels
+from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks import get_task
 
 UNSCORED = "A score of – is that of a task, solver and K for which no best fixed grid is stored."
@@ -44,9 +46,27 @@ def test_train_writes_report_schedule_and_pictures(run_folder):
         file.name for file in run_folder.iterdir()
     }
     report = (run_folder / "report.md").read_text()
-    for method in ("uniform", "EDM ρ=7", "EDM ρ=7, tuned", "log-SNR", "cosine", "arctan", "ART closed form", "**cma**"):
+    for method in ("uniform", "EDM ρ=7", "EDM, tuned", "log-SNR", "cosine", "arctan", "ART closed form", "**cma**"):
         assert f"| {method} |" in report
     assert "EDM needs" in report and UNSCORED not in report
+
+
+def test_the_report_says_what_tuning_found(run_folder):
+    report = (run_folder / "report.md").read_text()
+    (line,) = (line for line in report.splitlines() if line.startswith("- EDM, tuned: last positive level and ρ"))
+    task = get_task("mixture_1d")
+    last, rho = map(float, line.removesuffix(" at K = 5.").split("ρ ")[1].split(" and "))
+    (row,) = (line for line in report.splitlines() if "| EDM, tuned |" in line)
+    levels = make_grid("edm", 5, task, last, rho)
+    assert evaluate_levels(task, "dpmpp_2m", levels).error == pytest.approx(
+        float(row.split("|")[3].split("±")[0]), rel=0.02
+    )
+    assert "- log-normal, tuned: exp(mean) and deviation of log σ " in report
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"art_gym {art_gym.__version__}\n"
 
 
 def test_list_names_everything(capsys):
@@ -217,6 +237,32 @@ def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
     assert main(["evaluate", str(run_folder / "schedule_K5.json"), "arctan:5", "--noises", "64"]) == 0
     text = capsys.readouterr().out
     assert text.count("held-out noises") == 1 and "mixture_1d, dpmpp_2m" in text and "| arctan:5 |" in text
+    assert "| EDM ρ=7 |" in text
+
+
+def test_edms_grid_stands_once_in_a_table(capsys):
+    assert main(["evaluate", "edm:5", "edm:7", "arctan:6", "--task", "gaussian_1d", "--noises", "64"]) == 0
+    cells = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "tuned" not in line]
+    edms = [(row[0], row[1]) for row in cells if len(row) > 2 and row[1].startswith(("edm", "EDM"))]
+    assert edms == [("| 5", "edm:5"), ("| 6", "EDM ρ=7"), ("| 7", "edm:7")]
+
+
+def test_resuming_nothing_begins_anew_and_says_so(tmp_path, capsys):
+    arguments = [
+        "train",
+        "--env",
+        "ARTDiffusion-Gaussian1D-v0",
+        "--algo",
+        "cma",
+        "--num-steps",
+        "2",
+        "--timesteps",
+        "48",
+    ]
+    arguments += ["--out", str(tmp_path / "run"), "--no-progress", "--resume"]
+    for said in (True, False):
+        assert main(arguments) == 0
+        assert ("holds nothing to go on with: a new run begins there" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(
@@ -236,7 +282,10 @@ def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
             "population is 3000, and results are reported on 2048 noises: choose at most",
         ),
         (["train", "--algo", "dqn"], "'dqn' is for discrete actions, and the size of a step is continuous: choose one"),
-        (["train", "--hyperparams", "learning_rat", "3"], "unexpected keyword argument 'learning_rat'"),
+        (
+            ["train", "--hyperparams", "learning_rat", "3"],
+            "unexpected keyword argument 'learning_rat'; it takes policy, learning_rate, n_steps,",
+        ),
         (["train", "--hyperparams", "clip_range", "x"], "ppo cannot be made like this"),
         (["train", "--hyperparams", "num_envs", "0"], "num_envs must be a whole number of at least 1, got 0: leave it"),
         (["train", "--hyperparams", "n_epochs", "0"], "n_epochs must be a whole number of at least 1, got 0"),
@@ -255,6 +304,7 @@ def test_named_grids_are_evaluated_beside_the_schedule(run_folder, capsys):
         (["evaluate"], "name what to evaluate"),
         (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, those that are held out, got 5000"),
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
+        (["evaluate", "."], ". holds no run: there is no config.yaml in it; name a schedule file in it"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
         (["export", "."], "holds no schedules"),
         (["bench", "--seconds", "0"], "seconds for each measurement must be positive, got 0.0"),
@@ -397,7 +447,7 @@ def test_damaged_run_is_named(run_folder, tmp_path, capsys):
 def test_evaluate_a_rivals_run(run_folder, capsys):
     assert main(["evaluate", str(run_folder), "--noises", "128"]) == 0
     text = capsys.readouterr().out
-    assert "schedule_K5.json" in text and "EDM ρ=7, tuned" in text
+    assert "schedule_K5.json" in text and "EDM, tuned" in text
     # the score's ends are measured on the same noises as the rest
     (edm,) = (line for line in text.splitlines() if "| EDM ρ=7 |" in line)
     assert "| 0.000 |" in edm

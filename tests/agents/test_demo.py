@@ -17,7 +17,7 @@ def test_demo_trains_compares_and_draws(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "TABLE_BUDGETS", (3, 4))
     text = module.demo(tmp_path, 0, quick=True)
 
-    for method in ("uniform", "EDM ρ=7", "EDM ρ=7, tuned", "log-SNR", "cosine", "arctan", "ART closed form", "**ppo**"):
+    for method in ("uniform", "EDM ρ=7", "EDM, tuned", "log-SNR", "cosine", "arctan", "ART closed form", "**ppo**"):
         assert text.count(f"| {method} |") == 2  # K = 3 and 4
     assert all(f"| {rival} |" in text for rival in RIVALS)
     assert text.count("EDM needs") + text.count("EDM does not reach") == 2

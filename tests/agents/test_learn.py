@@ -21,6 +21,7 @@ import torch
 from art_gym.agents import learn, loading, pictures
 from art_gym.agents.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.cli import main
+from art_gym.agents.comparison import label
 from art_gym.agents.hyperparams import load_hyperparams
 from art_gym.agents.learn import Learner
 from art_gym.agents.learn_report import Proof
@@ -67,7 +68,7 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
     assert main([*arguments, "-o", str(out), "--no-progress"]) == 0
     report = capsys.readouterr().out
     assert "learned is better on" in report and "the budget was spent" in report
-    assert "| ART closed form |" in report and "| edm, tuned |" in report
+    assert "| ART closed form |" in report and "| EDM, tuned |" in report and "did not pay for EDM's" not in report
     assert "The precise endpoints themselves are" in report and "say little" not in report
     assert "steps for what the learned schedule does in 6: " in report or "EDM does not reach in 24 steps" in report
     schedule = Schedule.load(out)
@@ -125,6 +126,14 @@ def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
     assert Schedule.load(tmp_path / "s.json").method == "ART closed form"
 
 
+def test_a_report_without_the_tuned_grid_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn, "FEWEST_TUNED", 2000)
+    budget, out = Budget(evaluations=60_000), tmp_path / "s.json"
+    report = Learner(get_task("gaussian_1d"), "mine", 5, "euler", budget, out, progress=False).run()
+    assert "| EDM ρ=7 |" in report and "| EDM, tuned |" not in report
+    assert "The budget did not pay for EDM's grid with its parameters tuned" in report
+
+
 @pytest.mark.parametrize("agent", ["ppo", "art_rl"])
 def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a bad start, so that there is something to improve: the agent's grids are offered, and its name stays."""
@@ -154,7 +163,7 @@ def test_an_agent_that_diverges_ends_in_a_report(tmp_path: Path, monkeypatch: py
         get_task("gaussian_1d"), "mine", 4, "euler", Budget(evaluations=200_000), out, progress=False, agent="ppo"
     )
     report = learner.run()
-    assert "the network of PPO gave NaN" in report and "| edm |" in report
+    assert "the network of PPO gave NaN" in report and "| EDM ρ=7 |" in report
     assert report == (tmp_path / "s_report.md").read_text() and Schedule.load(out).heldout_error is not None
 
 
@@ -385,11 +394,11 @@ def test_the_same_noises_are_drawn_by_three_ways(
     trial = Trial(model, Metered(model, Budget()), get_solver("euler"))
     start = 40 * np.random.default_rng(0).standard_normal((3, *model.shape)).astype(np.float32)
     noises = Noises(start, np.ones_like(start))
-    grids = {name: make_grid(name, 4, model) for name in ("edm", "cosine", "arctan")}
+    grids = {label(name): make_grid(name, 4, model) for name in ("edm", "cosine", "arctan")}
     grids["learned"] = grids.pop("arctan")
     Proof(trial, noises, grids).draw(tmp_path / "samples.png")
     assert list(drawn) == ["EDM ρ=7, K = 4", "learned, K = 4", "precise"]
-    expected = [integrate(model, grids[name], start, "euler") for name in ("edm", "learned")] + [noises.endpoints]
+    expected = [integrate(model, grids[name], start, "euler") for name in ("EDM ρ=7", "learned")] + [noises.endpoints]
     for found, latents in zip(drawn.values(), expected, strict=True):
         np.testing.assert_array_equal(found, model.decode(latents[:, :1]) if decoded else latents[:, :1])
 

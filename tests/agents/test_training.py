@@ -98,6 +98,28 @@ def test_tensorboard_tags(trained):
     np.testing.assert_allclose(logged, [point.errors[5] for point in run.history()], rtol=1e-5)
 
 
+@pytest.mark.parametrize("algo", ["ppo", "gradient"])
+def test_hparams_tell_runs_apart(algo, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    run = Run(tmp_path / "run")
+    hyperparams = {"policy_kwargs.net_arch": "[8]"} if algo == "ppo" else {}
+    config = TrainConfig("gaussian_1d", algo, 3, {"num_steps": [2, 3]}, hyperparams, n_timesteps=300)
+    learn(config, run, resume=False, progress=False)
+    (folder,) = run.tensorboard.iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    found = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert found["algo"].string_value == algo and found["seed"].number_value == 3
+    assert found["env.task"].string_value == "gaussian_1d" and found["env.num_steps"].string_value == "[2, 3]"
+    assert found["n_timesteps"].number_value == 300
+    if algo == "ppo":
+        assert found["policy_kwargs.net_arch"].string_value == "[8]" and found["num_envs"].number_value > 1
+
+
 def test_same_seed_same_schedule(tmp_path, monkeypatch):
     monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
     schedules = [
