@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
@@ -33,10 +34,7 @@ class Viewer:
 
     Args:
         core: gives the noise range, the data and the longest budget.
-        show: open a window and show every frame in it.
-
-    Raises:
-        RuntimeError: with ``show`` on a machine without a display, unless MPLBACKEND says that this is meant.
+        show: open a window and show every frame in it; nowhere on a machine without a display (see `Window`).
     """
 
     def __init__(self, core: Core, show: bool) -> None:
@@ -78,8 +76,8 @@ class Viewer:
 class Window:
     """A window of matplotlib that shows frames; once a person has closed it, it stays closed.
 
-    Raises:
-        RuntimeError: where matplotlib finds no display. MPLBACKEND=Agg draws to nowhere instead, for tests.
+    Where matplotlib finds no display a line on stderr says so, and nothing is shown: a checker that tries all render
+    modes, or a training that was begun with this one, goes on. With MPLBACKEND=Agg that is meant, and nothing is said.
     """
 
     def __init__(self) -> None:
@@ -88,10 +86,9 @@ class Window:
         figure = plt.figure(figsize=(9, 4))
         self._interactive = figure.canvas.required_interactive_framework is not None
         if not self._interactive and "MPLBACKEND" not in os.environ:
-            plt.close(figure)
-            raise RuntimeError(
-                "render_mode='human' needs a display, and matplotlib found none: use render_mode='rgb_array' on a "
-                "machine without one (or name a backend in MPLBACKEND; Agg draws to nowhere)"
+            logging.getLogger(__name__).warning(
+                "render_mode='human' needs a display, and matplotlib found none: nothing is shown. Use "
+                "render_mode='rgb_array' on a machine without one (or name a backend in MPLBACKEND)"
             )
         self._plt, self._figure = plt, figure
         axes = figure.add_axes((0, 0, 1, 1))
