@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from art_gym.actions import SpeedMap
@@ -36,7 +36,8 @@ class ARTRL(OnPolicyAlgorithm):
     """The continuous-time actor-critic of ART on the suite's environment.
 
     A rollout is one episode in every lane: trajectories of K clock steps under θ ~ N(m, λ/|Q|). The critic is fitted by
-    a martingale condition; the actor goes along Σ_k (θ_k − m_k) |Q_k|/λ ∂m_k/∂w · A_k with A_k = Σ_{j≥k} η^{j−k} δ_j.
+    a martingale condition; the actor goes along Σ_k (θ_k − m_k) |Q|/λ ∂m_k/∂w · A_k with A_k = Σ_{j≥k} η^{j−k} δ_j. The
+    |Q| of both is E|Q| at the clock's position, learned along the way: the sample's own is known after the step only.
     What comes out is the mean clock, read off at K equal steps: `levels`.
 
     Args:
@@ -115,6 +116,13 @@ class ARTRL(OnPolicyAlgorithm):
         # A rollout is whole episodes. A callback may have stopped the last one in the midst of them: begin anew.
         self._last_obs = None
         return super()._setup_learn(*args, **kwargs)
+
+    def learn(  # type: ignore[override]
+        self, total_timesteps: int, callback: MaybeCallback = None, tb_log_name: str = "ARTRL", **kwargs: Any
+    ) -> ARTRL:
+        """As SB3's other algorithms."""
+        super().learn(total_timesteps, callback, tb_log_name=tb_log_name, **kwargs)
+        return self
 
     def train(self) -> None:
         """One update from one rollout of whole episodes."""
@@ -195,7 +203,9 @@ class ARTRL(OnPolicyAlgorithm):
         )
         features = np.concatenate([features, np.zeros_like(features[:1])])  # V(T) = 0
         batch = Batch(features, rewards.double().numpy(), np.ones(shape))
+        self.critic.weights = self.policy.value_weights.numpy().copy()  # they are saved and copied with the policy
         delta = self.critic.fit(batch)
+        self.policy.value_weights.copy_(torch.from_numpy(self.critic.weights))
         total, advantages = np.zeros(lanes), np.empty(shape)
         for k in reversed(range(count)):
             total = delta[k] + self.trace * total

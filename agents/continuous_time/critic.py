@@ -106,6 +106,20 @@ CRITICS: dict[str, Fit] = {
 }
 
 
+def critic_features(time: np.ndarray, position: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """(…, P) features of (…) times in [0, 1), positions in [0, 1] and (…, Z) features of the latents.
+
+    (1 − t) times Legendre₃(t) ⊗ Legendre₄(ψ); times v² Legendre₂(ψ) with v = (1 − ψ)/(1 − t), the speed that is
+    needed from now on, whose square the remaining cost grows with; times the latents' features and ψ.
+    """
+    in_time = np.polynomial.legendre.legvander(2 * time - 1, 3)  # (…, 4)
+    in_position = np.polynomial.legendre.legvander(2 * position - 1, 4)  # (…, 5)
+    tensor = (in_time[..., :, None] * in_position[..., None, :]).reshape(*time.shape, -1)
+    needed = np.minimum((1 - position) / (1 - time), 5.0)[..., None]
+    parts = [tensor, needed**2 * in_position[..., :3], state, state * position[..., None]]
+    return (1 - time)[..., None] * np.concatenate(parts, axis=-1)
+
+
 class LinearCritic:
     """V = w · features, with V(T) = 0 by the factor 1 − t in every feature.
 
@@ -125,17 +139,8 @@ class LinearCritic:
         self.weights = np.zeros(0)
 
     def features(self, time: np.ndarray, position: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """(…, P) features of (…) times in [0, 1), positions in [0, 1] and (…, Z) features of the latents.
-
-        (1 − t) times Legendre₃(t) ⊗ Legendre₄(ψ); times v² Legendre₂(ψ) with v = (1 − ψ)/(1 − t), the speed that is
-        needed from now on, whose square the remaining cost grows with; times the latents' features and ψ.
-        """
-        in_time = np.polynomial.legendre.legvander(2 * time - 1, 3)  # (…, 4)
-        in_position = np.polynomial.legendre.legvander(2 * position - 1, 4)  # (…, 5)
-        tensor = (in_time[..., :, None] * in_position[..., None, :]).reshape(*time.shape, -1)
-        needed = np.minimum((1 - position) / (1 - time), 5.0)[..., None]
-        parts = [tensor, needed**2 * in_position[..., :3], state, state * position[..., None]]
-        return (1 - time)[..., None] * np.concatenate(parts, axis=-1)
+        """(…, P) as `critic_features`."""
+        return critic_features(time, position, state)
 
     def fit(self, batch: Batch) -> np.ndarray:
         """Improve the weights on a batch; returns the (n, E) martingale differences under the new ones."""

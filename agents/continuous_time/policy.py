@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
@@ -12,6 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from .actors import ACTORS, NODES, MultiplierActor, NormalisedActor
 from .checks import require_number
 from .clock import Clock
+from .critic import critic_features
 
 SLOWEST = 0.02  # of the mean speed: the noise may not stop the clock, nor turn it back
 FASTEST = 0.98  # of what remains of the clock
@@ -51,6 +53,7 @@ class ClockPolicy(BasePolicy):
     stiffness: torch.Tensor
     unit: torch.Tensor
     multiplier: torch.Tensor
+    value_weights: torch.Tensor
     optimizer: torch.optim.Optimizer
 
     def __init__(
@@ -81,6 +84,8 @@ class ClockPolicy(BasePolicy):
         self.register_buffer("stiffness", torch.ones(NODES))
         self.register_buffer("unit", torch.zeros(()))  # of |Q|; 0 until the first rollout sets it
         self.register_buffer("multiplier", torch.tensor(-2.0))  # γ: −2 E[|Q|θ²] at the start
+        columns_of_value = critic_features(np.zeros(1), np.zeros(1), np.zeros((1, len(self.columns)))).shape[1]
+        self.register_buffer("value_weights", torch.zeros(columns_of_value, dtype=torch.float64))  # of the critic
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=lr_schedule(1))
 
     def instant(self, observation: torch.Tensor) -> Instant:
@@ -100,7 +105,7 @@ class ClockPolicy(BasePolicy):
         return self.actor(instant.position, instant.steps_left, instant.num_steps, instant.features)
 
     def precision(self, position: torch.Tensor) -> torch.Tensor:
-        """(…) |Q|/λ, the inverse variance of the speed."""
+        """(…) |Q|/λ, the inverse variance of the speed; |Q| is its mean at a position, which is known beforehand."""
         return self.profile(position) / self.temperature
 
     def profile(self, position: torch.Tensor) -> torch.Tensor:
@@ -140,16 +145,24 @@ class ClockPolicy(BasePolicy):
         return torch.log(speed * instant.steps_left / left) / self.sharpness
 
     def predict_values(self, observation: torch.Tensor) -> torch.Tensor:
-        """Zeros: the critic works on whole episodes, see `algorithm`."""
-        return torch.zeros(len(observation), 1)
+        """(B, 1) the critic's V, in units in which E[|Q|θ²] = 1 at first; zeros until it has been fitted."""
+        with torch.no_grad():
+            features = self.value_features(self.instant(observation))
+        return torch.as_tensor(features @ self.value_weights.numpy(), dtype=torch.float32)[:, None]
+
+    def value_features(self, instant: Instant) -> np.ndarray:
+        """(B, P) features of the critic."""
+        time = instant.time.clamp(max=1 - 1e-6)  # of an episode that has ended too
+        return critic_features(time.numpy(), instant.position.numpy(), instant.features.numpy())
 
     def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:  # type: ignore[override]
         return self(observation, deterministic)[0]
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {
-            **super()._get_constructor_parameters(),
-            "lr_schedule": lambda _: 0.0,
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "lr_schedule": _no_rate,
             "clock": self.clock,
             "max_steps": self.max_steps,
             "sharpness": self.sharpness,
@@ -158,3 +171,8 @@ class ClockPolicy(BasePolicy):
             "basis": self.basis,
             "temperature": self.temperature,
         }
+
+
+def _no_rate(_: float) -> float:
+    """Of a policy that is loaded by itself, to be used: a function that pickles."""
+    return 0.0

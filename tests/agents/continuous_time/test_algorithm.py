@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from art_gym.agents.continuous_time import ARTRL
+from art_gym.agents.continuous_time.policy import ClockPolicy
 from art_gym.agents.reproduce.art_rl import train_art_rl
 from art_gym.agents.reproduce.theory import cost_ratio
 from art_gym.sb3 import ARTDiffusionVecEnv
@@ -33,11 +34,11 @@ def make(seed: int = 0, **changes: object) -> ARTRL:
 
 @pytest.mark.parametrize("budget", ["normalised", "multiplier"])
 def test_learns_the_closed_form(budget: str) -> None:
-    """A tenth of the shipped training leaves 10 % of surrogate cost; the first clock is 40 % above the optimum."""
+    """A third of the shipped training leaves less than 2 % of the cost; the first clock is 26 % above the optimum."""
     task = get_task("mixture_1d")
     first = train_art_rl("mixture_1d", 0, 0.004, policy_kwargs={"budget": budget}).model
-    learned = train_art_rl("mixture_1d", 0, 0.15, policy_kwargs={"budget": budget}).model
-    assert cost_ratio(learned, task, 512) < 1.10 < cost_ratio(first, task, 512)
+    learned = train_art_rl("mixture_1d", 0, 0.33, policy_kwargs={"budget": budget}).model
+    assert cost_ratio(learned, task, 512) < 1.02 < 1.2 < cost_ratio(first, task, 512)
     levels = learned.levels(10)
     assert levels[0] == task.sigma_max and levels[-1] == 0 and (np.diff(levels) < 0).all()
 
@@ -69,6 +70,36 @@ def test_save_and_load(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ARTRL.load(tmp_path / "model.zip").levels(9), model.levels(9))  # without one
     loaded.learn(16 * 8, reset_num_timesteps=False)
     assert loaded.num_timesteps == 3 * 16 * 8
+
+
+def test_the_policy_is_saved_and_copied_as_any_other_of_sb3(tmp_path: Path) -> None:
+    model, other = make().learn(16 * 8 * 2), make(1)
+    model.policy.save(tmp_path / "policy.pt")
+    observation = model.env.reset()
+    tensor = torch.as_tensor(observation)
+    alone = ClockPolicy.load(tmp_path / "policy.pt")
+    other.set_parameters(model.get_parameters())
+    assert model.policy.predict_values(tensor).abs().min() > 0
+    for policy in (alone, other.policy):
+        found, expected = (each.predict(observation, deterministic=True)[0] for each in (policy, model))
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(policy.predict_values(tensor), model.policy.predict_values(tensor))
+
+
+def test_values_are_those_of_the_critic() -> None:
+    """V(t) is what is still to come: of many episodes, the mean of the returns from a step on."""
+    model = make(population=64).learn(16 * 8 * 60)
+    observation = torch.as_tensor(model.env.reset())
+    first = float(model.policy.predict_values(observation).mean())
+    assert first == pytest.approx(-model.logger.name_to_value["art_rl/cost"] + model.policy.temperature, rel=0.1)
+    ended = model.policy.predict_values(torch.zeros_like(observation[:1]).index_fill(1, torch.tensor([0]), 1.0))
+    assert abs(float(ended)) < 1e-3
+
+
+def test_tensorboard_names_the_algorithm(tmp_path: Path) -> None:
+    env = ARTDiffusionVecEnv(8, "mixture_1d", **ENV)
+    ARTRL("ClockPolicy", env, tensorboard_log=str(tmp_path)).learn(16 * 8)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["ARTRL_1"]
 
 
 def test_eval_callback_and_actions(tmp_path: Path) -> None:
