@@ -316,7 +316,8 @@ class Learn:
             flow_prediction.
         rounding: call the model at the nearest of its timesteps, as samplers do that know whole ones only.
         shape: of one latent, as channels height width, where the model does not say it or takes others.
-        data_std: standard deviation of the data: 0.5 for images in [-1, 1], 1.0 for most latents.
+        data_std: standard deviation of the data; by default 1.0 for a pipeline with a VAE and 0.5, that of images in
+            [-1, 1], for others.
         device: cpu, cuda, mps.
         dtype: of the network; everything around it is computed in float32.
         variant: of the weight files, such as fp16.
@@ -338,7 +339,7 @@ class Learn:
     prediction_type: str | None = None
     rounding: bool = False
     shape: tuple[int, int, int] | None = None
-    data_std: float = 0.5
+    data_std: float | None = None
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     variant: str | None = None

@@ -36,7 +36,7 @@ from .divergence import Diverged
 from .hyperparams import algorithm_class
 from .learn_report import LEARNED, Found, Proof, write_report
 from .runs import RIVALS
-from .trial import Noises, Trial
+from .trial import REFERENCE_STEPS, Noises, Trial
 
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
 TUNING_SHARE = 0.03  # of the budget, for EDM's grid with its two parameters fitted
@@ -91,6 +91,7 @@ class Learner:
         self.out, self.seed, self.agent = out, seed, agent
         self.history: list[Found] = []
         self.beside: dict[str, np.ndarray] = {}  # levels that the learned ones are compared with, beside hand-made ones
+        self.stages: list[tuple[str, float]] = []  # and when each began
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
 
     def run(self) -> str:
@@ -277,6 +278,7 @@ class Learner:
 
     def _stage(self, label: str) -> None:
         self.stage = label
+        self.stages.append((label, self.denoiser.seconds))
         self._tick()
 
     def _tick(self) -> None:
@@ -287,7 +289,8 @@ class Learner:
     def _report(self, reported: Noises | None, stopped: str) -> str:
         """Measure the schedule on noises that nothing was fitted or chosen on, and write that down."""
         self.denoiser.enforced = False  # the proof belongs to the result, whatever was spent
-        spent = f"{self.denoiser.seconds:.0f} s and {self.denoiser.evaluations:,} denoiser evaluations"
+        seconds = self.denoiser.seconds
+        spent = f"{seconds:.0f} s and {self.denoiser.evaluations:,} denoiser evaluations"
         grids = {label(name): make_grid(name, self.num_steps, self.model) for name in HAND_MADE} | self.beside
         grids[LEARNED] = self.history[-1].levels
         proof = None
@@ -295,7 +298,14 @@ class Learner:
             proof = Proof(self.trial, reported, grids)
             self._schedule(proof.error).save(self.out)
         title = f"A schedule of {self.num_steps} steps for {self.name}, {self.solver.name}"
-        return write_report(self.out, title, grids, self.history, proof, spent, stopped)
+        ends = [begun for _, begun in self.stages[1:]] + [seconds]
+        stages = [f"{label} until {end:.1f} s" for (label, _), end in zip(self.stages, ends, strict=True)]
+        spent += f" ({', '.join(stages)})"
+        if proof is None and stopped == SPENT:
+            wanted = CHUNK * get_solver("rk4").evaluations(REFERENCE_STEPS) / REFERENCE_SHARE
+            took = wanted * seconds / max(self.denoiser.evaluations, 1)
+            stopped = f"{SPENT}. Give at least {wanted:,.0f} evaluations, which take about {took:.0f} s at this speed"
+        return write_report(self.out, title, grids, self.history, proof, spent, stopped, seconds)
 
 
 def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str | None) -> None:

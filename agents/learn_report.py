@@ -128,6 +128,7 @@ def write_report(
     proof: Proof | None,
     spent: str,
     stopped: str,
+    seconds: float,
 ) -> str:
     """Write the report and its pictures beside a schedule file.
 
@@ -137,7 +138,7 @@ def write_report(
         grids: (K+1,) levels by name, the learned ones among them.
         history: improvements, the last one is the result.
         proof: None where learning stopped before anything was compared.
-        spent, stopped: what learning took, and why it ended.
+        spent, stopped, seconds: what learning took, why it ended, and when.
 
     Returns:
         The text.
@@ -147,7 +148,7 @@ def write_report(
     pictures.schedules(files["schedules"], grids, highlight=LEARNED)
     lines = [f"# {title}", ""]
     if proof is None:
-        lines += [f"After {spent} {stopped}: this is the closed form alone, and nothing was compared.", ""]
+        lines += [f"After {spent}, {stopped}: this is the closed form alone, and nothing was compared.", ""]
     else:
         lines += proof.lines()
         proof.draw(files["samples"])
@@ -158,9 +159,13 @@ def write_report(
         lines += [f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in compared]
         lines += ["", "(errors here are on the noises that were chosen on)", ""]
         if len(compared) > 1:
-            seconds, errors = [f.seconds for f in compared], [f.error for f in compared]
+            times, errors = [f.seconds for f in compared], [f.error for f in compared]
             y_label = "mean endpoint error on the noises that were chosen on"
-            pictures.training_curve(files["progress"], seconds, errors, {}, x_label="seconds", y_label=y_label)
+            # The best so far holds until the next is found, and the last to the end.
+            times, errors = [*times, max(seconds, times[-1])], [*errors, errors[-1]]
+            pictures.training_curve(
+                files["progress"], times, errors, {}, x_label="seconds", y_label=y_label, drawstyle="steps-post"
+            )
             drawn.append("progress")
     lines += [f"![{kind}]({files[kind].name})" for kind in drawn]
     text = "\n".join(lines) + "\n"

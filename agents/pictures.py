@@ -162,6 +162,7 @@ def training_curve(
     references: Mapping[str, float],
     x_label: str = "environment steps",
     y_label: str = f"held-out {ERROR_LABEL}",
+    drawstyle: str = "default",
 ) -> Path:
     """Draw the error during training, with horizontal lines for what it is read against.
 
@@ -172,6 +173,7 @@ def training_curve(
             here and among the references.
         references: errors of other schedules by name.
         x_label, y_label: of the axes.
+        drawstyle: of the line, as matplotlib has it.
 
     Returns:
         The file.
@@ -184,7 +186,8 @@ def training_curve(
     styles = _styles([*references, THIS_RUN], THIS_RUN)
     for name, value in references.items():
         axes.axhline(value, **styles[name])
-    axes.plot(steps, errors, marker="o", markersize=4 if len(steps) > 1 else 8, **styles[THIS_RUN])
+    size = 4 if len(steps) > 1 else 8
+    axes.plot(steps, errors, marker="o", markersize=size, drawstyle=drawstyle, **styles[THIS_RUN])
     axes.set(yscale="log", xlabel=x_label, ylabel=y_label, xlim=(0, right))
     if right > 1000:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))

@@ -15,9 +15,10 @@ import torch
 
 from art_gym.denoisers.base import RANGE_TOLERANCE
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, first_line, of_shape, usable_device
-from art_gym.denoisers.variance_preserving import flow_sigmas, vp_sigmas
+from art_gym.denoisers.variance_preserving import continuous_sigmas, flow_sigmas, knows_all_levels, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
+IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1]; what latent-diffusion models scale theirs to
 EDM_RANGE = (0.002, 80.0)  # of EDM's own sampler; its networks are trained beyond
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -56,8 +57,8 @@ def from_diffusers(
         sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
         dtype: of the network (and of the decoder); everything around it is computed in float32.
         variant: of the weight files in a folder, such as "fp16".
-        options: of `TorchDenoiser`: data_std (1.0 fits most latents, 0.5 images), device, max_batch, max_memory,
-            autocast.
+        options: of `TorchDenoiser`: data_std (by default 1.0 for a pipeline with a VAE, whose latents mostly have that,
+            and 0.5, that of images, for others), device, max_batch, max_memory, autocast.
 
     Raises:
         ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler
@@ -72,8 +73,8 @@ def from_diffusers(
     config = _check_scheduler(scheduler, "scheduler is").config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or _check_prediction(known)
-    if rounding and prediction == "flow_prediction":
-        raise ValueError("rounding=True is for models of discrete timesteps, and flow models know all: leave it out")
+    if rounding and (prediction == "flow_prediction" or knows_all_levels(scheduler)):
+        raise ValueError("rounding=True is for models of discrete timesteps, and this one knows all: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
@@ -83,10 +84,16 @@ def from_diffusers(
         table = flow_sigmas(steps)
         options["flow"] = True
         function = _flow(network, steps)
+    elif knows_all_levels(scheduler):
+        table = continuous_sigmas(scheduler)
+        function = _variance_preserving(network, prediction, lambda logs: logs / 4, rounding)
     else:
         table = vp_sigmas(scheduler)
-        function = _variance_preserving(network, prediction, table, rounding)
+        known_logs = torch.from_numpy(np.log(table))
+        function = _variance_preserving(network, prediction, lambda logs: _interpolated(logs, known_logs), rounding)
     bounds = _range(sigma_min, sigma_max, float(table[0]), float(table[-1]))
+    if options.get("data_std") is None:
+        options["data_std"] = IMAGES_STD if vae is None else LATENTS_STD
     if call is None:  # no hash can see what a callable conditions the model on
         facts = (prediction, rounding, str(dtype), table.tolist(), bounds, *_hashed(options))
         options.setdefault("fingerprint", _fingerprint(facts, model.state_dict()))
@@ -199,11 +206,13 @@ def _range(sigma_min: float | None, sigma_max: float | None, low: float, high: f
     return low if sigma_min is None else float(sigma_min), high if sigma_max is None else float(sigma_max)
 
 
-def _variance_preserving(network: Function, prediction: str, table: np.ndarray, rounding: bool) -> Function:
-    logs = torch.from_numpy(np.log(table))
+def _variance_preserving(
+    network: Function, prediction: str, time: Callable[[torch.Tensor], torch.Tensor], rounding: bool
+) -> Function:
+    """D of a model of x/√(1 + σ²) that is called at ``time`` of (B,) log σ."""
 
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        timestep = _interpolated(torch.log(sigma.cpu().double()), logs).to(sigma.device, torch.float32)
+        timestep = time(torch.log(sigma.cpu().double())).to(sigma.device, torch.float32)
         wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
         total = (1 + wide**2).sqrt()
         output = network(x / total, timestep.round().long() if rounding else timestep)
@@ -323,6 +332,8 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
             return kind.from_pretrained(str(folder), local_files_only=True, **options)
     except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
         remedy = "download it again, or save the model again with save_pretrained(safe_serialization=True)"
+        if found[0] == "model_index.json" and "were passed" in str(error):  # parts of the pipeline are not there
+            remedy = "name the folder of its network, and its scheduler's with scheduler= (--scheduler)"
         if (saved := _variants(folder)) and variant not in saved:
             names = " and ".join(f"as variant {name!r}" if name else "without a variant" for name in saved)
             choice = "leave variant (--variant) out" if saved == [None] else "choose with variant= (--variant)"

@@ -114,7 +114,13 @@ class TorchDenoiser:
             return of_shape(x, self.function(x.to(self.device, torch.float32), sigma.to(self.device, torch.float32)))
 
     def _precision(self) -> torch.autocast | nullcontext:
-        return torch.autocast(self.device.type) if self.autocast else nullcontext()
+        kind = self.device.type
+        if self.autocast:
+            return torch.autocast(kind)
+        ambient = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(
+            kind
+        )  # the caller's, not asked for
+        return torch.autocast(kind, enabled=False) if ambient else nullcontext()
 
 
 def of_shape(x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:

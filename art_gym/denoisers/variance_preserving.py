@@ -18,6 +18,20 @@ def flow_sigmas(steps: int) -> np.ndarray:
     return times / (1 - times)
 
 
+def knows_all_levels(scheduler: Any) -> bool:
+    """Whether the model is called at ¼ log σ instead of at a timestep, as Stable Video Diffusion's is."""
+    config = scheduler.config
+    return (config.get("timestep_type"), config.get("prediction_type")) == ("continuous", "v_prediction")
+
+
+def continuous_sigmas(scheduler: Any) -> np.ndarray:
+    """(2,) the least and the largest noise level of a model of all levels; a ValueError where the config has none."""
+    ends = [scheduler.config.get(name) for name in ("sigma_min", "sigma_max")]
+    if None in ends:
+        raise ValueError(f"{type(scheduler).__name__} has timestep_type='continuous' without sigma_min and sigma_max")
+    return np.array(ends, np.float64)
+
+
 def vp_sigmas(scheduler: Any) -> np.ndarray:
     """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a scheduler's timesteps, below 4096.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from art_gym.denoisers.base import check_levels
-from art_gym.denoisers.variance_preserving import flow_sigmas, vp_sigmas
+from art_gym.denoisers.variance_preserving import continuous_sigmas, flow_sigmas, knows_all_levels, vp_sigmas
 from art_gym.schedules.schedule import Schedule
 
 REPLACES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
@@ -26,6 +26,12 @@ SAMPLES_WITH = {  # our solver of the same name
     "HeunDiscreteScheduler": "heun",
     "FlowMatchHeunDiscreteScheduler": "heun",
 }
+MADE_WITH = {  # of ours
+    "euler": "EulerDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "dpmpp_2m": "DPMSolverMultistepScheduler",
+}
+CLIPS = ("thresholding", "clip_sample")
 MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}  # is dpmpp_2m
 
 
@@ -80,7 +86,7 @@ def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     if "timesteps" not in accepted:
         remedy = "make it with use_flow_sigmas=True for a flow model, or " if "sigmas" in accepted else ""
         raise ValueError(f"{name} takes no custom levels: {remedy}choose {TAKES}")
-    table = vp_sigmas(scheduler)
+    table = continuous_sigmas(scheduler) if knows_all_levels(scheduler) else vp_sigmas(scheduler)
     check_levels(np.array(schedule.sigmas), table[0], table[-1], f"{name}'s table")
     if "sigmas" in accepted:
         return {"sigmas": list(schedule.sigmas)}
@@ -109,9 +115,17 @@ def _warn_of_another_solver(schedule: Schedule, name: str, config: Any) -> None:
     if name == "DPMSolverMultistepScheduler" and all(getattr(config, key) == value for key, value in MULTISTEP.items()):
         solver = "dpmpp_2m"
     if schedule.solver not in (None, solver):
+        remedy = MADE_WITH.get(schedule.solver or "")
+        other = f" (for {schedule.solver}, make a {remedy} from its config)" if remedy else ""
         warnings.warn(
             f"the schedule was found for {schedule.solver}, and {name} as it is set samples with {solver}: what was "
-            f"gained may be lost",
+            f"gained may be lost{other}",
+            stacklevel=3,
+        )
+    elif schedule.solver and (changes := [option for option in CLIPS if getattr(config, option, False)]):
+        warnings.warn(
+            f"{name} changes what the model predicts when {' and '.join(changes)} is set, and the schedule was found "
+            f"without: what was gained may be lost",
             stacklevel=3,
         )
 

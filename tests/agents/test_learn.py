@@ -68,6 +68,8 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
     assert main([*arguments, "-o", str(out), "--no-progress"]) == 0
     report = capsys.readouterr().out
     assert "learned is better on" in report and "the budget was spent" in report
+    stages = ("closed form", "precise endpoints", "hand-made grids", "closed forms", "Gauss-Newton")
+    assert [report.index(f"{stage} until") for stage in stages] == sorted(report.index(f"{s} until") for s in stages)
     assert "| ART closed form |" in report and "| EDM, tuned |" in report and "did not pay for EDM's" not in report
     assert "The precise endpoints themselves are" in report and "say little" not in report
     assert "steps for what the learned schedule does in 6: " in report or "EDM does not reach in 24 steps" in report
@@ -121,7 +123,8 @@ def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
     for kind in ("samples", "progress"):
         (tmp_path / f"s_{kind}.png").touch()  # of an earlier run
     report = learner.run()
-    assert "this is the closed form alone" in report
+    assert "this is the closed form alone" in report and "Give at least 20,160 evaluations, which take" in report
+    assert "closed form until" in report and "precise endpoints until" in report
     assert [line for line in report.splitlines() if line.startswith("![")] == ["![schedules](s_schedules.png)"]
     assert Schedule.load(tmp_path / "s.json").method == "ART closed form"
 
@@ -423,7 +426,7 @@ def test_dual_weighted_closed_forms_are_tried(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
     drawn: dict[str, object] = {}
     monkeypatch.setattr(
-        pictures, "training_curve", lambda file, steps, errors, _, x_label, y_label: drawn.update(x=x_label)
+        pictures, "training_curve", lambda file, steps, errors, _, x_label, **options: drawn.update(x=x_label)
     )
     offered: list[str] = []
     keep = Learner._offer

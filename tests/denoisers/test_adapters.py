@@ -88,6 +88,61 @@ def test_heun_with_our_timesteps(prediction: str, tiny_model: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_rounding_is_that_of_diffusers(prediction: str, tiny_model: Any) -> None:
+    """On levels between the timesteps, where the network is called at the nearest one."""
+    model = tiny_model()
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        prediction_type=prediction, use_karras_sigmas=True, final_sigmas_type="zero"
+    )
+    scheduler.set_timesteps(7)
+    levels = scheduler.sigmas.double().numpy()
+    noise = start(float(levels[0]))
+    theirs = run(scheduler, model, noise / float(1 + levels[0] ** 2) ** 0.5)
+    ours, between = (
+        integrate(from_diffusers(model, scheduler, rounding=rounding), levels, noise, "dpmpp_2m")
+        for rounding in (True, False)
+    )
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+    assert not torch.allclose(between, theirs, **CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("karras", [False, True])
+def test_a_model_of_all_levels(karras: bool, tiny_model: Any) -> None:
+    """As Stable Video Diffusion's: called at ¼ log σ, on a range that its scheduler names."""
+    model = tiny_model()
+    options = {"timestep_type": "continuous", "sigma_min": 0.002, "sigma_max": 700.0, "use_karras_sigmas": karras}
+    scheduler = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction", **options)
+    denoiser = from_diffusers(model, scheduler)
+    assert (denoiser.sigma_min, denoiser.sigma_max) == (0.002, 700.0)
+    if karras:
+        scheduler.set_timesteps(7)
+    else:
+        levels = Schedule((600.0, 50.0, 5.5, 0.7, 0.05, 0.004, 0.0), "test", solver="euler")
+        scheduler.set_timesteps(**diffusers_arguments(levels, scheduler))
+        np.testing.assert_allclose(scheduler.sigmas, levels.sigmas, rtol=1e-6)
+    used = scheduler.sigmas.double().numpy()
+    noise = start(float(used[0]))
+    torch.testing.assert_close(integrate(denoiser, used, noise, "euler"), run(scheduler, model, noise), **CLOSE)
+    with pytest.raises(ValueError, match="rounding=True is for models of discrete timesteps"):
+        from_diffusers(model, scheduler, rounding=True)
+    ends = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction", timestep_type="continuous")
+    with pytest.raises(ValueError, match="timestep_type='continuous' without sigma_min and sigma_max"):
+        from_diffusers(model, ends)
+
+
+def test_autocast_around_a_call_is_not_asked_for(tiny_model: Any) -> None:
+    denoiser = from_diffusers(tiny_model(), diffusers.DDPMScheduler())
+    x, sigma = start(2.0), torch.full((3,), 2.0)
+    expected = denoiser(x, sigma)
+    with torch.autocast("cpu"):
+        torch.testing.assert_close(denoiser(x, sigma), expected, rtol=0, atol=0)
+    cast = from_diffusers(tiny_model(), diffusers.DDPMScheduler(), autocast=True)(x, sigma)
+    assert not torch.equal(cast, expected) and torch.allclose(cast, expected, atol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_flow_matching_with_shift(shift: float, tiny_model: Any) -> None:
     model = tiny_model()

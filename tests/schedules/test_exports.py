@@ -110,6 +110,20 @@ def test_what_is_refused_is_not_warned_of(kind: str, options: dict[str, Any], le
             diffusers_arguments(Schedule(levels, "test", solver="dpmpp_2m"), scheduler)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "solver", "said"),
+    [
+        ("DPMSolverMultistepScheduler", {"thresholding": True}, "dpmpp_2m", "when thresholding is set"),
+        ("HeunDiscreteScheduler", {"clip_sample": True}, "heun", "when clip_sample is set"),
+        ("DDPMScheduler", {}, "dpmpp_2m", "for dpmpp_2m, make a DPMSolverMultistepScheduler from its config"),
+    ],
+)
+def test_what_samples_otherwise_is_said_with_a_remedy(kind: str, options: dict, solver: str, said: str) -> None:
+    scheduler = getattr(diffusers, kind)(**options)
+    with pytest.warns(UserWarning, match=said):
+        diffusers_arguments(replace(LEVELS, solver=solver), scheduler)
+
+
 def test_warnings_point_to_the_caller() -> None:
     schedule = Schedule((10.0, 1.0, 0.9999, 0.2, 0.0), "test", solver="euler")
     with warnings.catch_warnings(record=True) as said:
