@@ -8,25 +8,26 @@ import torch
 from scipy.spatial.distance import cdist
 
 from art_gym.features import features_of, load_features
-from art_gym.images import digit_images
+from art_gym.images import digit_images, photo_patches
 from art_gym.quality import frechet_distance, precision_recall
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_frechet_agrees_with_torchmetrics() -> None:
+@pytest.mark.parametrize("name", ["digits", "photos"])
+def test_frechet_agrees_with_torchmetrics(name: str) -> None:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    images, _ = digit_images()
+    images = digit_images()[0] if name == "digits" else photo_patches(1800, np.random.default_rng(1))
     noisy = images[:900] + 0.2 * np.random.default_rng(0).standard_normal(images[:900].shape).astype(np.float32)
 
     class Double(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return load_features("digits")(x.float()).double()
+            return load_features(name)(x.float()).double()
 
-    metric = FrechetInceptionDistance(feature=Double(), input_img_size=(1, 8, 8)).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(feature=Double(), input_img_size=images.shape[1:]).set_dtype(torch.float64)
     for part, real in ((images[900:], True), (noisy, False)):
         metric.update(torch.from_numpy(part), real=real)
-    ours = frechet_distance(features_of(noisy, "digits"), features_of(images[900:], "digits"))
+    ours = frechet_distance(features_of(noisy, name), features_of(images[900:], name))
     assert ours == pytest.approx(float(metric.compute()), rel=1e-6, abs=1e-6)
 
 

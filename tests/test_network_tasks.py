@@ -117,6 +117,7 @@ def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
     assert load_network(tmp_path / "a.safetensors")[0].state_dict().keys()
     again = load_network(tmp_path / "b.safetensors")[1]
     assert whole["held_out_loss"] == again["held_out_loss"]
+    assert list((tmp_path / "a_training").rglob("events*"))
     # the checkpoint of update 40 is all that a resumed run of 60 needs
     resumed = train_denoiser("digits", tmp_path / "a.safetensors", 0, True, False, updates=60)
     assert resumed["held_out_loss"] < whole["held_out_loss"] and resumed["updates"] == 60

@@ -41,6 +41,7 @@ ORACLE_NOISES = {"digits_net": 1024, "photos_net": 96}
 ORACLE_STEPS = {"digits_net": 3, "photos_net": 1}  # of Gauss-Newton, from the best grid that any method found
 DUAL = {"dual-weighted (a)": dual_weighted, "dual-weighted (b)": cancellation_aware}
 DUAL_LATENTS = {"digits_net": 64, "photos_net": 8}
+SHOWN = 16  # images in a picture
 LEARNED_AT = 10  # steps of the schedules that are used elsewhere
 ACROSS_STEPS = (5, 7, 10, 14, 20)
 ACROSS = ("digits", "digits_net", "digits_class?guidance=2", "digits_inpaint", "photos_net")
@@ -51,11 +52,20 @@ def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     study = Study("networks", out)
     texts = []
     for task in TASKS[: 1 if quick else None]:
+        _draw_samples(study, task)
         for solver in SOLVERS[: 1 if quick else None]:
             texts.append(_by_nfe(study, task, solver, seeds, NFE[:2] if quick else NFE))
     if not quick:
         texts += [across(study, seeds) for across in (_across_steps, _across_solvers, _across_tasks)]
     return study.finish("The shipped networks", "\n\n".join(texts))
+
+
+def _draw_samples(study: Study, task: str) -> None:
+    """What the network makes of noise, by the precise solution, beside as many images of the data."""
+    denoiser = resolve(task)
+    images = denoiser.sample_data(SHOWN, np.random.default_rng(17))  # type: ignore[attr-defined]
+    _, endpoints = bank_noises(task, "heldout", SHOWN)
+    pictures.samples(study.folder / f"{task}_samples.png", {"data": images, f"{task}, precise": endpoints})
 
 
 def steps_of(solver: str, nfe: int) -> int:
