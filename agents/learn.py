@@ -299,7 +299,7 @@ class Learner:
             self._schedule(proof.error).save(self.out)
         title = f"A schedule of {self.num_steps} steps for {self.name}, {self.solver.name}"
         ends = [begun for _, begun in self.stages[1:]] + [seconds]
-        stages = [f"{label} until {end:.1f} s" for (label, _), end in zip(self.stages, ends, strict=True)]
+        stages = [f"{stage} until {end:.1f} s" for (stage, _), end in zip(self.stages, ends, strict=True)]
         spent += f" ({', '.join(stages)})"
         if proof is None and stopped == SPENT:
             wanted = CHUNK * get_solver("rk4").evaluations(REFERENCE_STEPS) / REFERENCE_SHARE

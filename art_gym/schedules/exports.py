@@ -24,7 +24,6 @@ SAMPLES_WITH = {  # our solver of the same name
     "EulerDiscreteScheduler": "euler",
     "FlowMatchEulerDiscreteScheduler": "euler",
     "HeunDiscreteScheduler": "heun",
-    "FlowMatchHeunDiscreteScheduler": "heun",
 }
 MADE_WITH = {  # of ours
     "euler": "EulerDiscreteScheduler",
