@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from art_gym.denoisers.base import Array, Counted, Denoiser, check_finite
@@ -43,13 +44,15 @@ class Metered(Counted):
     Args:
         denoiser: to call.
         budget: after it, calls raise `BudgetSpent` — unless ``enforced`` is set to False, as for the closing report.
+        called: what is called after each call, such as to move a progress bar.
 
     Raises:
         ValueError: in a call whose result is not finite; the message names σ.
     """
 
-    def __init__(self, denoiser: Denoiser, budget: Budget) -> None:
+    def __init__(self, denoiser: Denoiser, budget: Budget, called: Callable[[], object] = lambda: None) -> None:
         super().__init__(denoiser)
+        self.called = called
         self.budget, self.began, self.enforced = budget, time.perf_counter(), True
 
     @property
@@ -70,4 +73,6 @@ class Metered(Counted):
     def __call__(self, x: Array, sigma: Array) -> Array:
         if self.enforced and self.share >= 1:
             raise BudgetSpent
-        return check_finite(super().__call__(x, sigma), sigma, self.denoiser)
+        result = check_finite(super().__call__(x, sigma), sigma, self.denoiser)
+        self.called()
+        return result

@@ -50,6 +50,7 @@ SCREEN_SHARE = 0.2  # of the budget, for candidates on few latents
 FIT_SHARE = 0.25  # of the budget, for Gauss-Newton from one start
 FEWEST_FITTED = 16  # latents of it
 AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is left then
+MOST_JUDGED = 64  # noises that a generation of CMA-ES is judged on
 SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
 CHUNK = 32  # noises that get precise endpoints at a time, and the fewest
 MOST_NOISES = 1024
@@ -86,7 +87,7 @@ class Learner:
     ) -> None:
         check_request(num_steps, solver, seed, out, agent)
         self.model, self.name, self.num_steps, self.solver = denoiser, name, num_steps, get_solver(solver)
-        self.denoiser = Metered(denoiser, budget)
+        self.denoiser = Metered(denoiser, budget, self._advance)
         self.trial = Trial(denoiser, self.denoiser, self.solver)
         self.out, self.seed, self.agent = out, seed, agent
         self.history: list[Found] = []
@@ -226,6 +227,7 @@ class Learner:
                 fitted.start,
                 fitted.endpoints,
                 generations=40 + 10 * self.num_steps,
+                batch=min(len(fitted.start), MOST_JUDGED),  # drawn with replacement: more are no others
                 seed=self.seed + restart,
                 first=first,
                 spread=0.3,
@@ -281,8 +283,12 @@ class Learner:
         self.stages.append((label, self.denoiser.seconds))
         self._tick()
 
+    def _advance(self) -> None:
+        """Move the bar after a call of the model, of which a slow one makes few between what is said of them."""
+        self.bar.update(min(round(100 * self.denoiser.share), 100) - self.bar.n)
+
     def _tick(self) -> None:
-        self.bar.n = min(round(100 * self.denoiser.share), 100)
+        self._advance()
         best = f", error {self.history[-1].error:.4f}" if self.history and np.isfinite(self.history[-1].error) else ""
         self.bar.set_description_str(f"learn, {self.stage}{best}")
 

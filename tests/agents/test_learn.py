@@ -52,13 +52,14 @@ def test_bad_budgets(text: str) -> None:
 
 
 def test_meter_stops() -> None:
-    metered = Metered(get_task("gaussian_1d"), Budget(evaluations=10))
+    shares: list[float] = []
+    metered = Metered(get_task("gaussian_1d"), Budget(evaluations=10), lambda: shares.append(metered.share))
     x, sigma = np.ones((6, 1)), np.ones(6)
     metered(x, sigma)
     metered(x, sigma)
     with pytest.raises(BudgetSpent):
         metered(x, sigma)
-    assert metered.evaluations == 12
+    assert metered.evaluations == 12 and shares == [0.6, 1.2]  # a progress bar moves with every call
 
 
 @pytest.mark.parametrize("solver", ["dpmpp_2m", "heun"])
