@@ -52,8 +52,8 @@ def from_diffusers(
             (prompt embeddings, guidance). The model alone by default.
         shape: of one latent; from the model's configuration by default.
         prediction_type: instead of the scheduler's: epsilon, v_prediction, sample or flow_prediction.
-        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones. Not for
-            flow models, which know all times.
+        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones. Flow
+            models know all times; diffusers' DPMSolverMultistep calls them at the next whole one below, as this does.
         sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
         dtype: of the network (and of the decoder); everything around it is computed in float32.
         variant: of the weight files in a folder, such as "fp16".
@@ -62,8 +62,8 @@ def from_diffusers(
 
     Raises:
         ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler
-            without a table of noise levels, rounding for a flow model, a noise range beyond that table, or a model that
-            cannot be run on such latents, for instance since it needs conditioning.
+            without a table of noise levels, rounding for one of all levels, a noise range beyond that table, or a model
+            that cannot be run on such latents, for instance since it needs conditioning.
     """
     if prediction_type is not None:
         _check_prediction(prediction_type)  # before a large model is loaded
@@ -73,7 +73,7 @@ def from_diffusers(
     config = _check_scheduler(scheduler, "scheduler is").config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or _check_prediction(known)
-    if rounding and (prediction == "flow_prediction" or knows_all_levels(scheduler)):
+    if rounding and knows_all_levels(scheduler):
         raise ValueError("rounding=True is for models of discrete timesteps, and this one knows all: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
@@ -83,7 +83,7 @@ def from_diffusers(
         steps = config.get("num_train_timesteps", 1000)
         table = flow_sigmas(steps)
         options["flow"] = True
-        function = _flow(network, steps)
+        function = _flow(network, steps, rounding)
     elif knows_all_levels(scheduler):
         table = continuous_sigmas(scheduler)
         function = _variance_preserving(network, prediction, lambda logs: logs / 4, rounding)
@@ -225,12 +225,15 @@ def _variance_preserving(
     return function
 
 
-def _flow(network: Function, steps: int) -> Function:
+def _flow(network: Function, steps: int, rounding: bool) -> Function:
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         time = sigma / (1 + sigma)  # s, of z = (1 − s) x₀ + s ε
         wide = time.reshape(-1, *[1] * (x.ndim - 1))
         z = (1 - wide) * x
-        return z - wide * network(z, time * steps)  # the velocity is ε − x₀
+        timestep = time * steps
+        if rounding:  # down, and what float32 has lost of a whole one is none
+            timestep = (timestep + 1e-3).floor()
+        return z - wide * network(z, timestep)  # the velocity is ε − x₀
 
     return function
 

@@ -125,7 +125,7 @@ def test_a_model_of_all_levels(karras: bool, tiny_model: Any) -> None:
     used = scheduler.sigmas.double().numpy()
     noise = start(float(used[0]))
     torch.testing.assert_close(integrate(denoiser, used, noise, "euler"), run(scheduler, model, noise), **CLOSE)
-    with pytest.raises(ValueError, match="rounding=True is for models of discrete timesteps"):
+    with pytest.raises(ValueError, match=r"rounding=True is for models of discrete timesteps.*: leave it out"):
         from_diffusers(model, scheduler, rounding=True)
     ends = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction", timestep_type="continuous")
     with pytest.raises(ValueError, match="timestep_type='continuous' without sigma_min and sigma_max"):
@@ -159,19 +159,22 @@ def test_flow_matching_with_shift(shift: float, tiny_model: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_flow_matching_with_multistep(tiny_model: Any) -> None:
-    """Diffusers' multistep solver on a flow has levels of its own: ours on those levels does the same."""
+    """Diffusers' multistep solver on a flow has levels of its own: ours on them does the same, rounded or not."""
     model = tiny_model()
     scheduler = diffusers.DPMSolverMultistepScheduler(
         use_flow_sigmas=True, flow_shift=2.0, prediction_type="flow_prediction", final_sigmas_type="zero"
     )
     scheduler.set_timesteps(7)
-    scheduler.timesteps = scheduler.sigmas[:-1] * 1000  # which it truncates to whole ones
     times = scheduler.sigmas.double().numpy()
     levels = times / (1 - times)
     noise = start(float(levels[0]))
-    theirs = run(scheduler, model, noise * float(1 - times[0]))
-    ours = integrate(from_diffusers(model, scheduler), levels, noise, "dpmpp_2m")
-    torch.testing.assert_close(ours, theirs, **CLOSE)
+    for rounding in (True, False):
+        if not rounding:
+            scheduler.set_timesteps(7)
+            scheduler.timesteps = scheduler.sigmas[:-1] * 1000  # which it truncates to whole ones
+        theirs = run(scheduler, model, noise * float(1 - times[0]))
+        ours = integrate(from_diffusers(model, scheduler, rounding=rounding), levels, noise, "dpmpp_2m")
+        torch.testing.assert_close(ours, theirs, **CLOSE)
 
 
 def text_conditioned() -> tuple[Any, Any]:
@@ -355,8 +358,6 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     flow = diffusers.FlowMatchEulerDiscreteScheduler()
     with pytest.raises(ValueError, match=r"no table of noise levels .* or for flow_prediction a FlowMatch scheduler"):
         from_diffusers(tiny_model(), flow, prediction_type="epsilon")
-    with pytest.raises(ValueError, match=r"rounding=True is for models of discrete timesteps.*: leave it out"):
-        from_diffusers(tiny_model(), flow, rounding=True)
     with pytest.raises(ValueError, match="pass its scheduler too"):
         from_diffusers(tiny_model())
 
