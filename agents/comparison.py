@@ -21,8 +21,7 @@ from .edm_curve import EdmCurve
 
 TUNING_NOISES = 512  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
-TUNED = ("edm", "log_normal")
-PARAMETERS = {"EDM, tuned": "last positive level and ρ", "log-normal, tuned": "exp(mean) and deviation of log σ"}
+TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # what is fitted
 
 
 @dataclass(frozen=True)
@@ -143,12 +142,16 @@ def table(rows: list[Row], first: str | None = None) -> str:
 
 def fitted_lines(rows: list[Row]) -> list[str]:
     """What tuning made of each grid's two parameters, a line a grid; EDM's ρ may be far from 7."""
-    told: dict[str, list[str]] = {}
-    for entry in sorted(rows, key=lambda entry: entry.num_steps):
-        if entry.fitted is not None:
-            values = " and ".join(f"{value:.3g}" for value in entry.fitted if value is not None)
-            told.setdefault(entry.method, []).append(f"{values} at K = {entry.num_steps}")
-    return [f"{method}: {PARAMETERS[method]} {', '.join(values)}." for method, values in told.items()]
+    lines = []
+    for name, parameters in TUNED.items():
+        fitted = {row.num_steps: row.fitted for row in rows if row.method == tuned_label(name) and row.fitted}
+        values = [
+            f"{' and '.join(f'{value:.3g}' for value in fitted[k] if value is not None)} at K = {k}"
+            for k in sorted(fitted)
+        ]
+        if values:
+            lines.append(f"{tuned_label(name)}: {parameters} {', '.join(values)}.")
+    return lines
 
 
 def unscored(rows: list[Row]) -> str:

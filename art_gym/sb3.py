@@ -58,10 +58,10 @@ class ARTDiffusionVecEnv(VecEnv):
         observation, reward, done, _, info = self.env.step(self._actions)
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         for values, lanes in ((info, ~done), (info.get("final_info", {}), done)):
-            for key in [key for key in values if f"_{key}" in values and not key.startswith("final_")]:
-                numbers = values[key].tolist()
-                for lane in np.nonzero(values[f"_{key}"] & lanes)[0]:
-                    infos[lane][key] = numbers[lane]
+            for key, numbers in values.items():
+                if not key.startswith(("_", "final_")):
+                    for lane in np.nonzero(values[f"_{key}"] & lanes)[0]:
+                        infos[lane][key] = float(numbers[lane])
         for lane in np.nonzero(done)[0]:
             infos[lane]["terminal_observation"] = info["final_obs"][lane]
             self.reset_infos[lane] = _of_reset(info, int(lane))

@@ -196,11 +196,7 @@ class ARTRL(OnPolicyAlgorithm):
         """(n, E), centred over the lanes at each step."""
         count, lanes = rewards.shape
         shape = (count, lanes)
-        features = self.critic.features(
-            instant.time.numpy().reshape(shape),
-            instant.position.numpy().reshape(shape),
-            instant.features.numpy().reshape(*shape, -1),
-        )
+        features = self.policy.value_features(instant).reshape(count, lanes, -1)
         features = np.concatenate([features, np.zeros_like(features[:1])])  # V(T) = 0
         batch = Batch(features, rewards.double().numpy(), np.ones(shape))
         self.critic.weights = self.policy.value_weights.numpy().copy()  # they are saved and copied with the policy

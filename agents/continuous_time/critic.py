@@ -138,10 +138,6 @@ class LinearCritic:
         self.method = CRITICS[method] if isinstance(method, str) else method
         self.weights = np.zeros(0)
 
-    def features(self, time: np.ndarray, position: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """(…, P) as `critic_features`."""
-        return critic_features(time, position, state)
-
     def fit(self, batch: Batch) -> np.ndarray:
         """Improve the weights on a batch; returns the (n, E) martingale differences under the new ones."""
         if len(self.weights) != batch.features.shape[-1]:

@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from art_gym.observations import TIME
 
 from .checks import require_number, require_time
-from .critic import Batch, Fit, LinearCritic, differences
+from .critic import Batch, Fit, LinearCritic, critic_features, differences
 
 PROGRESS, LOG_SIGMA = TIME.index("progress"), TIME.index("log_sigma")  # log σ: 1 at σ_max, 0 at σ_min and at the end
 
@@ -71,7 +71,7 @@ class ClockRolloutBuffer(_Clocked, RolloutBuffer):
             values = np.concatenate([self.values, last])  # (n+1, E)
             delta = differences(Batch(values[..., None], self.rewards, discounts), np.ones(1))
         else:
-            features = self.critic.features(
+            features = critic_features(
                 self.observations[..., PROGRESS].astype(np.float64), 1.0 - clock, self.observations[..., len(TIME) :]
             )
             rewards = self.rewards.astype(np.float64)

@@ -21,14 +21,14 @@ from art_gym.schedules.tuned import tuned
 from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
-from ..comparison import TUNING_NOISES
+from ..comparison import TUNING_NOISES, tuned_label
 from .art_rl import train_art_rl
 from .study import Record, Study, bank_noises, markdown
 
 Make = Callable[[Counted], np.ndarray]  # levels, by a denoiser that counts what they cost
 STEPS = (5, 7, 10, 18)
 DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
-EDM_TUNED = "EDM, tuned"
+EDM_TUNED = tuned_label("edm")
 DEFECTS = {"defect": None, "defect, few calls": 30_000}  # evaluations; by default as many as it takes for 1.2
 LEARNED = {"ART-RL": "stiffness", "ART-RL, dual-weighted": "dual_stiffness"}
 
@@ -114,7 +114,7 @@ def _searches(task: str, solver: str, num_steps: int) -> dict[str, Make]:
 
     return {
         EDM_TUNED: _tuned("edm", task, solver, num_steps),
-        "log-normal, tuned": _tuned("log_normal", task, solver, num_steps),
+        tuned_label("log_normal"): _tuned("log_normal", task, solver, num_steps),
         "CMA-ES": cma,
     }
 

@@ -21,6 +21,7 @@ from art_gym.solvers import get_solver
 from art_gym.tasks import resolve
 
 from .. import pictures
+from ..comparison import tuned_label
 from ..edm_curve import steps_reaching
 from .study import Record, Study, bank_noises, markdown, mean_and_range, of_seeds
 
@@ -34,7 +35,7 @@ ENOUGH_FOR_ENERGY = 1000  # noises: with 256 the distance between draws of the d
 TRAINING = {"digits_net": 512, "photos_net": 96}
 TUNING = {"digits_net": 512, "photos_net": 32}  # noises that EDM's grid is tuned on
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan")
-EDM_TUNED = "EDM, tuned"
+EDM_TUNED = tuned_label("edm")
 LEARNED = "learned (Gauss-Newton)"
 ORACLE = "oracle (best fixed grid known)"
 ORACLE_NOISES = {"digits_net": 1024, "photos_net": 96}

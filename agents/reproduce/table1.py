@@ -15,6 +15,7 @@ from art_gym.schedules.closed_forms import art
 from art_gym.schedules.tuned import tuned
 
 from .. import pictures
+from ..comparison import tuned_label
 from .art_rl import train_art_rl
 from .study import Study, interval, markdown
 
@@ -63,7 +64,7 @@ def table1(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     start = SIGMA_MAX * np.random.default_rng(0).standard_normal((512, 1))
     # Linear, the flow takes all noises alike: a few are as good as many to fit the two parameters on.
     noises = start[:16], start[:16] / np.hypot(1, SIGMA_MAX)
-    rows["EDM, tuned"] = [distance(tuned("edm", k, denoiser, "euler", *noises)[0]) for k in STEPS]
+    rows[tuned_label("edm")] = [distance(tuned("edm", k, denoiser, "euler", *noises)[0]) for k in STEPS]
     # As for any other model: E|Q| by finite differences along one fine trajectory.
     rows["ART closed form, measured"] = [distance(art(denoiser, k, start)) for k in STEPS]
     learned: dict[str, list[list[float]]] = {}

@@ -13,7 +13,7 @@ from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
-from ..comparison import tuned_grid
+from ..comparison import tuned_grid, tuned_label
 from .art_rl import train_art_rl
 from .study import Record, Study, markdown, mean_and_range, of_seeds
 
@@ -77,7 +77,7 @@ def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
     grids: dict[str, Callable[[int], np.ndarray]] = {
         "DPM (geometric)": geometric,
         "EDM": lambda k: edm_grid(k, denoiser),
-        "EDM, tuned": lambda k: tuned_grid("edm", k, task, solver)[0],
+        tuned_label("edm"): lambda k: tuned_grid("edm", k, task, solver)[0],
     }
     return {
         name: study.once(

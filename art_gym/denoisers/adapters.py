@@ -15,7 +15,7 @@ import torch
 
 from art_gym.denoisers.base import RANGE_TOLERANCE
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, first_line, of_shape, usable_device
-from art_gym.denoisers.variance_preserving import continuous_sigmas, flow_sigmas, knows_all_levels, vp_sigmas
+from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1]; what latent-diffusion models scale theirs to
@@ -73,7 +73,8 @@ def from_diffusers(
     config = _check_scheduler(scheduler, "scheduler is").config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or _check_prediction(known)
-    if rounding and knows_all_levels(scheduler):
+    all_levels = knows_all_levels(scheduler)
+    if rounding and all_levels:
         raise ValueError("rounding=True is for models of discrete timesteps, and this one knows all: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
@@ -84,13 +85,14 @@ def from_diffusers(
         table = flow_sigmas(steps)
         options["flow"] = True
         function = _flow(network, steps, rounding)
-    elif knows_all_levels(scheduler):
-        table = continuous_sigmas(scheduler)
-        function = _variance_preserving(network, prediction, lambda logs: logs / 4, rounding)
     else:
         table = vp_sigmas(scheduler)
         known_logs = torch.from_numpy(np.log(table))
-        function = _variance_preserving(network, prediction, lambda logs: _interpolated(logs, known_logs), rounding)
+
+        def time(logs: torch.Tensor) -> torch.Tensor:
+            return logs / 4 if all_levels else _interpolated(logs, known_logs)
+
+        function = _variance_preserving(network, prediction, time, rounding)
     bounds = _range(sigma_min, sigma_max, float(table[0]), float(table[-1]))
     if options.get("data_std") is None:
         options["data_std"] = IMAGES_STD if vae is None else LATENTS_STD

@@ -24,22 +24,21 @@ def knows_all_levels(scheduler: Any) -> bool:
     return (config.get("timestep_type"), config.get("prediction_type")) == ("continuous", "v_prediction")
 
 
-def continuous_sigmas(scheduler: Any) -> np.ndarray:
-    """(2,) the least and the largest noise level of a model of all levels; a ValueError where the config has none."""
-    ends = [scheduler.config.get(name) for name in ("sigma_min", "sigma_max")]
-    if None in ends:
-        raise ValueError(f"{type(scheduler).__name__} has timestep_type='continuous' without sigma_min and sigma_max")
-    return np.array(ends, np.float64)
-
-
 def vp_sigmas(scheduler: Any) -> np.ndarray:
     """(T,) increasing noise levels σ = √((1 − ᾱ)/ᾱ) of a scheduler's timesteps, below 4096.
 
-    With a zero terminal SNR the last ones are beyond that: they are left out.
+    With a zero terminal SNR the last ones are beyond that: they are left out. Of a model of all levels (2,): its ends.
 
     Raises:
-        ValueError: for a scheduler without such a table.
+        ValueError: for a scheduler without such a table, or such ends.
     """
+    if knows_all_levels(scheduler):
+        ends = [scheduler.config.get(name) for name in ("sigma_min", "sigma_max")]
+        if None in ends:
+            raise ValueError(
+                f"{type(scheduler).__name__} has timestep_type='continuous' without sigma_min and sigma_max"
+            )
+        return np.array(ends, np.float64)
     table = getattr(scheduler, "alphas_cumprod", None)
     if table is None:
         raise ValueError(

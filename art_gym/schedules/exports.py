@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from art_gym.denoisers.base import check_levels
-from art_gym.denoisers.variance_preserving import continuous_sigmas, flow_sigmas, knows_all_levels, vp_sigmas
+from art_gym.denoisers.variance_preserving import flow_sigmas, vp_sigmas
 from art_gym.schedules.schedule import Schedule
 
 REPLACES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
@@ -85,7 +85,7 @@ def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     if "timesteps" not in accepted:
         remedy = "make it with use_flow_sigmas=True for a flow model, or " if "sigmas" in accepted else ""
         raise ValueError(f"{name} takes no custom levels: {remedy}choose {TAKES}")
-    table = continuous_sigmas(scheduler) if knows_all_levels(scheduler) else vp_sigmas(scheduler)
+    table = vp_sigmas(scheduler)
     check_levels(np.array(schedule.sigmas), table[0], table[-1], f"{name}'s table")
     if "sigmas" in accepted:
         return {"sigmas": list(schedule.sigmas)}
