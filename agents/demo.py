@@ -26,7 +26,7 @@ ENV_ID = "ARTDiffusion-v0"
 TASK, SOLVER = "digits", "dpmpp_2m"  # its own
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])
 EPISODES = 16_000
-LANES = POPULATION = 32  # half the evaluations of the usual 16 of 64 in as many episodes, for a score as good
+LANES, POPULATION = 32, 16  # half the evaluations of 16 of 64 in as many episodes, for a score as good
 EDM_PARTS = range(33, 52), range(21, 33), range(21)  # of EDM's curve, as far as it will be read: in pieces, to share
 QUICK = 20  # by this much less training with --quick
 

@@ -211,9 +211,9 @@ def schedule_image(levels: np.ndarray) -> np.ndarray:
     Returns:
         (300, 400, 3) uint8; ``SummaryWriter.add_image`` takes it with ``dataformats="HWC"``.
     """
-    figure = Figure(figsize=(4, 3), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(4, 3), dpi=DPI)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    axes = figure.add_axes((0.17, 0.16, 0.8, 0.81))  # finding them a place takes as long as drawing
     bottom = log_sigma_axis(axes, levels[-2], levels[0])
     axes.plot(np.maximum(levels, bottom), "o-", color=ORANGE, markersize=5)
     axes.set(xlabel="step", ylabel="noise level σ")

@@ -48,7 +48,7 @@ from .runs import RIVALS, Point, Run, TrainConfig, config_name, name_of, reporte
 from .tracking import Tracker
 from .warm_start import Startable, affordable_searches, warm_start
 
-EVALUATIONS = 40  # of progress, evenly over a run
+EVALUATIONS = 40  # of progress, evenly over a run; half as many where each is of several budgets
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
 
 
 class Progress(BaseCallback):
-    """Evaluates on validation noise, keeps the best model, logs, and checkpoints, some forty times a run.
+    """Evaluates on validation noise, keeps the best model, logs, and checkpoints: some forty times a run, or twenty.
 
     Validation noise is held out from training, and apart from the noise on which results are reported: choosing the
     best model on the latter would flatter it.
@@ -320,7 +320,8 @@ class Progress(BaseCallback):
         super().__init__()
         self.setup, self.run = setup, run
         self.points = run.history()
-        self.interval = max(setup.n_timesteps // EVALUATIONS, 1)
+        evaluations = EVALUATIONS if len(setup.budgets) == 1 else EVALUATIONS // 2
+        self.interval = max(setup.n_timesteps // evaluations, 1)
         self.tracker = Tracker(setup.env_config, setup.budgets)
         self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
         self.began, self.paused = time.perf_counter(), 0.0  # from here on a warm start counts

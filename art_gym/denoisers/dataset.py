@@ -74,10 +74,13 @@ class ExactDataset:
         noise = (sigma**2)[:, None]  # (B, 1)
         precision = 1 / (self.width**2 + noise)
         logits = xp.concat([precision * x, precision], axis=1) @ const.augmented  # (B, M)
-        # The shift cancels, gradient and all: without the latter, that of the whole takes a third less.
-        fixed = logits.detach() if hasattr(logits, "detach") else logits
-        weight = xp.exp(logits - xp.max(fixed, axis=1, keepdims=True))
-        mean = (weight @ const.points) / xp.sum(weight, axis=1, keepdims=True)  # (B, d)
+        if hasattr(logits, "softmax"):
+            # In one pass forth and one back; torch's own exponential takes thirty times as long near underflow.
+            mean = logits.softmax(axis=1) @ const.points  # (B, d)
+        else:
+            logits -= xp.max(logits, axis=1, keepdims=True)
+            weight = xp.exp(logits)
+            mean = (weight @ const.points) / xp.sum(weight, axis=1, keepdims=True)
         return precision * (self.width**2 * x + noise * mean)
 
     def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
