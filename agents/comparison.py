@@ -19,7 +19,7 @@ from art_gym.tasks import resolve
 
 from .edm_curve import EdmCurve
 
-TUNING_NOISES = 512  # training noises that the tuned grids and the closed form are fitted on
+TUNING_NOISES = 256  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
 TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # what is fitted
 

@@ -61,7 +61,12 @@ class Episodes:
     def begin(self, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Next episode of some environments: (L, N) rows of the bank and (L,) budgets."""
         keys, episode = self.keys[lanes], self.episode[lanes]
-        noise = draw(keys, episode, NOISE_STREAM, self.population) % self._available(episode)[:, None]
+        drawn, available = draw(keys, episode, NOISE_STREAM, self.population), self._available(episode)
+        noise = drawn % available[:, None]
+        if (conditions := self.bank.conditions()) is not None:
+            for row, numbers, count in zip(noise, drawn, available, strict=True):
+                alike = np.flatnonzero(conditions[:count] == conditions[row[0]])
+                row[1:] = alike[numbers[1:] % np.uint64(len(alike))]
         low, high = self.budgets
         budget = low + draw(keys, episode, BUDGET_STREAM, 1)[:, 0] % np.uint64(high - low + 1)
         self.episode[lanes] += 1

@@ -142,10 +142,13 @@ def evaluate_policy(
     checked_budgets(num_steps, config.budgets, "num_steps")
     _check_count(count)
     lanes = -(-count // config.population)
-    noise = first + np.arange(lanes * config.population).reshape(lanes, -1)  # (E, N)
-    rows = first + noise.size
+    rows = first + lanes * config.population
+    order = np.arange(first, rows)
     # A whole population may take more noises than are asked for: there are as many as one likes, the first the same.
     core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows)).make_core()
+    if (conditions := core.problem.bank.conditions()) is not None:  # a population has one, but where the next begins
+        order = order[np.argsort(conditions[order], kind="stable")]
+    noise = order.reshape(lanes, -1)  # (E, N)
     core.problem.bank.ensure(rows)  # whose precise endpoints are no part of sampling
     began = time.perf_counter()
     state = core.denoise(core.start(noise, np.full(lanes, num_steps)))

@@ -2,7 +2,8 @@
 
 A condition rides along in the latents: one more channel, which the denoiser hands back as it is. The flow leaves it
 alone (x − D = 0), so every solver, bank and search works on conditional tasks without knowing of them, and each noise
-has a condition of its own, drawn with it. Errors, statistics and pictures leave carried channels out.
+has a condition of its own, drawn with it. Errors, statistics and pictures leave carried channels out. The noises of an
+episode have one class: each of them is drawn from those that carry the class of the first.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class NetworkTask(TorchDenoiser):
         data: (count, rng) to (count, *visible shape) images.
         kind: of images, "digits" or "photos", in whose classifier's features samples are compared with data.
         carried_channels: trailing channels of the latent that carry a condition.
+        condition: (B, *shape) noises to (B,) whole numbers, which those of an episode share; None if they need not.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class NetworkTask(TorchDenoiser):
         data: Draw,
         kind: str,
         carried_channels: int = 0,
+        condition: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.carried_channels = carried_channels
+        self.condition = condition
         self._data = data
         self.features = partial(features_of, name=kind)
         super().__init__(function, shape, SIGMA_MIN, SIGMA_MAX, 0.5, fingerprint=fingerprint)
@@ -62,7 +66,7 @@ def digits_net() -> NetworkTask:
 
 
 def digits_class(guidance: float = 2.0) -> NetworkTask:
-    """A class for each noise, with classifier-free guidance: D = D₀ + w (D_class − D₀) (Ho & Salimans 2022).
+    """A class for each episode, with classifier-free guidance: D = D₀ + w (D_class − D₀) (Ho & Salimans 2022).
 
     Args:
         guidance: w; 1 is the conditional model itself.
@@ -76,7 +80,7 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
 
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         image, carried = x[:, :1], x[:, 1:]
-        label = torch.floor(_uniform(carried) * CLASSES).long().clamp(0, CLASSES - 1)
+        label = _class(carried)
         both = network(
             torch.cat([image, image]),
             torch.cat([sigma, sigma]),
@@ -85,7 +89,11 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
         free, given = both.chunk(2)
         return torch.cat([free + guidance * (given - free), carried], dim=1)
 
-    return NetworkTask(function, (2, 8, 8), f"{fingerprint} class {guidance}", _digits, "digits", carried_channels=1)
+    def condition(noises: np.ndarray) -> np.ndarray:
+        return _class(torch.from_numpy(noises[:, 1:])).numpy()
+
+    fingerprint = f"{fingerprint} class {guidance}"
+    return NetworkTask(function, (2, 8, 8), fingerprint, _digits, "digits", carried_channels=1, condition=condition)
 
 
 def digits_inpaint() -> NetworkTask:
@@ -124,6 +132,11 @@ def _network(name: str) -> tuple[Preconditioned, str]:
 def _digits(count: int, rng: np.random.Generator) -> np.ndarray:
     images = split_digits(held_out=False)[0]
     return images[rng.integers(len(images), size=count)]
+
+
+def _class(carried: torch.Tensor) -> torch.Tensor:
+    """(B,) classes from carried channels, all as likely."""
+    return torch.floor(_uniform(carried) * CLASSES).long().clamp(0, CLASSES - 1)
 
 
 def _uniform(carried: torch.Tensor) -> torch.Tensor:

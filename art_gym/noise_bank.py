@@ -62,11 +62,13 @@ class NoiseBank:
         self.endpoints = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at 0
         self._paths: np.ndarray | None = None
         self._reference_errors: dict[tuple[str, int, bool], np.ndarray] = {}
+        self._conditions: np.ndarray | None = None
 
     def adopt(self, start: np.ndarray, endpoints: np.ndarray) -> None:
         """Hold these noises and their precise endpoints, (B, *shape) each, and no others."""
         self.start, self.endpoints = start, endpoints
         self.size = self.chunk = len(start)
+        self._conditions = None
 
     def ensure(self, rows: int) -> None:
         """Have at least this many rows at hand.
@@ -94,6 +96,16 @@ class NoiseBank:
         """(rows, *shape) each: the first noises at σ_max and their precise endpoints. Raises as `ensure`."""
         self.ensure(rows)
         return self.start[:rows], self.endpoints[:rows]
+
+    def conditions(self) -> np.ndarray | None:
+        """(size,) condition of each noise, which those of an episode share; None where they may be mixed."""
+        of = getattr(self.denoiser, "condition", None)
+        if of is not None and self._conditions is None:
+            noises = self.start  # all of them, if they were given
+            if len(noises) < self.size:
+                noises = np.concatenate([self.noises(chunk) for chunk in range(self.size // self.chunk)])
+            self._conditions = of(noises)
+        return self._conditions
 
     def reference_errors(self, solver: Solver, num_steps: int, rows: int, images: bool = False) -> np.ndarray:
         """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises; in image space if asked."""

@@ -16,7 +16,8 @@ def integrate(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solve
 
     Args:
         denoise: D(x, σ).
-        sigmas: (K+1,) decreasing levels with a trailing 0; a torch tensor lets gradients through.
+        sigmas: (K+1,) decreasing levels with a trailing 0, or (K+1, B) for a grid a sample; a torch tensor lets
+            gradients through.
         x: (B, *shape) latents at the first level.
         solver: name or object.
 
@@ -32,7 +33,7 @@ def path(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solver: st
     solver = get_solver(solver)
     xp = array_namespace(x)
     # torch.asarray warns about tensors that require gradients
-    grid = sigmas.to(x) if is_torch_array(sigmas) else xp.asarray(sigmas, dtype=x.dtype)  # (K+1,)
+    grid = sigmas.to(x) if is_torch_array(sigmas) else xp.asarray(sigmas, dtype=x.dtype)  # (K+1,) or (K+1, B)
     levels = [xp.broadcast_to(grid[k], (x.shape[0],)) for k in range(grid.shape[0] - 1)]  # K of (B,)
     previous = Previous(xp.zeros_like(x), xp.full_like(levels[0], xp.inf))
     for sigma, sigma_next in pairwise(levels):

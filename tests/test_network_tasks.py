@@ -12,8 +12,9 @@ import pytest
 import art_gym  # noqa: F401 registers the ids
 from art_gym.agents.cli import main
 from art_gym.agents.denoiser_training import held_out_loss, recipes, train_denoiser
+from art_gym.config import load_config
 from art_gym.denoisers.networks import NetworkConfig, load_network
-from art_gym.evaluation import evaluate_levels
+from art_gym.evaluation import evaluate_levels, evaluate_policy
 from art_gym.features import features_of
 from art_gym.images import photo_patches, split_digits
 from art_gym.network_tasks import KNOWN_COLUMNS, SIGMA_MAX
@@ -96,6 +97,39 @@ def test_carried_channels_do_not_count() -> None:
     names = dict(zip(env.observation_names, observation, strict=True))
     assert names["relative_rms"] == pytest.approx(1, abs=0.15)
     assert evaluate_levels("digits_class?guidance=2", "euler", edm_grid(5, get_task("digits_class")), 64).sliced
+
+
+def test_an_episode_has_one_class() -> None:
+    """And another one another; the classes of many episodes are as likely, whatever the population."""
+    task = get_task("digits_class?guidance=2")
+    env = gym.make_vec("ARTDiffusion-DigitsClass-v0", num_envs=400, population=8, num_steps=1).unwrapped
+    env.reset(seed=0)
+    classes = task.condition(env._state.x.reshape(-1, *task.shape)).reshape(400, 8)
+    assert (classes == classes[:, :1]).all()
+    assert np.bincount(classes[:, 0], minlength=10).min() > 20  # of 40 expected
+    assert len(np.unique(env._state.noise[classes[:, 0] == 3])) > 20  # and not always the same noises
+    alone = gym.make("ARTDiffusion-DigitsClass-v0", population=8, num_steps=1).unwrapped
+    alone.reset(seed=0)
+    np.testing.assert_array_equal(alone.state.noise[0], env._state.noise[0])
+
+
+def test_a_policy_is_evaluated_on_one_class_at_a_time() -> None:
+    """On the same noises as a fixed grid, all of them."""
+    seen: list[np.ndarray] = []
+    config = load_config("digits_class", population=16, num_steps=2, observation=("time",), raw_latents=True)
+
+    def policy(observed: dict[str, np.ndarray]) -> np.ndarray:
+        seen.append(observed["latents"])
+        return np.zeros((len(observed["features"]), 1), np.float32)
+
+    found = evaluate_policy(policy, config, 2, 160, distances=False)
+    task = get_task(config.task)
+    noises = seen[0] * SIGMA_MAX  # x/√(σ² + s²) at σ_max
+    classes = task.condition(noises.reshape(-1, *task.shape).astype(np.float32)).reshape(10, 16)
+    assert (np.ptp(classes, axis=1) > 0).sum() < 10  # where one class ends and the next begins
+    assert np.ptp(classes, axis=1).max() <= 2
+    same = evaluate_levels(config.task, config.solver, found.levels, 160, distances=False)
+    assert found.error == pytest.approx(same.error, rel=1e-4)
 
 
 def test_task_options() -> None:

@@ -21,12 +21,13 @@ from art_gym.schedules.tuned import tuned
 from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
-from ..comparison import TUNING_NOISES, tuned_label
+from ..comparison import tuned_label
 from .art_rl import train_art_rl
 from .study import Record, Study, bank_noises, markdown
 
 Make = Callable[[Counted], np.ndarray]  # levels, by a denoiser that counts what they cost
 STEPS = (5, 7, 10, 18)
+TUNING_NOISES = 512  # that the tuned grids and the closed form are fitted on
 DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
 EDM_TUNED = tuned_label("edm")
 DEFECTS = {"defect": None, "defect, few calls": 30_000}  # evaluations; by default as many as it takes for 1.2

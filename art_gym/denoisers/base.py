@@ -31,7 +31,7 @@ class Denoiser(Protocol):
     ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
     returns the denoised estimate in the same kind and shape.
 
-    Six further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
+    Seven further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
     ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
     ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images (None is no decoder): with it errors are
     measured in image space too;
@@ -39,6 +39,8 @@ class Denoiser(Protocol):
     data of ``sample_data`` and their precision and recall are measured (None is no such network);
     ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
     data, statistics and pictures leave them out (`visible`);
+    ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as the classes that they carry: all noises of
+    an episode have the same;
     ``flow`` is True for a flow model, of which schedules are marked, since its samplers take s = σ/(1 + σ).
     """
 
