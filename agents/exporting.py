@@ -52,13 +52,30 @@ def exported_for(file: Path, scheduler: Path, num_steps: int | None) -> str:
 
 
 def exported_table(folder: Path) -> str:
-    """All schedules of a run as diffusers' AysSchedules: for each K the levels that were found for it."""
-    found = [Schedule.load(file) for file in folder.glob("schedule_K*.json")]
+    """All schedules in a folder as diffusers' AysSchedules: for each K the levels that were found for it.
+
+    Raises:
+        ValueError: for a folder without schedules, or with two of the same K.
+    """
+    found: dict[int, tuple[Path, Schedule]] = {}
+    for file in sorted(folder.glob("*.json")):
+        try:
+            schedule = Schedule.load(file)
+        except ValueError:
+            if file.name.startswith("schedule_K"):
+                raise
+            continue  # a run has other files of JSON too
+        if schedule.num_steps in found:
+            raise ValueError(
+                f"{found[schedule.num_steps][0]} and {file} both have {schedule.num_steps} steps, and the table has "
+                f"room for one: name the file, or move one away"
+            )
+        found[schedule.num_steps] = file, schedule
     if not found:
         raise ValueError(f"{folder} holds no schedules: train first, or name a schedule file")
-    if any(each.flow for each in found):
+    if any(schedule.flow for _, schedule in found.values()):
         _say_of_flow(folder)
-    return json.dumps({each.num_steps: each.to_sigmas() for each in sorted(found, key=lambda s: s.num_steps)})
+    return json.dumps({num_steps: schedule.to_sigmas() for num_steps, (_, schedule) in sorted(found.items())})
 
 
 def _resampled(file: Path, num_steps: int | None) -> Schedule:

@@ -183,6 +183,22 @@ def test_export_says_what_a_flow_s_levels_are(flow, tmp_path, capsys):
     assert ("--scheduler FOLDER" in error) == flow and error.count("\n") == flow
 
 
+def test_export_of_a_folder_of_schedules_by_any_name(tmp_path, capsys):
+    """As `learn` writes them, one a call, beside JSON of others."""
+    Schedule((80.0, 1.0, 0.0), "given").save(tmp_path / "two.json")
+    Schedule((80.0, 5.0, 1.0, 0.0), "given").save(tmp_path / "a_three.json")
+    (tmp_path / "history.json").write_text("[]")
+    assert main(["export", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"2": [80.0, 1.0, 0.0], "3": [80.0, 5.0, 1.0, 0.0]}
+    Schedule((80.0, 2.0, 0.0), "given").save(tmp_path / "again.json")
+    assert main(["export", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'again.json'} and {tmp_path / 'two.json'} both have 2 steps" in error
+    (tmp_path / "schedule_K5.json").write_text("{}")  # damaged, not of others
+    assert main(["export", str(tmp_path)]) == 2
+    assert "schedule_K5.json is not a schedule file" in capsys.readouterr().err
+
+
 def test_export_to_a_file_that_loads(run_folder, tmp_path, capsys):
     out = tmp_path / "copy.json"
     assert main(["export", str(run_folder / "schedule_K5.json"), "--format", "json", "--out", str(out)]) == 0
