@@ -102,9 +102,9 @@ def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: py
     assert all(set(curve) == {3, 5} for curve in [*drawn["errors"].values(), drawn["oracle"]])
     assert "NFE" in drawn["x_label"]
     records = [json.loads(line) for line in (tmp_path / "networks" / "results.jsonl").read_text().splitlines()]
-    (edm,) = (record for record in records if record["method"] == "edm" and record["num_steps"] == 3)
+    (edm,) = (record for record in records if record.get("method") == "edm" and record["num_steps"] == 3)
     assert edm["energy"] == evaluate_levels("digits_net", "heun", np.array(edm["sigmas"]), 64).energy
-    (exact,) = (record for record in records if record["method"] == "precise endpoints")
+    (exact,) = (record for record in records if record.get("method") == "precise endpoints")
     samples = get_bank(get_task("digits_net"), "heldout", HELDOUT_BANK).first(64)[1].reshape(64, -1)
     data = get_task("digits_net").sample_data(64, np.random.default_rng(17)).reshape(64, -1)
     assert exact["energy"] == energy_distance(samples, data)
@@ -112,3 +112,19 @@ def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: py
     assert f"| {edm['energy']:.4f} |" in table
     monkeypatch.setattr(networks, "ENOUGH_FOR_ENERGY", 65)
     assert "Energy" not in networks.networks(tmp_path, (0,), quick=True)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(0).standard_normal(networks.GROUPS)
+    left_out = (values.sum() - values) / (len(values) - 1)
+    assert networks._jackknife(left_out) == pytest.approx(1.96 * values.std(ddof=1) / len(values) ** 0.5)
+
+
+def test_a_lower_frechet_distance_counts_beyond_its_interval() -> None:
+    """On the same noises: what both have in common is no part of the interval."""
+    common = np.random.default_rng(0).standard_normal(networks.GROUPS)
+    rows = {"cosine": [[{"frechet": 0.5}]], "edm": [[{"frechet": 0.7}]], networks.LEARNED: [[{"frechet": 0.6}]]}
+    left_out = {method: [(common + row[0][0]["frechet"]).tolist()] for method, row in rows.items()}
+    assert networks._below_learned((9,), rows, left_out) == "cosine by 0.100 ± 0.000 at NFE 9"
+    left_out["cosine"] = [(2 * common).tolist()]
+    assert networks._below_learned((9,), rows, left_out) == "none"
