@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -481,6 +485,19 @@ COMMANDS: dict[str, Any] = {
 }
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, which timeout, SLURM and docker send, ends a command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that may say so
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
     import art_gym  # registers the ids
@@ -499,7 +516,8 @@ def main(arguments: list[str] | None = None) -> int:
             description="Learn how a diffusion model should spend its sampling steps (--version: of art_gym).",
             args=arguments,
         )
-        command.run()
+        with _terminated_as_interrupted():
+            command.run()
         sys.stdout.flush()
     except BrokenPipeError:  # of a reader such as head, who has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at exit either
@@ -507,8 +525,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        goes_on = "the same command with --resume goes on from what was saved, if anything was"
-        print(f"art-gym: interrupted{f'; {goes_on}' if hasattr(command, 'resume') else ''}", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        said = str(error)
+        if hasattr(command, "resume"):
+            said = "the same command with --resume goes on from what was saved, if anything was"
+        print(f"art-gym: interrupted{f'; {said}' if said else ''}", file=sys.stderr)
         return 130
     return 0

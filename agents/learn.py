@@ -113,6 +113,8 @@ class Learner:
                 raise ValueError(f"{error}; {kept}") from None
             error.add_note(kept)  # of the model's own code, which the traceback is about
             raise
+        except KeyboardInterrupt:  # a second one, while the report was made
+            raise KeyboardInterrupt(f"{self.out} holds the best schedule so far, without a report") from None
 
     def _run(self) -> str:
         stopped, sets = SPENT, None

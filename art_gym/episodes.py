@@ -63,10 +63,11 @@ class Episodes:
         keys, episode = self.keys[lanes], self.episode[lanes]
         drawn, available = draw(keys, episode, NOISE_STREAM, self.population), self._available(episode)
         noise = drawn % available[:, None]
-        if (conditions := self.bank.conditions()) is not None:
+        if (conditions := self.bank.conditions(int(available.max()))) is not None:
             for row, numbers, count in zip(noise, drawn, available, strict=True):
                 alike = np.flatnonzero(conditions[:count] == conditions[row[0]])
-                row[1:] = alike[numbers[1:] % np.uint64(len(alike))]
+                others = alike[np.argsort(_mix(numbers[0] + _GOLDEN * alike.astype(np.uint64)))]  # shuffled
+                row[1:] = np.resize(others[others != row[0]] if len(others) > 1 else others, len(row) - 1)
         low, high = self.budgets
         budget = low + draw(keys, episode, BUDGET_STREAM, 1)[:, 0] % np.uint64(high - low + 1)
         self.episode[lanes] += 1

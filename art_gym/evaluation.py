@@ -146,7 +146,8 @@ def evaluate_policy(
     order = np.arange(first, rows)
     # A whole population may take more noises than are asked for: there are as many as one likes, the first the same.
     core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows)).make_core()
-    if (conditions := core.problem.bank.conditions()) is not None:  # a population has one, but where the next begins
+    conditions = core.problem.bank.conditions(rows)
+    if conditions is not None:  # each population has one, but where one ends and the next begins
         order = order[np.argsort(conditions[order], kind="stable")]
     noise = order.reshape(lanes, -1)  # (E, N)
     core.problem.bank.ensure(rows)  # whose precise endpoints are no part of sampling

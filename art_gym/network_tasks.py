@@ -77,23 +77,31 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
     if not np.isfinite(guidance):
         raise ValueError(f"guidance must be a finite number, got {guidance}")
     network, fingerprint = _network("digits")
+    return NetworkTask(
+        partial(_guided, network, guidance),
+        (2, 8, 8),
+        f"{fingerprint} class {guidance}",
+        _digits,
+        "digits",
+        carried_channels=1,
+        condition=_classes,
+    )
 
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        image, carried = x[:, :1], x[:, 1:]
-        label = _class(carried)
-        both = network(
-            torch.cat([image, image]),
-            torch.cat([sigma, sigma]),
-            torch.cat([torch.full_like(label, NO_LABEL), label]),
-        )
-        free, given = both.chunk(2)
-        return torch.cat([free + guidance * (given - free), carried], dim=1)
 
-    def condition(noises: np.ndarray) -> np.ndarray:
-        return _class(torch.from_numpy(noises[:, 1:])).numpy()
+def _guided(network: Preconditioned, guidance: float, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    image, carried = x[:, :1], x[:, 1:]
+    label = _class(carried)
+    both = network(
+        torch.cat([image, image]),
+        torch.cat([sigma, sigma]),
+        torch.cat([torch.full_like(label, NO_LABEL), label]),
+    )
+    free, given = both.chunk(2)
+    return torch.cat([free + guidance * (given - free), carried], dim=1)
 
-    fingerprint = f"{fingerprint} class {guidance}"
-    return NetworkTask(function, (2, 8, 8), fingerprint, _digits, "digits", carried_channels=1, condition=condition)
+
+def _classes(noises: np.ndarray) -> np.ndarray:
+    return _class(torch.from_numpy(noises[:, 1:])).numpy()
 
 
 def digits_inpaint() -> NetworkTask:
@@ -104,16 +112,17 @@ def digits_inpaint() -> NetworkTask:
     """
     network, fingerprint = _network("digits")
     known = torch.from_numpy(split_digits(held_out=True)[0])
-
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        image, carried = x[:, :1], x[:, 1:]
-        row = torch.floor(_uniform(carried) * len(known)).long().clamp(0, len(known) - 1)
-        given = known.to(x)[row]
-        estimate = network(image, sigma)
-        left, right = given[..., :KNOWN_COLUMNS], estimate[..., KNOWN_COLUMNS:]
-        return torch.cat([torch.cat([left, right], dim=3), carried], dim=1)
-
+    function = partial(_inpainted, network, known)
     return NetworkTask(function, (2, 8, 8), f"{fingerprint} inpaint", _digits, "digits", carried_channels=1)
+
+
+def _inpainted(network: Preconditioned, known: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    image, carried = x[:, :1], x[:, 1:]
+    row = torch.floor(_uniform(carried) * len(known)).long().clamp(0, len(known) - 1)
+    given = known.to(x)[row]
+    estimate = network(image, sigma)
+    left, right = given[..., :KNOWN_COLUMNS], estimate[..., KNOWN_COLUMNS:]
+    return torch.cat([torch.cat([left, right], dim=3), carried], dim=1)
 
 
 def photos_net() -> NetworkTask:

@@ -62,13 +62,13 @@ class NoiseBank:
         self.endpoints = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at 0
         self._paths: np.ndarray | None = None
         self._reference_errors: dict[tuple[str, int, bool], np.ndarray] = {}
-        self._conditions: np.ndarray | None = None
+        self._conditions = np.empty(0, np.int64)
 
     def adopt(self, start: np.ndarray, endpoints: np.ndarray) -> None:
         """Hold these noises and their precise endpoints, (B, *shape) each, and no others."""
         self.start, self.endpoints = start, endpoints
         self.size = self.chunk = len(start)
-        self._conditions = None
+        self._conditions = np.empty(0, np.int64)
 
     def ensure(self, rows: int) -> None:
         """Have at least this many rows at hand.
@@ -97,14 +97,25 @@ class NoiseBank:
         self.ensure(rows)
         return self.start[:rows], self.endpoints[:rows]
 
-    def conditions(self) -> np.ndarray | None:
-        """(size,) condition of each noise, which those of an episode share; None where they may be mixed."""
+    def conditions(self, rows: int) -> np.ndarray | None:
+        """(≥ rows,) condition of each noise, which those of an episode share; None where they may be mixed.
+
+        Raises:
+            ValueError: if the denoiser's ``condition`` does not give a whole number for each noise.
+        """
         of = getattr(self.denoiser, "condition", None)
-        if of is not None and self._conditions is None:
-            noises = self.start  # all of them, if they were given
-            if len(noises) < self.size:
-                noises = np.concatenate([self.noises(chunk) for chunk in range(self.size // self.chunk)])
-            self._conditions = of(noises)
+        if of is None:
+            return None
+        while len(self._conditions) < rows:
+            done = len(self._conditions)
+            noises = self.start[done : done + self.chunk] if done < len(self.start) else self.noises(done // self.chunk)
+            found = np.asarray(of(noises))
+            if found.shape != (len(noises),) or not np.issubdtype(found.dtype, np.integer):
+                raise ValueError(
+                    f"condition must give a whole number for each noise, an array of shape ({len(noises)},), got "
+                    f"{found.dtype} of shape {found.shape}"
+                )
+            self._conditions = np.concatenate([self._conditions, found])
         return self._conditions
 
     def reference_errors(self, solver: Solver, num_steps: int, rows: int, images: bool = False) -> np.ndarray:

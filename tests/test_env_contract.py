@@ -368,8 +368,9 @@ def test_spec_pickles(env_id: str) -> None:
     np.testing.assert_array_equal(again.reset(seed=0)[0], env.reset(seed=0)[0])
 
 
-def test_environment_pickles_in_mid_episode() -> None:
-    env = gym.make(DEFAULT).unwrapped
+@pytest.mark.parametrize("env_id", [DEFAULT, "ARTDiffusion-DigitsClass-v0", "ARTDiffusion-DigitsInpaint-v0"])
+def test_environment_pickles_in_mid_episode(env_id: str) -> None:
+    env = gym.make(env_id).unwrapped
     env.reset(seed=0)
     env.step(np.zeros(1, np.float32))
     again = pickle.loads(pickle.dumps(env))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from importlib import resources
 from pathlib import Path
 
@@ -130,6 +132,34 @@ def test_a_policy_is_evaluated_on_one_class_at_a_time() -> None:
     assert np.ptp(classes, axis=1).max() <= 2
     same = evaluate_levels(config.task, config.solver, found.levels, 160, distances=False)
     assert found.error == pytest.approx(same.error, rel=1e-4)
+
+
+def test_noises_of_an_episode_are_different_ones() -> None:
+    """As long as a class has that many; from then on all of them in turn."""
+    for noises, most in ((256, 16), (32, 8)):
+        env = gym.make("ARTDiffusion-DigitsClass-v0", population=16, num_steps=1, noises=noises).unwrapped
+        env.reset(seed=0)
+        distinct, counts = np.unique(env.state.noise, return_counts=True)
+        assert len(distinct) == 16 if most == 16 else 1 <= len(distinct) <= most
+        assert np.ptp(counts[distinct != env.state.noise[0, 0]]) <= 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x: np.zeros((len(x), 1), int),
+        lambda x: np.zeros(len(x)),
+        lambda x: np.zeros(3, int),
+        lambda x: 0,
+        lambda x: np.full(len(x), np.nan),
+    ],
+)
+def test_conditions_that_are_none_are_refused(wrong: Callable[[np.ndarray], object]) -> None:
+    task = copy(get_task("mixture_1d"))
+    task.condition = wrong
+    env = gym.make("ARTDiffusion-v0", task=task, population=4)
+    with pytest.raises(ValueError, match=r"condition must give a whole number for each noise, an array of shape \(\d"):
+        env.reset(seed=0)
 
 
 def test_task_options() -> None:

@@ -316,8 +316,8 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
         dtype: of the weights in memory.
 
     Raises:
-        ValueError: for a folder that holds none of them, or whose files are missing, truncated, pickled or of another
-            variant.
+        ValueError: for a folder that holds none of them, or whose files are missing, truncated, pickled, of another
+            variant, or without some of the weights.
     """
     import diffusers
 
@@ -334,7 +334,7 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
         raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}") from None
     try:
         with _quiet(diffusers.utils.logging):
-            return kind.from_pretrained(str(folder), local_files_only=True, **options)
+            return _loaded(kind, folder, {"local_files_only": True, **options})
     except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
         remedy = "download it again, or save the model again with save_pretrained(safe_serialization=True)"
         if found[0] == "model_index.json" and "were passed" in str(error):  # parts of the pipeline are not there
@@ -344,6 +344,25 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
             choice = "leave variant (--variant) out" if saved == [None] else "choose with variant= (--variant)"
             remedy = f"its weights were saved {names}: {choice}"
         raise ValueError(f"cannot load {folder} ({first_line(error)}): {remedy}") from None
+
+
+def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
+    """What diffusers makes of a folder. Raises a ValueError for weights that are not there: they would be random."""
+    import diffusers
+
+    if issubclass(kind, diffusers.ModelMixin):
+        model, report = kind.from_pretrained(str(folder), output_loading_info=True, **options)
+        if missing := report["missing_keys"]:
+            raise ValueError(f"{len(missing)} of its weights are not in the files, the first {sorted(missing)[0]}")
+        return model
+    parts = {}
+    if (index := folder / "model_index.json").is_file() and issubclass(kind, diffusers.DiffusionPipeline):
+        for name, entry in json.loads(index.read_text(encoding="utf-8")).items():
+            theirs = isinstance(entry, list) and entry[0] == "diffusers"
+            of = getattr(diffusers, str(entry[1]), None) if theirs else None
+            if isinstance(of, type) and issubclass(of, diffusers.ModelMixin) and (folder / name).is_dir():
+                parts[name] = _loaded(of, folder / name, options)
+    return kind.from_pretrained(str(folder), **options, **parts)
 
 
 def _variants(folder: Path) -> list[str | None]:

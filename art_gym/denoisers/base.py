@@ -40,7 +40,8 @@ class Denoiser(Protocol):
     ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
     data, statistics and pictures leave them out (`visible`);
     ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as the classes that they carry: all noises of
-    an episode have the same;
+    an episode have the same (in `art-gym learn`, and while PPO's warm start searches, they are mixed: what is sought
+    there is one schedule for all);
     ``flow`` is True for a flow model, of which schedules are marked, since its samplers take s = σ/(1 + σ).
     """
 

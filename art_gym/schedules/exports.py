@@ -59,7 +59,7 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     """
     arguments = _arguments(schedule, scheduler)
     name = type(scheduler).__name__
-    _warn_of_another_solver(schedule, name, scheduler.config)  # of one that is not refused
+    _warn_of_another_solver(schedule, scheduler)  # of one that is not refused
     _warn_of_another_kind(schedule, name, scheduler.config)
     return arguments
 
@@ -107,7 +107,8 @@ def _warn_of_another_kind(schedule: Schedule, name: str, config: Any) -> None:
     )
 
 
-def _warn_of_another_solver(schedule: Schedule, name: str, config: Any) -> None:
+def _warn_of_another_solver(schedule: Schedule, scheduler: Any) -> None:
+    name, config = type(scheduler).__name__, scheduler.config
     solver = SAMPLES_WITH.get(name, "a solver of its own")
     if getattr(config, "stochastic_sampling", False):  # fresh noise at every step
         solver = "a solver of its own"
@@ -121,7 +122,10 @@ def _warn_of_another_solver(schedule: Schedule, name: str, config: Any) -> None:
             f"gained may be lost{other}",
             stacklevel=3,
         )
-    elif schedule.solver and (changes := [option for option in CLIPS if getattr(config, option, False)]):
+    # Of another scheduler's options that came along in the config it was made from, it knows nothing.
+    known = inspect.signature(type(scheduler).__init__).parameters
+    changes = [option for option in CLIPS if option in known and getattr(config, option, False)]
+    if schedule.solver and changes:
         warnings.warn(
             f"{name} changes what the model predicts when {' and '.join(changes)} is set, and the schedule was found "
             f"without: what was gained may be lost",

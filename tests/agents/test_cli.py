@@ -322,7 +322,7 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path, capsys):
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
         (["evaluate", "."], ". holds no run: there is no config.yaml in it; name a schedule file in it"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
-        (["export", "."], "holds no schedules"),
+        (["export", "empty"], "holds no schedules"),
         (["bench", "--seconds", "0"], "seconds for each measurement must be positive, got 0.0"),
         (["plot"], "name what to draw"),
         (["plot", "."], "holds no run"),
@@ -335,12 +335,13 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path, capsys):
 def test_mistakes_are_one_line(arguments, expected, capsys, tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("[project]")
     Schedule((80.0, 1.0, 0.0), method="given").save(tmp_path / "schedule.json")
+    (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert expected in error
     assert error.count("\n") == 1
-    assert {file.name for file in tmp_path.iterdir()} <= {"pyproject.toml", "schedule.json", "runs"}
+    assert {file.name for file in tmp_path.iterdir()} <= {"pyproject.toml", "schedule.json", "empty", "runs"}
 
 
 def test_a_mistake_does_not_take_the_folder(tmp_path, capsys):

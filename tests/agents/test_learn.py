@@ -217,7 +217,9 @@ def test_a_denoiser_that_cannot_be_called_as_one_is_refused_at_once(tmp_path: Pa
     assert not out.exists()
 
 
-def test_interruption_keeps_the_best(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_keeps_the_best(sent: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM is what timeout, SLURM and docker send."""
     out = tmp_path / "s.json"
     command = [sys.executable, "-m", "art_gym.agents", "learn", "--task", "mixture_1d", "--budget", "10m"]
     process = subprocess.Popen(
@@ -231,9 +233,22 @@ def test_interruption_keeps_the_best(tmp_path: Path) -> None:
     while not out.exists() and time.time() < deadline:
         time.sleep(0.1)
     time.sleep(2)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, sent)
     report, _ = process.communicate(timeout=60)
     assert "it was interrupted" in report and process.returncode == 0
+    assert Schedule.load(out).num_steps == 8
+
+
+def test_interruption_of_the_report_says_what_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Learner, "_report", interrupted)
+    out = tmp_path / "s.json"
+    assert main(["learn", "--task", "mixture_1d", "--budget", "30000nfe", "-o", str(out), "--no-progress"]) == 130
+    assert f"art-gym: interrupted; {out} holds the best schedule so far, without a report" in capsys.readouterr().err
     assert Schedule.load(out).num_steps == 8
 
 

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
 from art_gym.denoisers.variance_preserving import vp_sigmas
@@ -348,6 +349,14 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     with pytest.raises(ValueError, match=r"model holds a UNet2DModel, which is no scheduler of diffusers: give one"):
         from_diffusers(tiny_model(), tmp_path / "model")
     weights = next((tmp_path / "model").glob("*.safetensors"))
+    diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler()).save_pretrained(tmp_path / "pipeline")
+    tensors = load_file(weights)
+    del tensors["conv_out.bias"]
+    for file in (weights, tmp_path / "pipeline" / "unet" / weights.name):  # a tensor less: it would be random
+        save_file(tensors, file)
+        folder = tmp_path / file.relative_to(tmp_path).parts[0]
+        with pytest.raises(ValueError, match=r"1 of its weights are not in the files, the first conv_out\.bias"):
+            from_diffusers(folder, diffusers.DDPMScheduler())
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match=remedy) as truncated:
         from_diffusers(tmp_path / "model", diffusers.DDPMScheduler())

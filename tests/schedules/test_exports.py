@@ -115,13 +115,32 @@ def test_what_is_refused_is_not_warned_of(kind: str, options: dict[str, Any], le
     [
         ("DPMSolverMultistepScheduler", {"thresholding": True}, "dpmpp_2m", "when thresholding is set"),
         ("HeunDiscreteScheduler", {"clip_sample": True}, "heun", "when clip_sample is set"),
-        ("DDPMScheduler", {}, "dpmpp_2m", "for dpmpp_2m, make a DPMSolverMultistepScheduler from its config"),
+        (
+            "DDPMScheduler",
+            {"clip_sample": False},
+            "dpmpp_2m",
+            "for dpmpp_2m, make a DPMSolverMultistepScheduler from its config",
+        ),
     ],
 )
 def test_what_samples_otherwise_is_said_with_a_remedy(kind: str, options: dict, solver: str, said: str) -> None:
     scheduler = getattr(diffusers, kind)(**options)
     with pytest.warns(UserWarning, match=said):
         diffusers_arguments(replace(LEVELS, solver=solver), scheduler)
+
+
+def test_a_clip_that_a_scheduler_does_not_know_is_none() -> None:
+    """The option rides along in a config that another scheduler was made from; a real one is said beside the solver."""
+    config = diffusers.DDPMScheduler(clip_sample=True).config
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        diffusers_arguments(
+            replace(LEVELS, solver="dpmpp_2m"), diffusers.DPMSolverMultistepScheduler.from_config(config)
+        )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        diffusers_arguments(replace(LEVELS, solver="euler"), diffusers.HeunDiscreteScheduler.from_config(config))
+    assert ["clip_sample" in str(warning.message) for warning in said] == [False, True]
 
 
 def test_warnings_point_to_the_caller() -> None:
@@ -191,7 +210,7 @@ def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], mes
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {}, "dpmpp_2m"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {"solver_order": 3}, "a solver of its own"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "a solver of its own"),
-        ("euler", "DDPMScheduler", {}, "a solver of its own"),
+        ("euler", "DDPMScheduler", {"clip_sample": False}, "a solver of its own"),
     ],
 )
 def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, Any], its: str) -> None:
