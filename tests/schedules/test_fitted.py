@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 
 from art_gym.evaluation import evaluate_levels
 from art_gym.noise_bank import get_bank
@@ -82,3 +83,29 @@ def test_adam_is_repeatable_and_improves():
     np.testing.assert_array_equal(runs[0][-1], runs[1][-1])
     assert not np.array_equal(runs[0][-1], runs[2][-1])
     assert error("mixture_1d", "dpmpp_2m", runs[0][-1]) < 0.75 * error("mixture_1d", "dpmpp_2m", runs[0][0])
+
+
+@pytest.mark.parametrize("task", ["mixture_1d", "ring_2d"])
+def test_tuned_edm_is_what_other_starts_find(task: str) -> None:
+    """Two starts do: nine others, far apart, find no error that is lower by a percent."""
+    denoiser = get_task(task)
+    start, endpoints = get_bank(denoiser, "train", 4096).first(512)
+
+    def error(levels: np.ndarray) -> float:
+        return float(endpoint_error(integrate(denoiser, levels, start, "dpmpp_2m"), endpoints).mean())
+
+    def loss(logs: np.ndarray) -> float:
+        with np.errstate(all="ignore"):
+            try:
+                return np.log(error(make_grid("edm", 7, denoiser, *np.exp(logs))))
+            except (ValueError, OverflowError, FloatingPointError):
+                return 1e3
+
+    options = {"maxfev": 60}
+    found = [
+        optimize.minimize(loss, np.log([last * denoiser.data_std, rho]), method="Nelder-Mead", options=options).fun
+        for last in (0.03, 0.1, 0.3)
+        for rho in (7, 100, 3000)
+    ]
+    levels, _ = tuned("edm", 7, denoiser, "dpmpp_2m", start, endpoints)
+    assert error(levels) <= 1.01 * np.exp(min(found))
