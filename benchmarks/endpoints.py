@@ -1,4 +1,8 @@
-"""Makes art_gym/data/endpoints.npz: the precise endpoints of the exact tasks' noises, which would take two minutes."""
+"""Makes art_gym/data/endpoints.npz: precise endpoints of tasks' noises, for which a first reset need not wait then.
+
+All noises of the exact tasks, which would take two minutes, and the first ones of the tasks on networks. What is in the
+file already is kept: delete it to make all anew.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,25 @@ import numpy as np
 from tqdm import tqdm
 
 import art_gym
-from art_gym.config import EnvConfig
+from art_gym.config import EnvConfig, load_config
 from art_gym.files import replacing
 from art_gym.noise_bank import SHIPPED, SPLITS, NoiseBank, precise_endpoints
-from art_gym.tasks import BUILT_IN, resolve
+from art_gym.tasks import BUILT_IN, NETWORKS, resolve
 
 
 def main() -> None:
-    """Compute all chunks and write them by key."""
+    """Compute the chunks that are missing and write all by key."""
+    file = Path(art_gym.__file__).parent / SHIPPED
+    known = dict(np.load(file)) if file.exists() else {}
     banks = [NoiseBank(resolve(task), split, EnvConfig().noises) for task in BUILT_IN for split in SPLITS]
     chunks = [(bank, chunk) for bank in banks for chunk in range(bank.size // bank.chunk)]
-    arrays = {bank.key(chunk): precise_endpoints(bank.denoiser, bank.noises(chunk)) for bank, chunk in tqdm(chunks)}
-    with replacing(Path(art_gym.__file__).parent / SHIPPED) as temporary:
+    configs = [load_config(task) for task in NETWORKS]
+    chunks += [(NoiseBank(resolve(config.task), split, config.noises), 0) for config in configs for split in SPLITS]
+    arrays = {}
+    for bank, chunk in tqdm(chunks):
+        key = bank.key(chunk)
+        arrays[key] = known[key] if key in known else precise_endpoints(bank.denoiser, bank.noises(chunk))
+    with replacing(file) as temporary:
         np.savez_compressed(temporary, **arrays)
 
 

@@ -79,8 +79,8 @@ def test_spaces(env_id: str) -> None:
 @every_id
 def test_seed_makes_rollouts_repeatable(env_id: str) -> None:
     actions = random_actions(20)
-    first = rollout(gym.make(env_id, num_steps=(3, 6)), 7, actions)
-    env = gym.make(env_id, num_steps=(3, 6))
+    first = rollout(gym.make(env_id, num_steps=(3, 6), population=2), 7, actions)
+    env = gym.make(env_id, num_steps=(3, 6), population=2)
     rollout(env, 8, actions)  # a used environment starts afresh with a seed
     second = rollout(env, 7, actions)
     np.testing.assert_array_equal(first[0], second[0])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from art_gym.config import load_config
 from art_gym.denoisers import FunctionDenoiser, GaussianMixture
 from art_gym.noise_bank import SPLITS, NoiseBank, get_bank, precise_endpoints
 from art_gym.quality import endpoint_error
@@ -15,7 +16,7 @@ from art_gym.sampling import integrate
 from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.grids import edm_grid
 from art_gym.solvers import get_solver
-from art_gym.tasks import BUILT_IN, get_task
+from art_gym.tasks import BUILT_IN, NETWORKS, get_task
 
 
 class CountedMixture(GaussianMixture):
@@ -159,6 +160,19 @@ def test_endpoints_of_exact_tasks_are_shipped(task: str, own_cache: Path, monkey
     for bank, endpoints in zip(banks, expected, strict=True):
         bank.ensure(4096)
         np.testing.assert_allclose(bank.endpoints[:64], endpoints, atol=1e-3)
+    assert not list(own_cache.rglob("*"))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_first_endpoints_of_network_tasks_are_shipped(name: str, own_cache: Path) -> None:
+    """Those of the weights that are shipped: nothing is cached, and they are what this machine computes."""
+    config = load_config(name)
+    denoiser = get_task(config.task)
+    for split in SPLITS:
+        bank = NoiseBank(denoiser, split, config.noises)
+        bank.ensure(1)
+        expected = precise_endpoints(denoiser, bank.noises(0)[:4])
+        np.testing.assert_allclose(bank.endpoints[:4], expected, atol=1e-3)
     assert not list(own_cache.rglob("*"))
 
 

@@ -59,6 +59,7 @@ SMALLER: dict[str, dict[str, object]] = {
         "agents.reproduce.networks.TRAINING": {"digits_net": 32},
         "agents.reproduce.networks.EVALUATIONS": {"digits_net": 2000},
         "agents.reproduce.networks.DUAL_LATENTS": {"digits_net": 8},
+        "agents.reproduce.networks.GROUPS": 2,
         "schedules.closed_forms.DUAL_NODES": 16,
     },
 }
