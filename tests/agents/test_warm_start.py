@@ -112,7 +112,7 @@ def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
     assert run.history()[0].evaluations >= 64 * run.history()[0].steps == 64 * 5 * cost(1, 5, 16)
 
 
-@pytest.mark.parametrize("lanes", [1, 12, 16, 64])
+@pytest.mark.parametrize("lanes", [5, 12, 16, 64])
 @pytest.mark.parametrize("searches", [1, 2])
 def test_it_plays_what_it_says(lanes, searches):
     setup = Setup.resolve(config(steps=10_000, num_envs=lanes, batch_size=10 * lanes))
