@@ -356,12 +356,13 @@ def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
             raise ValueError(f"{len(missing)} of its weights are not in the files, the first {sorted(missing)[0]}")
         return model
     parts = {}
-    if (index := folder / "model_index.json").is_file() and issubclass(kind, diffusers.DiffusionPipeline):
-        for name, entry in json.loads(index.read_text(encoding="utf-8")).items():
+    if issubclass(kind, diffusers.DiffusionPipeline):
+        for name, entry in json.loads((folder / "model_index.json").read_text(encoding="utf-8")).items():
             theirs = isinstance(entry, list) and entry[0] == "diffusers"
             of = getattr(diffusers, str(entry[1]), None) if theirs else None
-            if isinstance(of, type) and issubclass(of, diffusers.ModelMixin) and (folder / name).is_dir():
-                parts[name] = _loaded(of, folder / name, options)
+            if isinstance(of, type) and issubclass(of, diffusers.ModelMixin) and (part := folder / name).is_dir():
+                variant = options["variant"] if options["variant"] in _variants(part) else None  # as diffusers chooses
+                parts[name] = _loaded(of, part, {**options, "variant": variant})
     return kind.from_pretrained(str(folder), **options, **parts)
 
 

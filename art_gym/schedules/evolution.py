@@ -58,8 +58,8 @@ def evolve(
         rows = rng.integers(len(start), size=batch)
         # All candidates together: a sample has the grid of its candidate.
         grids = np.repeat([grid(logits) for logits in asked], batch, axis=0).T  # (K+1, candidates · batch)
-        samples = integrate(denoiser, grids, np.tile(start[rows], (candidates, *[1] * (start.ndim - 1))), solver)
-        ended = np.tile(endpoints[rows], (candidates, *[1] * (start.ndim - 1)))
-        errors = endpoint_error(samples, ended).reshape(candidates, batch).mean(axis=1)
+        rows = np.tile(rows, candidates)  # (candidates · batch,)
+        samples = integrate(denoiser, grids, start[rows], solver)
+        errors = endpoint_error(samples, endpoints[rows]).reshape(candidates, batch).mean(axis=1)
         strategy.tell(asked, [float(np.log(max(error, floor))) for error in errors])
         yield grid(strategy.mean)

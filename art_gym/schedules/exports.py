@@ -58,9 +58,8 @@ def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
             which one), and for levels beyond the noise that its model was trained on.
     """
     arguments = _arguments(schedule, scheduler)
-    name = type(scheduler).__name__
     _warn_of_another_solver(schedule, scheduler)  # of one that is not refused
-    _warn_of_another_kind(schedule, name, scheduler.config)
+    _warn_of_another_kind(schedule, scheduler)
     return arguments
 
 
@@ -96,7 +95,8 @@ def _samples_flows(name: str, config: Any) -> bool:
     return name.startswith("FlowMatch") or getattr(config, "use_flow_sigmas", False)
 
 
-def _warn_of_another_kind(schedule: Schedule, name: str, config: Any) -> None:
+def _warn_of_another_kind(schedule: Schedule, scheduler: Any) -> None:
+    name, config = type(scheduler).__name__, scheduler.config
     if schedule.flow == _samples_flows(name, config):
         return
     found = "was found for" if schedule.flow else "does not say (flow=True) that it was found for"

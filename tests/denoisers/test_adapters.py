@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
+from art_gym.denoisers.adapters import load_folder
 from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.quality import image_error
 from art_gym.sampling import integrate
@@ -242,6 +243,21 @@ def test_saved_pipeline_round_trips(tmp_path: Path, tiny_model: Any) -> None:
     np.testing.assert_allclose(by_folder(x, sigma), direct(x, sigma), rtol=1e-5)
     by_pipeline = from_diffusers(tiny_model(), str(tmp_path / "pipeline"))  # whose scheduler it is
     assert by_pipeline.fingerprint == direct.fingerprint
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_parts_of_a_pipeline_may_lack_its_variant(tmp_path: Path, tiny_model: Any) -> None:
+    """As diffusers has it: what was saved without the variant is loaded without."""
+    vqvae = diffusers.VQModel(
+        block_out_channels=(32,), down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",)
+    )
+    pipeline = diffusers.LDMPipeline(vqvae, tiny_model(), diffusers.DDIMScheduler())
+    pipeline.save_pretrained(tmp_path, variant="fp16")
+    (saved,) = (tmp_path / "vqvae").glob("*.safetensors")
+    saved.rename(saved.with_name(saved.name.replace(".fp16", "")))
+    loaded = load_folder(tmp_path, "fp16")
+    for name, tensor in pipeline.vqvae.state_dict().items():
+        torch.testing.assert_close(loaded.vqvae.state_dict()[name], tensor)
 
 
 @pytest.mark.filterwarnings("ignore")
