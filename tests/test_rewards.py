@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from art_gym.quality import energy_distance
-from art_gym.rewards import REWARDS, get_reward
+from art_gym.rewards import REWARDS, _dual_weights, get_reward
 from art_gym.schedules.fine import reference_grid
 from art_gym.schedules.grids import edm_grid
 from art_gym.tasks import resolve
@@ -132,10 +133,19 @@ def test_stiffness_is_the_acceleration_of_a_gaussian() -> None:
         assert reward == pytest.approx(-info["stiffness"] * speed**2 / 8, rel=1e-6)
 
 
+@pytest.fixture
+def coarse_dual_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Weights along 2 trajectories instead of 64, which no other test sees."""
+    _dual_weights.cache_clear()
+    monkeypatch.setattr("art_gym.rewards.DUAL_NOISES", 2)
+    yield
+    _dual_weights.cache_clear()
+
+
 @pytest.mark.parametrize("population", [1, 16])
 @pytest.mark.parametrize("task", [TASK, "ARTDiffusion-Digits-v0"])
 @pytest.mark.parametrize("reward", REWARDS)
-def test_every_reward_is_finite(reward: str, task: str, population: int) -> None:
+def test_every_reward_is_finite(reward: str, task: str, population: int, coarse_dual_weights: None) -> None:
     if reward == "log_ratio_images":
         denoiser = copy.copy(resolve("mixture_1d" if task == TASK else "digits"))
         denoiser.decode = lambda x: np.repeat(x, 2, axis=1)

@@ -15,6 +15,8 @@ from ..continuous_time import ARTRL
 from ..hyperparams import load_hyperparams, overridden
 from ..runs import id_of
 
+QUICK_SHARE = 0.01  # of the shipped updates, in a study that only has to show that all is in place
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -10,7 +10,7 @@ from art_gym.tasks import resolve
 
 from .. import pictures
 from ..continuous_time import CRITICS
-from .art_rl import train_art_rl
+from .art_rl import QUICK_SHARE, train_art_rl
 from .study import Record, Study, interval, markdown
 from .theory import cost_ratio
 
@@ -64,7 +64,7 @@ def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 
 
 def _run(actor: str, trace: float, critic: str, seed: int, quick: bool) -> Record:
-    share = SHARE * (0.03 if quick else 1.0)
+    share = SHARE * (QUICK_SHARE if quick else 1.0)
     trained = train_art_rl(TASK, seed, share, trace=trace, critic=critic, policy_kwargs={"budget": actor})
     logged = trained.model.logger.name_to_value  # of the last update
     return {

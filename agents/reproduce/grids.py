@@ -22,7 +22,7 @@ from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
 from ..comparison import tuned_label
-from .art_rl import train_art_rl
+from .art_rl import QUICK_SHARE, train_art_rl
 from .study import Record, Study, bank_noises, markdown
 
 Make = Callable[[Counted], np.ndarray]  # levels, by a denoiser that counts what they cost
@@ -147,7 +147,7 @@ def _measures(task: str, solver: str, levels: np.ndarray) -> Record:
 
 def _learned(study: Study, method: str, reward: str, task: str, seed: int, quick: bool) -> dict[int, Record]:
     def compute() -> Record:
-        trained = train_art_rl(task, seed, 0.03 if quick else 1.0, {"reward": reward})
+        trained = train_art_rl(task, seed, QUICK_SHARE if quick else 1.0, {"reward": reward})
         measures = {str(k): _measures(task, "euler", trained.model.levels(k)) for k in STEPS}
         return {"seconds": trained.seconds, "evaluations": trained.evaluations, "measures": measures}
 

@@ -15,7 +15,7 @@ from art_gym.references import find_reference, score
 from .. import pictures
 from ..runs import Run, TrainConfig
 from ..training import Setup, train
-from .art_rl import Trained, train_art_rl
+from .art_rl import QUICK_SHARE, Trained, train_art_rl
 from .study import Record, Study, interval, markdown
 
 SETTINGS = tuple((task, solver) for task in ("mixture_1d", "ring_2d", "digits") for solver in ("dpmpp_2m", "euler"))
@@ -85,7 +85,7 @@ def _sb3(agent: str, task: str, solver: str, groups: list[str], seed: int, steps
 
 
 def _art_rl(agent: str, task: str, solver: str, groups: list[str], seed: int, quick: bool) -> Record:
-    trained = _clock(task, tuple(groups), seed, 0.03 if quick else 1.0)
+    trained = _clock(task, tuple(groups), seed, QUICK_SHARE if quick else 1.0)
     config = TrainConfig(
         task,
         agent,

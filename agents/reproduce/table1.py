@@ -16,7 +16,7 @@ from art_gym.schedules.tuned import tuned
 
 from .. import pictures
 from ..comparison import tuned_label
-from .art_rl import train_art_rl
+from .art_rl import QUICK_SHARE, train_art_rl
 from .study import Study, interval, markdown
 
 STEPS = (2, 5, 10, 20, 50, 100)
@@ -72,7 +72,7 @@ def table1(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
         for seed in seeds:
 
             def compute(name: str = name, env: dict = env, seed: int = seed) -> dict:
-                trained = train_art_rl(denoiser, seed, 0.03 if quick else 1.0, env)
+                trained = train_art_rl(denoiser, seed, QUICK_SHARE if quick else 1.0, env)
                 return {
                     "distances": [distance(trained.model.levels(k)) for k in STEPS],
                     "seconds": trained.seconds,

@@ -16,7 +16,7 @@ from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
 from ..continuous_time import ARTRL, Clock
-from .art_rl import train_art_rl
+from .art_rl import QUICK_SHARE, train_art_rl
 from .study import Study, interval, markdown
 
 TEMPERATURE = 0.0625  # λ, in units of E[|Q|θ²]
@@ -106,7 +106,7 @@ def cost_ratio(model: ARTRL, denoiser: Denoiser, count: int) -> float:
 
 def _learned(task: str, seed: int, quick: bool) -> dict:
     denoiser = resolve(task)
-    trained = train_art_rl(task, seed, 0.03 if quick else 1.0)
+    trained = train_art_rl(task, seed, QUICK_SHARE if quick else 1.0)
     return {
         "cost_ratio": cost_ratio(trained.model, denoiser, 512 if denoiser.shape == (1, 8, 8) else 2048),
         "seconds": trained.seconds,

@@ -14,7 +14,7 @@ from art_gym.tasks import BUILT_IN, resolve
 
 from .. import pictures
 from ..comparison import tuned_grid, tuned_label
-from .art_rl import train_art_rl
+from .art_rl import QUICK_SHARE, train_art_rl
 from .study import Record, Study, markdown, mean_and_range, of_seeds
 
 LEARNED_AT = 18
@@ -62,7 +62,7 @@ def transfer(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 
 def _learned(study: Study, task: str, seed: int, quick: bool) -> dict[str, list[float]]:
     def compute() -> Record:
-        model = train_art_rl(task, seed, 0.03 if quick else 1.0).model
+        model = train_art_rl(task, seed, QUICK_SHARE if quick else 1.0).model
         return {"levels": {str(k): model.levels(k).tolist() for k in STEPS}}
 
     return study.once({"task": task, "seed": seed, "quick": quick}, compute)["levels"]

@@ -90,13 +90,14 @@ def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarr
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         density, step = np.exp(u), np.exp(-u)
         total, pull = density @ widths, gram @ step
-        energy = step @ pull
+        energy = max(step @ pull, 1e-15 * (step**2 @ gram.diagonal()))  # of few trajectories it may vanish
         # log of the objective: its scale is of no interest, and its gradient is of order one
         return float(2 * np.log(total) + np.log(energy)), 2 * density * widths / total - 2 * step * pull / energy
 
     norms = np.array([_norms(effect).mean() for effect in effects])
     first = np.log(np.sqrt(norms) + 1e-6 * np.sqrt(norms.max()))
-    found = optimize.minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    bounds = optimize.Bounds(first - 10, first + 10)  # of few trajectories the minimum may lie at infinity
+    found = optimize.minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
     return nodes, np.exp(found.x), stiffness
 
 

@@ -145,7 +145,7 @@ def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, m
     monkeypatch.setattr(learn, "art", lambda denoiser, num_steps, start: make_grid("edm", num_steps, denoiser))
     monkeypatch.setattr(learn, "HAND_MADE", ("edm",))
     monkeypatch.setattr(learn, "DUAL_FORMS", {})
-    budget = Budget(evaluations=500_000)
+    budget = Budget(evaluations=300_000)
     learner = Learner(
         get_task("gaussian_1d"), "mine", 4, "euler", budget, tmp_path / "s.json", progress=False, agent=agent
     )

@@ -23,7 +23,7 @@ from art_gym.tasks import get_task
 EULER = {"solver": "euler", "num_steps": 5, "observation": ["time"]}
 
 
-def gaussian(seed: int = 0, steps: int = 30_000, **env: object) -> TrainConfig:
+def gaussian(seed: int = 0, steps: int = 24_000, **env: object) -> TrainConfig:
     return TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", seed, env={**EULER, **env}, n_timesteps=steps)
 
 

@@ -85,15 +85,16 @@ def test_it_finds_the_narrow_valley_of_the_best_schedule():
     assert score(evaluator(setup, model)(5).error, find_reference("ring_2d", "dpmpp_2m", 5)) > 0.9  # others: .86
 
 
-def test_training_goes_on_from_it_and_counts_it(tmp_path):
+def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
     run = Run(tmp_path / "run")
-    train(config(steps=33_000), run, progress=False)
+    train(config(steps=33_000, n_epochs=1), run, progress=False)
     history = run.history()
     assert history[0].steps == 5 * cost(1, 5, 16) < history[1].steps
     assert history[0].evaluations >= 64 * history[0].steps
     assert history[-1].steps >= 33_000
     assert run.folder.joinpath("config.yaml").read_text().count("searches: 1") == 1
-    train(config(steps=33_000), run, resume=True, progress=False)
+    train(config(steps=33_000, n_epochs=1), run, resume=True, progress=False)
     assert run.history() == history
 
 
@@ -105,10 +106,10 @@ def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "_evaluate", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train(config(steps=33_000), run, progress=False)
+            train(config(steps=33_000, n_epochs=1), run, progress=False)
     assert not (run.folder / "checkpoint.pt").exists()
     monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
-    train(config(steps=33_000), run, resume=True, progress=False)
+    train(config(steps=33_000, n_epochs=1), run, resume=True, progress=False)
     assert run.history()[0].evaluations >= 64 * run.history()[0].steps == 64 * 5 * cost(1, 5, 16)
 
 

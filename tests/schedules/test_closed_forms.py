@@ -58,6 +58,13 @@ def test_all_budgets_decrease_and_end_in_0(form):
         assert (np.diff(levels) < 0).all()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_of_few_trajectories_may_cancel_altogether(count):
+    """Then no density is the best one, and the search stops at a bound instead of overflowing."""
+    levels = cancellation_aware(get_task("mixture_1d"), 5, noises("mixture_1d", count))
+    assert levels[-1] == 0 and (np.diff(levels) < 0).all()
+
+
 @pytest.mark.parametrize(("task", "form", "bound"), [("ring_2d", art, 0.6), ("ring_2d", dual_weighted, 0.45)])
 def test_better_than_edm(task, form, bound):
     denoiser = get_task(task)

@@ -43,8 +43,9 @@ def test_closed_form_of_table_1() -> None:
 # Less of what takes long, so that a study is a matter of seconds.
 SMALLER: dict[str, dict[str, object]] = {
     "theory": {"agents.reproduce.theory.TRAJECTORIES": 512},
-    "dual": {"agents.reproduce.grids.STEPS": (5, 7)},
-    "defect": {"agents.reproduce.grids.STEPS": (5, 7)},
+    "transfer": {"agents.reproduce.transfer.STEPS": (5, 10, 18)},
+    "dual": {"agents.reproduce.grids.STEPS": (5,)},
+    "defect": {"agents.reproduce.grids.STEPS": (5,)},
     "discount": {
         "agents.training.EVALUATIONS": 2,
         "agents.reproduce.discount.VARIANTS": {algo: dict([list(VARIANTS[algo].items())[-1]]) for algo in VARIANTS},
@@ -53,7 +54,7 @@ SMALLER: dict[str, dict[str, object]] = {
         "agents.training.EVALUATIONS": 2,
         "agents.reproduce.per_sample.TIMESTEPS": 180_000,  # of which quick takes a fiftieth
     },
-    "choices": {"agents.reproduce.choices.SHARE": 0.15},
+    "choices": {"agents.reproduce.choices.SHARE": 0.5},
     "networks": {
         "agents.reproduce.networks.NOISES": {"digits_net": 64},
         "agents.reproduce.networks.TRAINING": {"digits_net": 32},
