@@ -194,10 +194,9 @@ class Export:
             raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
         if self.schedule.is_dir():
             if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
-                some = next(self.schedule.glob("schedule_K*.json"), self.schedule / "schedule.json")
                 raise ValueError(
                     f"{self.schedule} is a folder, of which the levels of all its schedules are printed as they are: "
-                    f"name a file in it, such as {some}"
+                    f"name one of its schedule files"
                 )
             return exported_table(self.schedule)
         if self.scheduler is not None:

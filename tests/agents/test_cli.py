@@ -119,7 +119,7 @@ def test_export_a_table_of_a_runs_schedules(run_folder, capsys):
     table = json.loads(capsys.readouterr().out)
     assert table == {"5": list(Schedule.load(run_folder / "schedule_K5.json").sigmas)}
     assert main(["export", str(run_folder), "--num-steps", "9"]) == 2
-    assert "printed as they are: name a file in it" in capsys.readouterr().err
+    assert "printed as they are: name one of its schedule files" in capsys.readouterr().err
 
 
 def test_export_does_not_replace_the_schedule_itself(tmp_path, capsys):
