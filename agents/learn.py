@@ -179,8 +179,7 @@ class Learner:
         count = int(min(self.denoiser.affordable(TUNING_SHARE) / (TUNING * self.num_steps), len(fitted.start)))
         if count >= FEWEST_TUNED:
             noises = fitted.start[:count], fitted.endpoints[:count]
-            lowest = self.model.sigma_min
-            levels, _ = tuned("edm", self.num_steps, self.denoiser, self.solver, *noises, lowest)
+            levels, _ = tuned("edm", self.num_steps, self.denoiser, self.solver, *noises)
             self.beside[tuned_label("edm")] = levels
             self._offer(tuned_label("edm"), levels, chosen)
         self._stage("closed forms")

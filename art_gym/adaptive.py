@@ -55,7 +55,7 @@ def sample(
     """Draw samples with a schedule, or with a policy; no callback into the sampler is needed.
 
     Args:
-        denoiser: D(x, σ), or a task's name. An object is called once more the first time, to check that call.
+        denoiser: D(x, σ), or a task's name. An object is called twice more the first time, to check that call.
         schedule: a Schedule, (K+1,) levels, or an `AdaptivePolicy`. A policy steers populations of its configured
             size: that many samples in a row share a grid.
         noise: (B, *shape) standard normal noise.
@@ -69,6 +69,8 @@ def sample(
     denoiser, noise = resolve(denoiser), np.asarray(noise, np.float32)
     if noise.shape[1:] != tuple(denoiser.shape):
         raise ValueError(f"expected noise of shape (B, {', '.join(map(str, denoiser.shape))}), got {noise.shape}")
+    if not np.isfinite(noise).all():
+        raise ValueError("the noise must be finite, got NaN or infinity in it")
     if not isinstance(schedule, AdaptivePolicy):  # whose core has the denoiser's call checked by its bank
         levels = as_levels(schedule)
         check_call_once(denoiser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from art_gym.actions import ActionMap, get_action
+from art_gym.actions import STEP_MARGIN, ActionMap, get_action
 from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.noise_bank import SPLITS, get_bank
@@ -123,10 +124,15 @@ class EnvConfig:
         """Resolve the names and put the parts together."""
         denoiser = resolve(self.task)
         solver, reward = get_solver(self.solver), get_reward(self.reward)
-        if getattr(reward, "images", False) and getattr(denoiser, "decode", None) is None:
+        if (check := getattr(reward, "check", None)) is not None:
+            try:
+                check(denoiser, self.population)
+            except ValueError as error:
+                raise ValueError(f"the reward {self.reward!r} does not fit the task {self.task!r}: {error}") from None
+        if self.budgets[1] * math.log1p(STEP_MARGIN) >= math.log(denoiser.sigma_max / denoiser.sigma_min):
             raise ValueError(
-                f"reward {self.reward!r} compares decoded images, and the task {self.task!r} has no decoder: load a "
-                f"pipeline with a VAE, pass decoder=..., or choose reward='log_ratio'"
+                f"{self.budgets[1]} steps, each of which lowers the level by {STEP_MARGIN:g} at least, do not fit "
+                f"between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: give fewer with num_steps"
             )
         problem = Problem(denoiser, solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(

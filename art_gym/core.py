@@ -137,7 +137,7 @@ class Core:
         x, sigma = self._flat(state.x), self._per_latent(state.sigma)
         denoised = self.problem.denoise(x, sigma)
         check_finite(denoised, sigma, self.problem.denoiser)
-        return denoised.reshape(state.x.shape)
+        return denoised.astype(state.x.dtype, copy=False).reshape(state.x.shape)
 
     def _move(self, state: State, sigma_next: np.ndarray, landed: np.ndarray) -> np.ndarray:
         """(E, N, *shape): x after the step; a landing is the same for every solver."""

@@ -110,10 +110,10 @@ def pinned(
             raise ValueError(f"unknown reset option {key!r}: known are 'noise', 'num_steps'")
     if options and "noise" in options:
         rows = np.asarray(options["noise"])
-        if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() >= size:
-            raise ValueError(f"option 'noise' takes whole numbers from 0 to {size - 1}, got {rows!r}")
         if rows.size != noise.size:
             raise ValueError(f"option 'noise' needs {noise.shape} rows (environments, population), got {rows.shape}")
+        if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() >= size:
+            raise ValueError(f"option 'noise' takes whole numbers from 0 to {size - 1}, got {rows!r}")
         noise = rows.reshape(noise.shape).astype(np.int64)
     if options and "num_steps" in options:
         wanted = checked_budgets(options["num_steps"], budgets, "option 'num_steps'")

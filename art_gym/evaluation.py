@@ -223,7 +223,7 @@ def _measured(
         to_endpoints = float(sliced_wasserstein(flat, endpoints.reshape(flat.shape), directions))
     if distances and getattr(denoiser, "decode", None) is not None:
         images = float(image_error(denoiser, samples, endpoints).mean())
-    if distances and hasattr(denoiser, "sample_data"):
+    if distances and getattr(denoiser, "sample_data", None) is not None:
         features = getattr(denoiser, "features", None)
         data = _data(Same(denoiser), Same(features), samples.shape)
         sliced = float(sliced_wasserstein(flat, data.samples, directions))

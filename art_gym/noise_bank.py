@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,7 @@ SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the t
 LARGE = 512  # elements of a latent from which on its denoiser is taken to be slow: chunks are smaller
 FEW = 256  # noises that are not rounded up to a whole chunk
 SHIPPED = "data/endpoints.npz"
+GROWING = threading.RLock()  # environments in threads share banks: one at a time makes what is missing
 CHUNK_ELEMENTS = 16384  # a chunk has about this many elements of x, so that the first is ready within seconds
 
 
@@ -79,8 +81,11 @@ class NoiseBank:
         """
         if rows > self.size:
             raise IndexError(f"noise {rows - 1} asked for, but the {self.split} bank has {self.size}")
-        if rows <= len(self.start):
-            return
+        if rows > len(self.endpoints):
+            with GROWING:
+                self._grow(rows)
+
+    def _grow(self, rows: int) -> None:
         from tqdm import tqdm  # seldom needed, and not on the way of `import art_gym`
 
         chunks = range(len(self.start) // self.chunk, -(-rows // self.chunk))
@@ -106,42 +111,46 @@ class NoiseBank:
         of = getattr(self.denoiser, "condition", None)
         if of is None:
             return None
-        while len(self._conditions) < rows:
-            done = len(self._conditions)
-            noises = self.start[done : done + self.chunk] if done < len(self.start) else self.noises(done // self.chunk)
-            found = np.asarray(of(noises))
-            if found.shape != (len(noises),) or not np.issubdtype(found.dtype, np.integer):
-                raise ValueError(
-                    f"condition must give a whole number for each noise, an array of shape ({len(noises)},), got "
-                    f"{found.dtype} of shape {found.shape}"
-                )
-            self._conditions = np.concatenate([self._conditions, found])
-        return self._conditions
+        with GROWING:
+            while len(self._conditions) < rows:
+                done = len(self._conditions)
+                made = done < len(self.start)
+                noises = self.start[done : done + self.chunk] if made else self.noises(done // self.chunk)
+                found = np.asarray(of(noises))
+                if found.shape != (len(noises),) or not np.issubdtype(found.dtype, np.integer):
+                    raise ValueError(
+                        f"condition must give a whole number for each noise, an array of shape ({len(noises)},), got "
+                        f"{found.dtype} of shape {found.shape}"
+                    )
+                self._conditions = np.concatenate([self._conditions, found])
+            return self._conditions
 
     def reference_errors(self, solver: Solver, num_steps: int, rows: int, images: bool = False) -> np.ndarray:
         """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises; in image space if asked."""
         key = (solver.name, num_steps, images)
-        known = self._reference_errors.get(key, np.empty(0, np.float32))
-        if len(known) < rows:
-            self.ensure(rows)
-            todo = slice(len(known), len(self.start))
-            samples = integrate(self.denoiser, edm_grid(num_steps, self.denoiser), self.start[todo], solver)
-            shown = [visible(x, self.denoiser) for x in (samples, self.endpoints[todo])]
-            errors = image_error(self.denoiser, *shown) if images else endpoint_error(*shown)
-            known = np.concatenate([known, errors])
-            self._reference_errors[key] = known
-        return known
+        with GROWING:
+            known = self._reference_errors.get(key, np.empty(0, np.float32))
+            if len(known) < rows:
+                self.ensure(rows)
+                todo = slice(len(known), len(self.start))
+                samples = integrate(self.denoiser, edm_grid(num_steps, self.denoiser), self.start[todo], solver)
+                shown = [visible(x, self.denoiser) for x in (samples, self.endpoints[todo])]
+                errors = image_error(self.denoiser, *shown) if images else endpoint_error(*shown)
+                known = np.concatenate([known, errors])
+                self._reference_errors[key] = known
+            return known
 
     def paths(self, rows: int) -> np.ndarray:
         """(≥ rows, M+1, *shape): the precise solution at the M+1 levels of `reference_grid`."""
-        done = 0 if self._paths is None else len(self._paths)
-        if self._paths is None or done < rows:
-            self.ensure(rows)
-            start = self.start[done:]
-            grid = reference_grid(self.denoiser)
-            new = np.stack([start, *path(self.denoiser, grid, start, "rk4")], axis=1)
-            self._paths = new if self._paths is None else np.concatenate([self._paths, new])
-        return self._paths
+        with GROWING:
+            done = 0 if self._paths is None else len(self._paths)
+            if self._paths is None or done < rows:
+                self.ensure(rows)
+                start = self.start[done:]
+                grid = reference_grid(self.denoiser)
+                new = np.stack([start, *path(self.denoiser, grid, start, "rk4")], axis=1)
+                self._paths = new if self._paths is None else np.concatenate([self._paths, new])
+            return self._paths
 
     def _make_chunk(self, chunk: int, tick: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
         start, key = self.noises(chunk), self.key(chunk)

@@ -146,4 +146,5 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     features[:, 4] = change
     features[:, 5] = np.log(change + 1e-6) / 5
     features[:, 6] = rms[3] / spread
-    np.minimum(np.maximum(features, _LOWEST, out=features), _HIGHEST, out=features)
+    # Of the largest floats squares overflow, and a difference is NaN: fmax takes the number instead.
+    np.minimum(np.fmax(features, _LOWEST, out=features), _HIGHEST, out=features)

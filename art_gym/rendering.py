@@ -117,9 +117,8 @@ def pixels(canvas: FigureCanvasAgg) -> np.ndarray:
 
 def draw_data(denoiser: Denoiser, count: int = DATA_COUNT) -> np.ndarray | None:
     """(count, *shape) draws of the data, always the same; None for a denoiser that does not know its data."""
-    if not hasattr(denoiser, "sample_data"):
-        return None
-    return denoiser.sample_data(count, np.random.default_rng(0))
+    sample_data = getattr(denoiser, "sample_data", None)
+    return None if sample_data is None else sample_data(count, np.random.default_rng(0))
 
 
 def samples_panel(

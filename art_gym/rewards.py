@@ -24,7 +24,11 @@ Components = dict[str, np.ndarray]
 
 
 class Reward(Protocol):
-    """Gives (E,) rewards and named (E,) components for ``info``, NaN where a component has no value."""
+    """Gives (E,) rewards and named (E,) components for ``info``, NaN where a component has no value.
+
+    A method ``check(denoiser, population)`` is optional: it raises a ValueError where the reward cannot work, when an
+    environment is made.
+    """
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]: ...
 
@@ -43,6 +47,14 @@ class LogRatio:
 
     power: int = 1
     images: bool = False
+
+    def check(self, denoiser: Denoiser, population: int) -> None:
+        """Raise a ValueError where decoded images are compared and there is no decoder."""
+        if self.images and getattr(denoiser, "decode", None) is None:
+            raise ValueError(
+                "it compares decoded images, and the task has no decoder: load a pipeline with a VAE, pass "
+                "decoder=..., or choose reward='log_ratio'"
+            )
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def mean(errors: np.ndarray) -> np.ndarray:
@@ -139,15 +151,18 @@ class DataDistance:
     measure: str = "sliced"
     directions: int = 128
 
-    def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
-        sample_data = getattr(problem.denoiser, "sample_data", None)
-        if sample_data is None:
+    def check(self, denoiser: Denoiser, population: int) -> None:
+        """Raise a ValueError where there are no data, or too few samples for the energy distance."""
+        if getattr(denoiser, "sample_data", None) is None:
             raise ValueError(
-                f"this reward compares with data, but {type(problem.denoiser).__name__} has no sample_data(n, rng): "
-                f"add it, or choose reward='log_ratio'"
+                f"it compares with data, but {type(denoiser).__name__} has no sample_data(n, rng): add it, or choose "
+                f"reward='log_ratio'"
             )
-        if self.measure == "energy" and transition.before.noise.shape[1] < 2:
+        if self.measure == "energy" and population < 2:
             raise ValueError("the energy distance needs a population of at least 2: choose one, or 'sliced_data'")
+
+    def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
+        sample_data: Callable[[int, np.random.Generator], np.ndarray] = problem.denoiser.sample_data  # type: ignore[attr-defined]
 
         def value(landing: Landing) -> np.ndarray:
             samples = _flat(visible(landing.state.x, problem.denoiser, 2))  # (L, N, d)

@@ -77,7 +77,7 @@ class ARTDiffusionVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The attribute of the environment, once a lane."""
-        owner = self if attr_name == "render_mode" else self.env
+        owner = self if attr_name in ("render_mode", "observation_space", "action_space") else self.env  # of a lane
         return [getattr(owner, attr_name)] * len(self._lanes(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:

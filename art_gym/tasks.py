@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 
 import numpy as np
@@ -69,12 +70,13 @@ _FACTORIES |= {name: _network(name) for name in NETWORKS}
 _made: dict[str, Denoiser] = {}
 
 
-def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> None:
+def register_task(name: str, denoiser: Denoiser | Callable[..., Denoiser]) -> None:
     """Make a denoiser known as a task: ``gym.make("ARTDiffusion-v0", task=name)`` finds it.
 
     Args:
         name: a Python identifier. A built-in name cannot be taken; a name of one's own is replaced.
-        denoiser: a denoiser object, or a function without arguments that makes one at first use.
+        denoiser: a denoiser object, or a function that makes one at first use, of the numbers that stand behind the
+            name: "my_task?scale=2" calls it with scale=2.0.
 
     Raises:
         ValueError: for a built-in name, one that is no identifier, or an object that is no denoiser.
@@ -83,14 +85,15 @@ def register_task(name: str, denoiser: Denoiser | Callable[[], Denoiser]) -> Non
         raise ValueError(f"a task's name must be an identifier such as 'my_task', got {name!r}")
     if name in (*BUILT_IN, *NETWORKS):
         raise ValueError(f"{name!r} is a built-in task: choose another name")
-    if hasattr(denoiser, "shape"):
+    if hasattr(denoiser, "shape") and not isinstance(denoiser, type):
         known = check_denoiser(denoiser)  # type: ignore[arg-type]
         _FACTORIES[name] = lambda: known
     elif callable(denoiser):
         _FACTORIES[name] = denoiser
     else:
         check_denoiser(denoiser)
-    _made.pop(name, None)
+    for made in [made for made in _made if made.partition("?")[0] == name]:  # with whatever options
+        del _made[made]
 
 
 def task_names() -> tuple[str, ...]:
@@ -111,13 +114,16 @@ def get_task(name: str) -> Denoiser:
             f"schedule; to evaluate it on a task, name that, as with --task digits"
         )
     if base not in _FACTORIES:
+        near = difflib.get_close_matches(base.lower(), _FACTORIES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"unknown task {base!r}: choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first; on the "
-            f"command line --task my_module:{base} imports the module that does"
+            f"unknown task {base!r}: {hint}choose one of {', '.join(_FACTORIES)}, or art_gym.register_task it first; "
+            f"on the command line --task my_module:{base} imports the module that does"
         )
     if name not in _made:
         try:
-            options = {key: float(value) for key, value in (part.split("=") for part in query.split("&") if part)}
+            parts = [part.partition("=") for part in query.split("&") if part]
+            options = {key: float(value) for key, _, value in parts}
             _made[name] = check_denoiser(_FACTORIES[base](**options))
         except (TypeError, ValueError) as error:
             raise ValueError(

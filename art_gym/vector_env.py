@@ -33,6 +33,8 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         render_mode: "rgb_array" gives one picture a lane.
     """
 
+    metadata = {**ARTDiffusionEnv.metadata, "render_modes": ["rgb_array"]}  # noqa: RUF012 Gymnasium's own type
+
     def __init__(
         self,
         num_envs: int = 1,
@@ -41,7 +43,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+        if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
             raise ValueError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"a vector environment renders with render_mode='rgb_array' or not, got {render_mode!r}")
@@ -52,7 +54,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         if autoreset_mode not in (*AutoresetMode, *modes):
             raise ValueError(f"unknown autoreset_mode {autoreset_mode!r}: choose one of {', '.join(modes)}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**ARTDiffusionEnv.metadata, "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
         self.single_observation_space, self.single_action_space = spaces(self.core)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -180,6 +182,8 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         for lane in lanes if self._seeded else range(self.num_envs):
             if seeds[lane] is not None or not self._seeded:
                 self._episodes.seed(lane, np.random.default_rng(seeds[lane]))
+        # A tuple, as Gymnasium's own vector environments have it, though the base class says a number.
+        self._np_random_seed = tuple(seeds)  # type: ignore[assignment]
         self._seeded = True
 
     def _checked_mask(self, mask: np.ndarray | None) -> np.ndarray:

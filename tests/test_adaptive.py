@@ -82,7 +82,7 @@ def test_the_denoiser_is_checked_once() -> None:
         before = counted.calls
         art_gym.sample(counted, [80.0, 0.5, 0.0], np.ones((3, 2)), "euler")
         calls.append(counted.calls - before)
-    assert calls == [3, 2, 2]
+    assert calls == [4, 2, 2]
 
 
 def test_an_object_that_takes_no_weak_reference_is_sampled_too() -> None:

@@ -20,6 +20,7 @@ from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import art_gym
+from art_gym import FunctionDenoiser
 from art_gym.actions import ACTIONS, FractionMap
 from art_gym.observations import GROUPS, LIMIT, Observation
 from art_gym.rewards import LogRatio
@@ -349,6 +350,7 @@ def test_observation_groups_are_parts_of_the_whole(group: str) -> None:
         ({"raw_latents": True, "observation": Observation()}, "give the object raw=True instead"),
         ({"render_mode": "text"}, "render_mode 'text'"),
         ({"config": "digit"}, "no configuration 'digit'"),
+        ({"task": FunctionDenoiser(np.multiply, (1,), 1.0, 1.05), "num_steps": 1000}, "do not fit between 1.05 and 1:"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:
@@ -410,6 +412,7 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
     ("arguments", "message"),
     [
         ({"num_envs": 0}, "num_envs must be a whole number of at least 1, got 0"),
+        ({"num_envs": True}, "num_envs must be a whole number of at least 1, got True"),
         ({"num_envs": "3"}, "num_envs must be a whole number of at least 1, got '3'"),
         ({"autoreset_mode": "SAME_STEP"}, "unknown autoreset_mode 'SAME_STEP': choose one of NextStep, SameStep"),
         ({"render_mode": "human"}, "renders with render_mode='rgb_array'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,24 @@ def test_reference_errors_are_those_of_edm(own_cache: Path) -> None:
     errors = bank.reference_errors(euler, 6, 256)
     expected = endpoint_error(integrate(bank.denoiser, edm_grid(6, bank.denoiser), bank.start, euler), bank.endpoints)
     np.testing.assert_allclose(errors, expected, rtol=1e-6)
+
+
+def test_threads_grow_it_once(own_cache: Path) -> None:
+    class Slow(GaussianMixture):
+        def __call__(self, x: Any, sigma: Any) -> Any:
+            time.sleep(0.001)  # another thread's turn
+            return super().__call__(x, sigma)
+
+    def bank() -> NoiseBank:
+        return NoiseBank(Slow(np.zeros((1, 256)), 1.0), "train", 512)
+
+    shared, alone = bank(), bank()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(shared.ensure, [1, 1, 512, 1]))
+        errors = list(pool.map(lambda rows: shared.reference_errors(get_solver("euler"), 5, rows), [512, 512]))
+    np.testing.assert_array_equal(shared.start, alone.first(512)[0])
+    np.testing.assert_array_equal(shared.endpoints, alone.endpoints)
+    assert [len(found) for found in errors] == [512, 512]
 
 
 def test_rows_outside_the_bank_are_an_error(own_cache: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import art_gym  # noqa: F401 registers the ids
+from art_gym.denoisers import FunctionDenoiser
 from art_gym.observations import Observation
 
 KEYS = {"task": "ring_2d", "num_steps": 4, "population": 3, "raw_latents": True}
@@ -41,6 +42,25 @@ def test_vector_lanes_equal_single_environments(mode):
     for a, b in pairs:
         np.testing.assert_allclose(a["latents"], b["latents"], atol=1e-5)
         np.testing.assert_allclose(a["features"], b["features"], atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float16])
+def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind):
+    task = FunctionDenoiser(lambda x, sigma: (x / (1 + sigma[:, None] ** 2)).astype(kind), (1,), data_std=1.0)
+    env = gym.make("ARTDiffusion-v0", task=task, num_steps=3, raw_latents=True)
+    env.reset(seed=0)
+    for _ in range(3):
+        observed, *_ = env.step(np.zeros(1, np.float32))
+        assert observed in env.observation_space and env.unwrapped.state.x.dtype == np.float32
+
+
+def test_the_largest_floats_give_no_nan():
+    task = FunctionDenoiser(lambda x, sigma: np.full_like(x, 1e38), (64,))
+    env = gym.make("ARTDiffusion-v0", task=task, num_steps=3)
+    with np.errstate(over="ignore", invalid="ignore"):
+        env.reset(seed=0)
+        observed, *_ = env.step(np.zeros(1, np.float32))
+    assert observed in env.observation_space
 
 
 def test_unknown_groups_are_refused():

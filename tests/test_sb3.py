@@ -101,6 +101,7 @@ def test_attributes_and_methods():
     env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
     assert env.get_attr("render_mode") == [None] * 3
     assert env.get_attr("config", indices=[1])[0].num_steps == 3
+    assert env.get_attr("action_space") == [env.action_space] * 3  # a lane's
     assert env.env_is_wrapped(VecMonitor) == [False] * 3
     env.set_attr("marker", 7)
     assert env.get_attr("marker") == [7] * 3

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import art_gym
+from art_gym.denoisers import GaussianMixture
 from art_gym.tasks import BUILT_IN, get_task, register_task, resolve, task_names
 
 
@@ -45,6 +46,18 @@ def test_factory_is_called_at_first_use_and_once() -> None:
     assert len(made) == 1
 
 
+def test_a_replaced_task_is_replaced_with_its_options() -> None:
+    def factory(scale: float = 1.0) -> art_gym.FunctionDenoiser:
+        return art_gym.FunctionDenoiser(lambda x, sigma: x, shape=(1,), data_std=scale)
+
+    register_task("replaced", factory)
+    assert get_task("replaced?scale=2").data_std == 2
+    register_task("replaced", lambda scale=1.0: factory(10 * scale))
+    assert get_task("replaced?scale=2").data_std == 20
+    with pytest.raises(ValueError, match=r"cannot make the task 'replaced\?scale': could not convert"):
+        get_task("replaced?scale")
+
+
 @pytest.mark.parametrize(
     ("name", "denoiser", "message"),
     [
@@ -59,6 +72,9 @@ def test_registration_errors(name: str, denoiser: object, message: str) -> None:
         register_task(name, denoiser)  # type: ignore[arg-type]
 
 
+OUTPUT = np.zeros((2, 3), np.float32)
+
+
 def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     x *= 0.5
     return x
@@ -68,7 +84,9 @@ def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     ("function", "message"),
     [
         (lambda x: x, r"must take arrays x of shape \(2, 3\) and sigma of shape \(2,\)"),
-        (lambda x, sigma: x[:, :1], r"must return a numpy array of the shape of x, \(2, 3\), got \(2, 1\)"),
+        (lambda x, sigma: x[:, :1], r"floats of the shape of x, \(2, 3\), got float32 of shape \(2, 1\)"),
+        (lambda x, sigma: x.astype(int), r"array of floats of the shape of x, \(2, 3\), got int64 of shape \(2, 3\)"),
+        (lambda x, sigma: np.multiply(x, 0.5, out=OUTPUT), "returns the same memory at each call"),
         (lambda x, sigma: [x], "got a list"),
         (in_place, "changes its argument x in place"),
     ],
@@ -104,6 +122,16 @@ def test_a_plain_function_is_told_how_to_become_a_task() -> None:
     register_task("plain_function", lambda x, sigma: x)  # a factory takes no arguments
     with pytest.raises(ValueError, match=r"cannot make the task 'plain_function': .*FunctionDenoiser"):
         get_task("plain_function")
+
+
+def test_a_class_is_no_denoiser() -> None:
+    with pytest.raises(ValueError, match=r"is the class GaussianMixture: give an object of it, GaussianMixture\(…\)"):
+        gym.make("ARTDiffusion-v0", task=GaussianMixture)
+
+
+def test_an_id_s_name_is_near_the_task_s() -> None:
+    with pytest.raises(ValueError, match="did you mean 'ring_2d'"):
+        get_task("Ring2D")
 
 
 def test_unknown_task_lists_the_known_ones() -> None:

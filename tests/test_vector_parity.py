@@ -111,6 +111,7 @@ def test_parity_of_other_action_maps(action: str) -> None:
 def test_a_seed_for_each_lane() -> None:
     singles, ours = both(DEFAULT, AutoresetMode.NEXT_STEP, population=2)
     assert_same_results(singles.reset(seed=[5, 9, 5]), ours.reset(seed=[5, 9, 5]), "reset")
+    assert ours.np_random_seed == singles.np_random_seed == (5, 9, 5)
     observation, _ = ours.reset(seed=[5, 9, 5])
     np.testing.assert_array_equal(observation[0], observation[2])
     for seed in (None, [None, 3, None]):

@@ -229,7 +229,7 @@ def _methods(
 def _tuned_edm(task: str, solver: str, num_steps: int) -> np.ndarray:
     denoiser, (start, endpoints) = resolve(task), _training(task)
     noises = start[: TUNING[task]], endpoints[: TUNING[task]]
-    return tuned("edm", num_steps, denoiser, solver, *noises, denoiser.sigma_min)[0]
+    return tuned("edm", num_steps, denoiser, solver, *noises)[0]
 
 
 def _tuned_once(study: Study, task: str, solver: str, num_steps: int) -> np.ndarray:

@@ -29,9 +29,10 @@ class Denoiser(Protocol):
         data_std: standard deviation of the data, one number for all elements.
 
     ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
-    returns the denoised estimate in the same kind and shape.
+    returns the denoised estimate in the same kind and shape, as a new array.
 
-    Seven further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data;
+    Seven further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data
+    (None is no data);
     ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
     ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images (None is no decoder): with it errors are
     measured in image space too;
@@ -41,7 +42,7 @@ class Denoiser(Protocol):
     data, statistics and pictures leave them out (`visible`);
     ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as the classes that they carry: all noises of
     an episode have the same (in `art-gym learn`, and while PPO's warm start searches, they are mixed: what is sought
-    there is one schedule for all);
+    there is one schedule for all; noises that a reset's options name are taken as they are);
     ``flow`` is True for a flow model, of which schedules are marked, since its samplers take s = σ/(1 + σ).
     """
 
@@ -143,6 +144,8 @@ class Counted:
 
 def check_denoiser(denoiser: Denoiser) -> Denoiser:
     """Return the denoiser, or raise a ValueError that names the attribute that does not fit."""
+    if isinstance(denoiser, type):
+        raise ValueError(f"a denoiser is the class {denoiser.__name__}: give an object of it, {denoiser.__name__}(…)")
     if not callable(denoiser) or not callable(getattr(denoiser, "function", denoiser)):
         raise ValueError(f"a denoiser must be callable as denoiser(x, sigma), got {denoiser!r}")
     for name in ("shape", "sigma_min", "sigma_max", "data_std"):
@@ -177,7 +180,7 @@ def _is_number(value: object) -> bool:
 
 
 def check_call(denoiser: Denoiser) -> None:
-    """Call D once, and raise a ValueError that says what does not fit: its arguments, or what it hands back."""
+    """Call D twice, and raise a ValueError that says what does not fit: its arguments, or what it hands back."""
     # No axis of a latent has as many: σ of shape (B,) must not fit one by chance.
     count = next(size for size in range(2, 100) if size not in denoiser.shape)
     x = np.full((count, *denoiser.shape), 0.5, np.float32)
@@ -193,14 +196,20 @@ def check_call(denoiser: Denoiser) -> None:
             f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape ({count},), a level "
             f"for each latent: {' '.join(str(error).split())}"
         ) from None
-    if not isinstance(found, np.ndarray) or found.shape != x.shape:
-        got = found.shape if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+    floating = isinstance(found, np.ndarray) and np.issubdtype(found.dtype, np.floating)
+    if not floating or found.shape != x.shape:
+        got = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
         raise ValueError(
-            f"the denoiser {name} must return a numpy array of the shape of x, {x.shape}, got {got} "
+            f"the denoiser {name} must return a numpy array of floats of the shape of x, {x.shape}, got {got} "
             f"(a function of torch tensors: art_gym.denoisers.from_callable)"
         )
     if not np.array_equal(x, given):
         raise ValueError(f"the denoiser {name} changes its argument x in place: make it return a new array")
+    if np.may_share_memory(found, denoiser(x, sigma)):
+        raise ValueError(
+            f"the denoiser {name} returns the same memory at each call, and changes what it gave before: make it "
+            f"return a new array"
+        )
 
 
 # By identity, since a user's object may have no hash; weakly, since a model may fill a card's memory.
@@ -208,7 +217,7 @@ _called: WeakValueDictionary[int, Denoiser] = WeakValueDictionary()
 
 
 def check_call_once(denoiser: Denoiser) -> None:
-    """As `check_call`, for a denoiser object that has not been through it yet: it costs a call of D."""
+    """As `check_call`, for a denoiser object that has not been through it yet: it costs two calls of D."""
     if _called.get(id(denoiser)) is not denoiser:
         check_call(denoiser)
         with suppress(TypeError):  # an object that cannot be referred to weakly is called each time

@@ -161,7 +161,7 @@ def _hand_made(few: GaussNewton, num_steps: int, budget: float) -> list[np.ndarr
     if len(TUNED) * EVALUATIONS * TUNING * few.solver.evaluations(num_steps) >= budget / 4:
         return grids + [make_grid(name, num_steps, denoiser) for name in TUNED]
     noises = few.start[:TUNING], few.endpoints[:TUNING]
-    return grids + [tuned(name, num_steps, denoiser, few.solver, *noises, denoiser.sigma_min)[0] for name in TUNED]
+    return grids + [tuned(name, num_steps, denoiser, few.solver, *noises)[0] for name in TUNED]
 
 
 def _best_moved(few: GaussNewton, logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -172,22 +172,38 @@ def get_grid(name: str) -> Grid | LogNormalGrid:
 def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float | None) -> np.ndarray:
     """The (K+1,) levels of a named grid over the denoiser's noise range.
 
+    With very many steps a published curve to 0 would come below σ_min: its levels there are raised to just above it.
+
     Args:
         name: a key of `GRIDS`.
         num_steps: K.
         denoiser: gives σ_max, σ_min and the data's standard deviation.
-        parameters: the two parameters of the family; as published when left out.
+        parameters: the two parameters of the family, None as published; both as published when left out. A last level
+            of one's own may be below σ_min.
 
     Raises:
-        ValueError: for an unknown name, K < 1, or levels that do not fall from σ_max to 0 with these parameters.
+        ValueError: for an unknown name, a K that is no whole number of at least 1, or levels that do not fall from
+            σ_max to 0 with these parameters.
     """
     grid = get_grid(name)
-    if num_steps < 1:
-        raise ValueError(f"a grid needs at least one step, got num_steps={num_steps}")
-    first, second = parameters or grid.published(denoiser)
-    levels = grid.levels(num_steps, denoiser.sigma_max, first, second)  # type: ignore[arg-type]
+    if not isinstance(num_steps, int | np.integer) or isinstance(num_steps, bool) or num_steps < 1:
+        raise ValueError(f"num_steps of a grid must be a whole number of at least 1, got {num_steps!r}")
+    if isinstance(denoiser, str):
+        raise ValueError(f"a grid needs the denoiser itself, got {denoiser!r}: art_gym.get_task({denoiser!r}) has it")
+    if len(parameters) not in (0, 2):
+        raise ValueError(f"a grid has two parameters, of which None is as published, got {parameters}")
+    published = grid.published(denoiser)
+    first, second = (
+        own if given is None else given for given, own in zip(parameters or published, published, strict=True)
+    )
+    try:
+        levels = grid.levels(num_steps, denoiser.sigma_max, first, second)  # type: ignore[arg-type]
+    except (ArithmeticError, ValueError) as error:  # of a logarithm or a quotient
+        raise ValueError(f"grid {name!r} cannot have the parameters {(first, second)}: {error}") from None
     if not (np.isfinite(levels).all() and (np.diff(levels) < 0).all()):
         raise ValueError(f"grid {name!r} with parameters {(first, second)} does not decrease: {levels}")
+    if not parameters and levels[-2] < denoiser.sigma_min * (1 - 1e-9):
+        levels[:-1] = np.maximum(levels[:-1], denoiser.sigma_min * np.linspace(1.001, 1, num_steps))
     return levels
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ import numpy as np
 import art_gym
 from art_gym.files import write_text
 
+FORMAT = "art_gym.schedule/1"
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["format", "sigmas", "method"],
     "additionalProperties": False,
     "properties": {
-        "format": {"const": "art_gym.schedule/1"},
+        "format": {"const": FORMAT},
         "sigmas": {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2},
         "method": {"type": "string"},
         "task": {"type": ["string", "null"]},
@@ -29,6 +31,16 @@ SCHEMA: dict[str, Any] = {
         "flow": {"type": "boolean"},
         "version": {"type": ["string", "null"]},
     },
+}
+# The same for those that are made here; a whole number is no truth value, though Python has it so.
+_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "method": ("text", (str,)),
+    "task": ("text or None", (str, NoneType)),
+    "solver": ("text or None", (str, NoneType)),
+    "seed": ("a whole number or None", (int, NoneType)),
+    "heldout_error": ("a number or None", (int, float, NoneType)),
+    "flow": ("True or False", (bool,)),
+    "version": ("text or None", (str, NoneType)),
 }
 
 
@@ -46,7 +58,8 @@ class Schedule:
         version: of art_gym; None in files that do not say.
 
     Raises:
-        ValueError: for levels that are not finite, do not decrease or do not end in 0, or such a heldout_error.
+        ValueError: for levels that are not finite, do not decrease or do not end in 0, such a heldout_error, or a value
+            of another type.
     """
 
     sigmas: tuple[float, ...]
@@ -60,20 +73,32 @@ class Schedule:
 
     def __post_init__(self) -> None:
         try:
+            if isinstance(self.sigmas, str):
+                raise TypeError
             levels = tuple(float(sigma) for sigma in self.sigmas)
         except OverflowError:  # of a whole number of some hundred digits
             raise ValueError("the levels of a schedule must be finite, got one that is too large for a float") from None
         except (TypeError, ValueError):
             raise ValueError(f"the levels of a schedule must be numbers, got {self.sigmas!r}") from None
-        object.__setattr__(self, "sigmas", levels)
         if len(levels) < 2 or levels[-1] != 0:
-            raise ValueError(f"a schedule needs at least two levels and a trailing 0, got {levels}")
-        if not all(np.isfinite(levels)) or any(a <= b for a, b in pairwise(levels)):
-            raise ValueError(f"the levels of a schedule must be finite and decrease, got {levels}")
+            raise ValueError(
+                f"a schedule needs at least two levels and a trailing 0, got {len(levels)} that end in {levels[-1:]}"
+            )
+        for k, (level, following) in enumerate(pairwise(levels)):
+            if not (level > following and np.isfinite(level)):
+                raise ValueError(
+                    f"the levels of a schedule must be finite and decrease, got {level!r} and then {following!r} at "
+                    f"step {k}"
+                )
+        object.__setattr__(self, "sigmas", (*levels[:-1], 0.0))  # of a −0 too
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.generic):  # numbers of numpy, which JSON does not know
                 object.__setattr__(self, field.name, value.item())
+        for name, (expected, types) in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise ValueError(f"{name} of a schedule must be {expected}, got {value!r}")
         if self.heldout_error is not None and not 0 <= self.heldout_error < np.inf:
             raise ValueError(f"heldout_error must be finite and at least 0, or None, got {self.heldout_error!r}")
 
@@ -132,16 +157,19 @@ class Schedule:
         is our 2M.
 
         Raises:
-            ValueError: for levels that are the same number in float32.
+            ValueError: for levels that are the same number in float32, or none.
         """
-        levels = np.array([sigma / (1 + sigma) if self.flow else sigma for sigma in self.sigmas], np.float32)
+        with np.errstate(over="ignore"):
+            levels = np.array([sigma / (1 + sigma) if self.flow else sigma for sigma in self.sigmas], np.float32)
+        if np.isinf(levels[0]):
+            raise ValueError(f"ComfyUI computes in float32, which {self.sigmas[0]:g} is too large for")
         if not (np.diff(levels) < 0).all():
             raise ValueError(f"ComfyUI computes in float32, in which two of the levels are one: {levels.tolist()}")
         return ", ".join(np.format_float_positional(level, trim="-") for level in levels)
 
     def to_json(self) -> str:
         """The content of a schedule file."""
-        return json.dumps({"format": SCHEMA["properties"]["format"]["const"], **asdict(self)}, indent=2)
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2)
 
     def save(self, file: str | Path) -> None:
         """Write a schedule file, to a temporary name first."""
@@ -158,6 +186,11 @@ class Schedule:
 
         try:
             content = json.loads(Path(file).read_text(encoding="utf-8-sig"), parse_constant=_no_number)
+            written = content.get("format") if isinstance(content, dict) else None
+            if isinstance(written, str) and written.startswith("art_gym.") and written != FORMAT:
+                raise jsonschema.ValidationError(
+                    f"its format {written!r} is that of another version of art_gym: this one reads {FORMAT!r}"
+                )
             jsonschema.validate(content, SCHEMA)
         except OSError as error:
             raise ValueError(f"cannot read the schedule file {file}: {error.strerror}") from None

@@ -21,16 +21,14 @@ def tuned(
     solver: str | Solver,
     start: np.ndarray,
     endpoints: np.ndarray,
-    lowest: float = 0.0,
 ) -> tuple[np.ndarray, tuple[float, float | None]]:
-    """Fit a grid's last positive level and shape parameter by Nelder-Mead in their logarithms.
+    """Fit a grid's last positive level and shape parameter by Nelder-Mead in their logarithms, above σ_min.
 
     Args:
         name: a key of `art_gym.schedules.grids.GRIDS`.
         num_steps: K.
         denoiser, solver: what the grid is for.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
-        lowest: grids with a positive level below it are not tried, for networks that know none.
 
     Returns:
         (K+1,) levels, and the two parameters (the second is None for grids without a shape).
@@ -48,7 +46,7 @@ def tuned(
             levels = make_grid(name, num_steps, denoiser, *parameters(logs))
         except (ValueError, OverflowError, FloatingPointError):
             return 1e3  # no grid at all
-        if levels[-2] < lowest * (1 - 1e-9):  # of which the logarithm may have taken a digit
+        if levels[-2] < denoiser.sigma_min * (1 - 1e-9):  # of which the logarithm may have taken a digit
             return 1e3
         return float(np.log(endpoint_error(integrate(denoiser, levels, start, solver), endpoints).mean()))
 

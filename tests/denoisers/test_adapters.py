@@ -614,5 +614,5 @@ def test_latent_pipeline_is_judged_in_image_space(tmp_path: Path, tiny_model: An
 
 
 def test_image_reward_needs_a_decoder() -> None:
-    with pytest.raises(ValueError, match="'gaussian_1d' has no decoder"):
+    with pytest.raises(ValueError, match=r"does not fit the task 'gaussian_1d': .* has no decoder"):
         gym.make("art_gym:ARTDiffusion-v0", task="gaussian_1d", num_steps=1, reward="log_ratio_images")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from art_gym import sample
 from art_gym.denoisers import FunctionDenoiser
 from art_gym.schedules import GRIDS, make_grid
 from art_gym.schedules.grids import edm_grid
@@ -31,6 +32,7 @@ def test_every_grid_is_a_schedule(name: str, num_steps: int, denoiser: FunctionD
     assert levels.shape == (num_steps + 1,)
     assert levels[0] == denoiser.sigma_max and levels[-1] == 0
     assert (np.diff(levels) < 0).all()
+    assert levels[-2] >= denoiser.sigma_min * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in GRIDS if name != "log_normal"])
@@ -40,6 +42,21 @@ def test_last_positive_level_is_a_parameter(name: str, num_steps: int, denoiser:
     levels = make_grid(name, num_steps, denoiser, last, GRIDS[name].published(denoiser)[1])
     assert levels[-2] == last
     assert levels[0] == denoiser.sigma_max
+
+
+def test_none_is_as_published() -> None:
+    denoiser = get_task("digits")
+    np.testing.assert_array_equal(make_grid("edm", 7, denoiser, None, None), make_grid("edm", 7, denoiser))
+    np.testing.assert_array_equal(make_grid("edm", 7, denoiser, 0.01, None), make_grid("edm", 7, denoiser, 0.01, 7.0))
+    np.testing.assert_array_equal(make_grid("laplace", 7, denoiser, None, 0.5), make_grid("laplace", 7, denoiser))
+
+
+def test_curves_to_zero_stay_in_the_noise_range() -> None:
+    denoiser = get_task("gaussian_1d")
+    assert GRIDS["quadratic"].levels(1000, denoiser.sigma_max, None, 2.0)[-2] < denoiser.sigma_min
+    levels = make_grid("quadratic", 1000, denoiser)
+    assert levels[-2] == denoiser.sigma_min and (np.diff(levels) < 0).all()
+    sample(denoiser, levels, np.ones((1, 1), np.float32), "euler")  # which refuses levels outside the range
 
 
 def test_edm_is_equation_5_of_karras() -> None:
@@ -102,7 +119,14 @@ def test_errors_name_the_grid() -> None:
     denoiser = get_task("digits")
     with pytest.raises(ValueError, match="unknown grid 'karras': choose one of uniform, edm"):
         make_grid("karras", 5, denoiser)
-    with pytest.raises(ValueError, match="num_steps=0"):
-        make_grid("edm", 0, denoiser)
+    for num_steps in (0, 7.0, True):
+        with pytest.raises(ValueError, match=rf"whole number of at least 1, got {num_steps}"):
+            make_grid("edm", num_steps, denoiser)
+    with pytest.raises(ValueError, match=r"needs the denoiser itself, got 'digits': art_gym.get_task\('digits'\)"):
+        make_grid("edm", 5, "digits")
+    with pytest.raises(ValueError, match=r"two parameters, of which None is as published, got \(0.01,\)"):
+        make_grid("edm", 5, denoiser, 0.01)
+    with pytest.raises(ValueError, match=r"grid 'edm' cannot have the parameters \(0.01, 0.0\): "):
+        make_grid("edm", 5, denoiser, 0.01, 0.0)
     with pytest.raises(ValueError, match=r"'edm'.*does not decrease"):
         make_grid("edm", 5, denoiser, 100.0, 7.0)

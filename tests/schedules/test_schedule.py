@@ -151,6 +151,8 @@ def test_bad_levels(sigmas: tuple[float, ...], message: str) -> None:
         (b"\xff\xfe\x00", "not JSON"),
         ("[1, 2]", "not a schedule file"),
         ('{"sigmas": [1, 0], "method": "x"}', "'format' is a required property"),
+        ('{"format": "art_gym.schedule/2", "sigmas": [1, 0], "method": "x"}', "another version of art_gym"),
+        ('{"format": "art_gym.schedule/1", "sigmas": [1, 0], "method": "x", "seed": 3.0}', "a whole number"),
         ('{"format": "other/1", "sigmas": [1, 0], "method": "x"}', "format"),
         ('{"format": "art_gym.schedule/1", "sigmas": "1, 0", "method": "x"}', "sigmas"),
         ('{"format": "art_gym.schedule/1", "sigmas": [1, -1], "method": "x"}', "minimum"),
@@ -169,6 +171,34 @@ def test_a_bad_file_is_named_with_the_reason(tmp_path: Path, content: str | byte
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=f"bad.json.*{message}"):
         Schedule.load(file)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seed": "3"}, "seed of a schedule must be a whole number or None, got '3'"),
+        ({"seed": True}, "seed of a schedule must be a whole number or None, got True"),
+        ({"method": None}, "method of a schedule must be text, got None"),
+        ({"task": get_task("digits")}, "task of a schedule must be text or None"),
+        ({"solver": ["euler"]}, "solver of a schedule must be text or None"),
+        ({"flow": 1}, "flow of a schedule must be True or False, got 1"),
+        ({"heldout_error": "1"}, "heldout_error of a schedule must be a number or None, got '1'"),
+        ({"sigmas": "9530"}, "must be numbers, got '9530'"),
+    ],
+)
+def test_what_a_file_could_not_hold_is_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Schedule(**{"sigmas": (1.0, 0.0), "method": "x", **values})  # type: ignore[arg-type]
+
+
+def test_the_last_level_has_no_sign() -> None:
+    assert Schedule((1.0, -0.0), "x").to_comfyui() == "1, 0"
+
+
+def test_long_schedules_have_short_errors() -> None:
+    with pytest.raises(ValueError, match=r"got 1.0 and then 1.0 at step 500$") as caught:
+        Schedule((*np.linspace(2, 1, 501), 1.0, 0.0), "x")
+    assert len(str(caught.value)) < 100
 
 
 def test_a_file_without_a_version_has_none(tmp_path: Path) -> None:
