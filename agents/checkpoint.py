@@ -63,6 +63,9 @@ def load_model(model: BaseAlgorithm, file: Path) -> None:
         for name, data in buffer["arrays"].items():
             getattr(model.replay_buffer, name)[: len(data)] = data.numpy()
         model.replay_buffer.pos, model.replay_buffer.full = buffer["pos"], buffer["full"]
+        if buffer["pos"] or buffer["full"]:  # other episodes follow: no return over several steps may go across
+            last = buffer["pos"] - 1
+            model.replay_buffer.timeouts[last] = 1 - model.replay_buffer.dones[last]
 
 
 def _variables(model: BaseAlgorithm) -> list[str]:

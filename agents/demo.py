@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def demo(out: Path, seed: int, quick: bool) -> str:
     if not quick:
         tasks += [partial(edm_errors, TASK, SOLVER, [k for k in STEPS if k in part]) for part in EDM_PARTS]
     with (
-        ProcessPoolExecutor(1, get_context("spawn"), _compute_on_one_thread) as process,
+        ProcessPoolExecutor(1, get_context("spawn"), _begin_beside) as process,
         ThreadPoolExecutor(1) as feeder,
     ):
         done: list[Any] = []
@@ -64,6 +65,10 @@ def demo(out: Path, seed: int, quick: bool) -> str:
             for task in _taken(tasks):
                 done.append(process.submit(task).result())
 
+        # Ctrl-C reaches both processes of a terminal: this one ends the other, which would print a traceback.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a new process inherits it
+        process.submit(int)
+        signal.signal(signal.SIGINT, handler)
         others = feeder.submit(feed)
         try:
             outcome = learn(agent, Run(out), resume=False, progress=True)
@@ -74,7 +79,10 @@ def demo(out: Path, seed: int, quick: bool) -> str:
                 others.result()
                 bar.update(total - bar.n)
         except BaseException:
-            tasks.clear()  # so that the other process ends with the task that it has
+            tasks.clear()
+            for child in active_children():
+                child.terminate()  # its task alone, see `_begin_beside`
+            others.exception()
             raise
     # In an order that does not depend on who did what.
     rivals = sorted((each for each in done if isinstance(each, Outcome)), key=lambda each: RIVALS.index(each.method))
@@ -97,6 +105,16 @@ def _compute_on_one_thread() -> None:
     """In either process: on two cores, more threads than two only wait for each other."""
     torch.set_num_threads(1)
     threadpool_limits(1, "blas")
+
+
+def _begin_beside() -> None:
+    """In the other process: a termination ends the task that it has, and the process when it is asked to."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    _compute_on_one_thread()
 
 
 def _agent(seed: int, quick: bool) -> TrainConfig:

@@ -45,7 +45,7 @@ def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
     An id without an entry of its own, or none, gets the entry "default".
 
     An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1, 16 environments and, if
-    it learns from rollouts, rollouts of four episodes.
+    it learns from rollouts, rollouts of four episodes; TD3 and DDPG noise on their actions.
     """
     file = resources.files("art_gym.envs_configs").joinpath(f"hyperparams/{algo}.yaml")
     if not file.is_file():
@@ -55,6 +55,7 @@ def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
 
 
 def _defaults(kind: type, num_steps: int) -> Values:
+    from stable_baselines3 import DDPG, TD3
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
     aliases = kind.policy_aliases  # type: ignore[attr-defined]
@@ -63,6 +64,8 @@ def _defaults(kind: type, num_steps: int) -> Values:
         values |= {"n_timesteps": 25000 * num_steps, "n_steps": 4 * num_steps}
     else:
         values |= {"n_timesteps": 2000 * num_steps}
+    if kind in (TD3, DDPG):  # whose policies do not explore by themselves
+        values |= {"noise_type": "normal", "noise_std": 0.1}
     return values | ({"gamma": 1.0} if "gamma" in inspect.signature(kind).parameters else {})
 
 
@@ -108,6 +111,36 @@ def overridden(values: Values, changes: Values) -> Values:
             change = overridden(before if isinstance(before, dict) else {}, change)
         result[key] = change
     return result
+
+
+def as_objects(values: Values) -> Values:
+    """Values with names made the objects that SB3 takes.
+
+    They are rl-baselines3-zoo's "noise_type" and "noise_std", of the noise on the actions, and the name of a class of
+    torch.nn as "activation_fn" in "policy_kwargs", such as ReLU.
+
+    Raises:
+        ValueError: for an unknown name, or a deviation that is none.
+    """
+    from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+    from torch import nn
+
+    kinds = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
+    result = {key: value for key, value in values.items() if key not in ("noise_type", "noise_std")}
+    policy = result.get("policy_kwargs")
+    if isinstance(policy, dict) and isinstance(activation := policy.get("activation_fn"), str):
+        found = getattr(nn, activation, None)
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise ValueError(f"activation_fn is the name of a class of torch.nn such as ReLU, got {activation!r}")
+        result["policy_kwargs"] = {**policy, "activation_fn": found}
+    name, deviation = values.get("noise_type"), values.get("noise_std", 0.1)
+    if name is None:
+        return result
+    if name not in kinds:
+        raise ValueError(f"unknown noise_type {name!r}: choose one of {', '.join(kinds)}, or null for none")
+    if not isinstance(deviation, int | float) or not 0 < deviation < np.inf:
+        raise ValueError(f"noise_std must be a positive number, got {deviation!r}")
+    return {**result, "action_noise": kinds[name](np.zeros(1), np.full(1, float(deviation)))}
 
 
 def check_counts(values: Values) -> None:

@@ -13,7 +13,7 @@ from art_gym.config import MAX_STEPS
 from art_gym.denoisers.base import check_levels
 from art_gym.evaluation import HELDOUT, evaluate_levels
 from art_gym.references import reference_on, score
-from art_gym.schedules.grids import GRIDS, edm, edm_grid, make_grid
+from art_gym.schedules.grids import GRIDS, edm, edm_grid, get_grid, make_grid
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve, task_names
 
@@ -28,9 +28,14 @@ from .training import load_evaluator, train
 
 
 def learn(config: TrainConfig, run: Run, resume: bool, progress: bool) -> Outcome:
-    """Train an agent or run a rival, by the name of the algorithm; the schedule files are written."""
-    outcome = (train_rival if config.algo in RIVALS else train)(config, run, resume, progress)
-    outcome.save(run.folder)
+    """Train an agent or run a rival, by the name of the algorithm; the schedule files are written.
+
+    Raises:
+        ValueError: as `train`, and while another process works in the folder.
+    """
+    with run.alone():
+        outcome = (train_rival if config.algo in RIVALS else train)(config, run, resume, progress)
+        outcome.save(run.folder)
     return outcome
 
 
@@ -89,6 +94,8 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
 def _named_grid(thing: str) -> tuple[str, int] | None:
     """Name and K of a grid such as edm:10; None for what is a file or a run's folder."""
     name, _, budget = thing.partition(":")
+    if name not in GRIDS and budget.isdigit() and not Path(thing).exists():
+        get_grid(name)  # which lists the names
     if name not in GRIDS or (Path(thing) / "config.yaml").is_file():
         return None
     if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
@@ -107,11 +114,14 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
         if config.algo not in RIVALS:
             setup, evaluate = load_evaluator(run, task, solver)
             where = name_of(setup.env_config.task), name_of(setup.env_config.solver)
+            population = setup.env_config.population
+            count = max(noises // population, 1) * population  # as many as the policy is evaluated on
+            on = "" if count == noises else f", {count} noises"
             for k in setup.budgets:
-                found = evaluate(k, noises)
-                reference = reference_on(*where, k, noises)
-                yield where, Row(f"{thing} (policy)", k, found, score(found.error, reference))
-                yield where, _row(f"{thing} (its mean grid)", where, found.levels, noises)
+                found = evaluate(k, count)
+                reference = reference_on(*where, k, count)
+                yield where, Row(f"{thing} (policy{on})", k, found, score(found.error, reference))
+                yield where, _row(f"{thing} (its mean grid{on})", where, found.levels, count)
             return
         config_name(config.env_id)  # imports the module where a task of one's own is registered
         files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
@@ -144,15 +154,17 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
     for thing, name in _told_apart(what).items():
         run = Run(thing)
         if (thing / "config.yaml").is_file():
-            for point_k in sorted(run.history()[-1].errors) if run.history() else []:
-                points = [point for point in run.history() if point_k in point.errors]
+            history = run.history()
+            for point_k in sorted(set().union(*(point.errors for point in history))):  # a rival's points have one each
+                points = [point for point in history if point_k in point.errors]
                 steps, errors = [point.steps for point in points], [point.errors[point_k] for point in points]
                 file = out / f"training_{name.replace('/', '_')}_K{point_k}.png"
                 files.append(
                     pictures.training_curve(file, steps, errors, {}, x_label=f"environment steps (K = {point_k})")
                 )
-            for file in sorted(thing.glob("schedule_K*.json")):
-                found[f"{name} {file.stem}"] = Schedule.load(file)
+            schedules = {file.stem: Schedule.load(file) for file in thing.glob("schedule_K*.json")}
+            for stem, schedule in sorted(schedules.items(), key=lambda each: each[1].num_steps):
+                found[f"{name} {stem}"] = schedule
         elif thing.is_dir():
             raise ValueError(f"{thing} holds no run: there is no config.yaml in it")
         else:

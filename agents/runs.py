@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
-import os
-import shutil
+import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from art_gym.config import EnvConfig, load_config, make_config
 from art_gym.files import write_text
@@ -55,6 +58,11 @@ class TrainConfig:
     n_timesteps: int | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in (("env_id", str), ("algo", str), ("seed", int), ("env", dict), ("hyperparams", dict)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise ValueError(f"{name} must be a {kind.__name__}, got {value!r}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"a seed is a whole number from 0 to {2**32 - 1}, got {self.seed}")
         if self.n_timesteps is not None and self.n_timesteps < 1:
             raise ValueError(f"the number of environment steps must be at least 1, got {self.n_timesteps}")
 
@@ -142,6 +150,25 @@ class Run:
         """Where TensorBoard's files go."""
         return self.folder / "tensorboard"
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this lasts no other process of this machine works in the folder; a kill ends it too.
+
+        Raises:
+            ValueError: if one does.
+        """
+        name = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:32]
+        # Not in the folder, which is not there before the configuration is known to fit.
+        lock = FileLock(Path(tempfile.gettempdir()) / f"art_gym_{name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ValueError(f"another process trains in {self.folder}: wait for it, or name another folder") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def prepare(self, config: TrainConfig, resolved: dict[str, Any], resume: bool) -> None:
         """Make the folder and write the resolved configuration.
 
@@ -155,17 +182,20 @@ class Run:
             raise ValueError(f"{theirs[0]} is of no run, which would replace it: name another folder")
         if file.exists():
             before = self.config()  # another program's is not to be replaced
-            if self.has_results() and not resume:
-                raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
             # As YAML has them: a range of budgets is a list there.
             changed = [
                 f.name for f in fields(config) if plain(getattr(before, f.name)) != plain(getattr(config, f.name))
             ]
             if self.has_results() and changed:
                 said = "; ".join(f"{name} was {getattr(before, name)}, not {getattr(config, name)}" for name in changed)
-                raise ValueError(f"cannot resume {self.folder} with another configuration: {said}")
-            for left_over in self.folder.glob(".tmp_*"):  # by a run that was killed while it wrote
-                shutil.rmtree(left_over, ignore_errors=True)
+                raise ValueError(
+                    f"{self.folder} holds a run with another configuration: {said}; name another folder with --out"
+                )
+            if self.has_results() and not resume:
+                raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
+            for left_over in self.folder.iterdir():  # by a run that was killed while it wrote
+                if re.match(r"\.\d+\.", left_over.name) and left_over.is_file():
+                    left_over.unlink()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # such as a file of that name
@@ -187,7 +217,7 @@ class Run:
             raise ValueError(f"{self.folder} holds no run: there is no config.yaml in it")
         try:
             return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
-        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{file} is no configuration of a run ({reason}): name another folder") from None
 
@@ -198,29 +228,21 @@ class Run:
             return []
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
-            return [Point(**{**point, "errors": {int(k): v for k, v in point["errors"].items()}}) for point in stored]
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            return [
+                Point(
+                    int(point["steps"]),
+                    int(point["evaluations"]),
+                    float(point["seconds"]),
+                    {int(k): float(error) for k, error in point["errors"].items()},
+                )
+                for point in stored
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, not text, or of another form
             raise ValueError(f"{file} is no history of a run ({error}): remove the folder and train again") from None
 
     def write_history(self, points: list[Point]) -> None:
         """Replace the history."""
         write_text(self.folder / "history.json", json.dumps([asdict(point) for point in points]))
-
-    def replace(self, name: str, make: Any) -> None:
-        """Have ``make(path)`` write a file or folder under a temporary name, then rename it to ``name``."""
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".tmp_") as temporary:
-            path = Path(temporary) / name
-            make(path)
-            target = self.folder / name
-            if target.is_dir():
-                # A folder cannot be replaced in one step: the old one is kept beside until the new one stands.
-                old = self.folder / f"{name}.old"
-                shutil.rmtree(old, ignore_errors=True)
-                os.replace(target, old)
-                os.replace(path, target)
-                shutil.rmtree(old)
-            else:
-                os.replace(path, target)
 
 
 def plain(value: Any) -> Any:

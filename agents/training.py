@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor
+from tqdm import tqdm
 
 from art_gym.adaptive import AdaptivePolicy
 from art_gym.config import EnvConfig
@@ -26,6 +27,7 @@ from art_gym.evaluation import (
     evaluate_levels,
     evaluate_policy,
 )
+from art_gym.files import replacing
 from art_gym.observations import Observed
 from art_gym.sb3 import ARTDiffusionVecEnv
 from art_gym.schedules.schedule import Schedule
@@ -36,6 +38,7 @@ from .continuous_time import ARTRL
 from .divergence import Diverged, divergence_named
 from .hyperparams import (
     algorithm_class,
+    as_objects,
     check_counts,
     clock_buffer,
     load_hyperparams,
@@ -72,6 +75,8 @@ class Setup:
         for key in config.hyperparams:
             if {"env", "training_env"} & set(key.split(".")):
                 raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
+            if key in ("seed", "device", "tensorboard_log"):
+                raise ValueError(f"{key!r} is no hyperparameter: every run has its own, and the seed is set by itself")
         changes = resolve_numbers(config.hyperparams, largest)
         wanted = overridden(values, changes)
         check_counts(wanted)
@@ -113,7 +118,7 @@ class Setup:
         """A fresh model on a fresh vector environment."""
         env = ARTDiffusionVecEnv(self.num_envs, config_name(self.config.env_id), **self.env_overrides)
         kind = algorithm_class(self.config.algo)
-        hyperparams = dict(self.hyperparams)
+        hyperparams = as_objects(self.hyperparams)
         if (rate := hyperparams.pop("clock_discount", None)) is not None:
             hyperparams = overridden(hyperparams, clock_buffer(kind, rate))
         try:
@@ -124,7 +129,7 @@ class Setup:
                 tensorboard_log=None if tensorboard is None else str(tensorboard),
                 **hyperparams,
             )
-        except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, AssertionError, ZeroDivisionError, RuntimeError) as error:
             # names and values that the algorithm does not take
             said = " ".join(str(error).split())
             names = [name for name in inspect.signature(kind).parameters if name not in ("env", "seed", "device")]
@@ -160,7 +165,7 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
     if resume and checkpoint.exists():
         load_model(model, checkpoint)
         # The random streams of the first part are not replayed: go on with fresh ones, as repeatably.
-        model.set_random_seed(config.seed + model.num_timesteps)
+        model.set_random_seed((config.seed + model.num_timesteps) % 2**32)
     bank = setup.env_config.make_core().problem.bank  # the environment's
     bank.ensure(bank.size)  # before the clock starts, as for the rivals
     callback = Progress(setup, run)
@@ -169,24 +174,26 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
         warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
     remaining = setup.n_timesteps - model.num_timesteps
     if remaining > 0:
-        bars = [ProgressBarCallback()] if progress else []
+        bar = tqdm(
+            total=setup.n_timesteps, initial=model.num_timesteps, desc=config.algo, unit=" steps", disable=not progress
+        )
         try:
-            with divergence_named(model):
-                model.learn(remaining, [callback, *bars], reset_num_timesteps=False, tb_log_name="run")
+            with bar, divergence_named(model):
+                model.learn(remaining, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
         except KeyboardInterrupt:
             if callback.points:  # before the first one only the search is lost, and played again
-                callback.save()
+                callback.finish()
             raise
+        except (TypeError, AttributeError) as error:  # of a value that the algorithm uses only now
+            if not config.hyperparams:
+                raise
+            raise ValueError(f"{config.algo} cannot be trained with {config.hyperparams}: {error}") from error
         except Diverged as error:
             kept = f"the best policy so far is kept in {run.folder}" if callback.points else "nothing was saved yet"
             raise ValueError(
                 f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; "
                 f"{kept}"
             ) from None
-        finally:
-            for bar in bars:
-                if hasattr(bar, "pbar"):  # after an interrupt SB3 leaves it open, and it goes on being drawn
-                    bar.pbar.close()
     load_model(model, run.folder / "best.pt")
     history = run.history()
     return make_outcome(setup, evaluator(setup, model), history[-1])
@@ -309,6 +316,18 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
     )
 
 
+class Bar(BaseCallback):
+    """Moves a progress bar to the number of environment steps so far."""
+
+    def __init__(self, bar: tqdm) -> None:
+        super().__init__()
+        self.bar = bar
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.num_timesteps - self.bar.n)
+        return True
+
+
 class Progress(BaseCallback):
     """Evaluates on validation noise, keeps the best model, logs, and checkpoints: some forty times a run, or twenty.
 
@@ -339,13 +358,18 @@ class Progress(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Save the present state, with an evaluation that tells what it has cost."""
         if not self.points or self.points[-1].steps < self.num_timesteps:
             self._evaluate()
         self.save()
 
     def save(self) -> None:
         """Write the checkpoint and the history."""
-        self.run.replace("checkpoint.pt", lambda file: save_model(self.model, file, with_buffer=True))
+        with replacing(self.run.folder / "checkpoint.pt") as file:
+            save_model(self.model, file, with_buffer=True)
         self.run.write_history(self.points)
 
     def _evaluate(self) -> None:
@@ -360,7 +384,8 @@ class Progress(BaseCallback):
             errors={k: evaluation.error for k, evaluation in found.items()},
         )
         if not self.points or _loss(point) < min(_loss(other) for other in self.points):
-            self.run.replace("best.pt", lambda file: save_model(self.model, file, with_buffer=False))
+            with replacing(self.run.folder / "best.pt") as file:
+                save_model(self.model, file, with_buffer=False)
         self.points.append(point)
         for k, evaluation in found.items():
             self.tracker.record(self.logger, k, evaluation)

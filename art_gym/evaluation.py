@@ -132,7 +132,7 @@ def evaluate_policy(
         policy: deterministic map from (E, features) observations to (E, 1) actions.
         config: the environment that the policy was trained on; its split is replaced.
         num_steps: K, within the configured range.
-        count: how many held-out noises, rounded up to whole populations.
+        count: how many held-out noises, rounded down to whole populations, but at least one.
         first: row of the held-out bank to begin with.
         distances: compute the distances to data too.
 
@@ -141,10 +141,10 @@ def evaluate_policy(
     """
     checked_budgets(num_steps, config.budgets, "num_steps")
     _check_count(count)
-    lanes = -(-count // config.population)
+    lanes = max(count // config.population, 1)
     rows = first + lanes * config.population
     order = np.arange(first, rows)
-    # A whole population may take more noises than are asked for: there are as many as one likes, the first the same.
+    # A large population may take more noises than are asked for: there are as many as one likes, the first the same.
     core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows)).make_core()
     conditions = core.problem.bank.conditions(rows)
     if conditions is not None:  # each population has one, but where one ends and the next begins

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from art_gym import evaluation
 from art_gym.adaptive import AdaptivePolicy, sample
 from art_gym.config import load_config
 from art_gym.denoisers.base import FunctionDenoiser
@@ -159,6 +160,16 @@ def test_a_policy_s_actions_are_checked_as_in_the_environment(action, message):
         evaluate_policy(lambda observation: action, config, 5, count=8)
     with pytest.raises(ValueError, match=message):
         sample("ring_2d", AdaptivePolicy(lambda observation: action, config, 5), np.ones((8, 2)))
+
+
+@pytest.mark.parametrize(("population", "noises"), [(64, 2048), (48, 2016), (1500, 1500)])
+def test_the_noises_of_whole_populations_stay_within_those_that_are_asked_for(population, noises, monkeypatch):
+    """What follows the held-out rows are the validation noises, on which the best model is chosen."""
+    seen = []
+    monkeypatch.setattr(evaluation, "follow", lambda core, policy, state, _: seen.append(state.noise) or state)
+    config = load_config("gaussian_1d", num_steps=1, population=population)
+    evaluate_policy(lambda observed: np.zeros((len(observed), 1)), config, 1)
+    np.testing.assert_array_equal(np.sort(seen[0].ravel()), np.arange(noises))
 
 
 def test_a_population_that_is_larger_than_the_bank():

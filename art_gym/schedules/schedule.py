@@ -197,7 +197,8 @@ class Schedule:
         except (ValueError, RecursionError) as error:  # not JSON, not text, NaN, or brackets without end
             raise ValueError(f"{file} is not a schedule file: not JSON ({error})") from None
         except jsonschema.ValidationError as error:
-            raise ValueError(f"{file} is not a schedule file: {error.json_path}: {error.message}") from None
+            said = error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
+            raise ValueError(f"{file} is not a schedule file: {error.json_path}: {said}") from None
         content.pop("format")
         try:
             return cls(**{"version": None, **content})

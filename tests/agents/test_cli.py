@@ -321,6 +321,8 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path, capsys):
         (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, those that are held out, got 5000"),
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
         (["evaluate", "."], ". holds no run: there is no config.yaml in it; name a schedule file in it"),
+        (["evaluate", "EDM:5"], "unknown grid 'EDM': choose one of uniform, edm"),
+        (["train", "--algo", "cma", "--seed", "-1"], "a seed is a whole number from 0 to 4294967295, got -1"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
         (["export", "empty"], "holds no schedules"),
         (["bench", "--seconds", "0"], "seconds for each measurement must be positive, got 0.0"),
@@ -395,7 +397,7 @@ def test_a_task_of_ones_own_is_imported(algo, names, forget, tmp_path, capsys):
     file = run / "schedule_K2.json"
     assert Schedule.load(file).task == "mine"
     assert Run(run).config().env_id == "my_tasks:ARTDiffusion-v0"
-    assert f"fixed grid known.\n{UNSCORED}\n\n|" in (run / "report.md").read_text()
+    assert f"all of them.\n{UNSCORED}\n\n|" in (run / "report.md").read_text()
     for what in ([run], [file, "--task", "my_tasks:mine"]):
         forget()
         assert main(["evaluate", *map(str, what), "--noises", "64"]) == 0
@@ -459,6 +461,24 @@ def test_damaged_run_is_named(run_folder, tmp_path, capsys):
             assert main([command, str(copy)]) == 2
             error = capsys.readouterr().err
             assert f"{copy / name} {expected}" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "stored", ["[{}]", '[{"steps": 1, "evaluations": 1, "seconds": 1, "errors": {"5": "y"}}]', "7"]
+)
+def test_a_damaged_history_is_named(stored, run_folder, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text((run_folder / "config.yaml").read_text())
+    (tmp_path / "history.json").write_text(stored)
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "pictures")]) == 2
+    assert "history.json is no history of a run" in capsys.readouterr().err
+
+
+def test_a_rival_s_curves_are_drawn_for_each_number_of_steps(tmp_path):
+    arguments = ["--algo", "cma", "--env", "ARTDiffusion-Gaussian1D-v0", "--num-steps", "2", "3", "--timesteps", "4"]
+    assert main(["train", *arguments, "--out", str(tmp_path / "run"), "--no-progress"]) == 0
+    assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / "pictures")]) == 0
+    drawn = {file.name for file in (tmp_path / "pictures").iterdir()}
+    assert drawn == {"training_run_K2.png", "training_run_K3.png", "schedules.png"}
 
 
 def test_evaluate_a_rivals_run(run_folder, capsys):

@@ -35,4 +35,4 @@ def test_kill_and_resume(tmp_path):
     assert history[: len(saved)] == saved
     assert history[-1].steps >= 4000
     assert (folder / "schedule_K5.json").exists()
-    assert not list(folder.glob(".tmp_*"))
+    assert not list(folder.glob(".*"))

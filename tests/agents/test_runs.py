@@ -16,7 +16,7 @@ def test_ranges_and_groups_are_the_same_after_a_turn_through_yaml(tmp_path):
     run.write_history([])
     run.prepare(config, {}, resume=True)
     other = TrainConfig("ring_2d", env={"num_steps": (5, 8), "observation": ("time", "grid")})
-    with pytest.raises(ValueError, match=r"another configuration: env was .*'num_steps'"):
+    with pytest.raises(ValueError, match=r"another configuration: env was .*'num_steps'.*name another folder"):
         run.prepare(other, {}, resume=True)
 
 

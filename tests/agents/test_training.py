@@ -13,9 +13,9 @@ import yaml
 
 import art_gym
 from art_gym.agents.checkpoint import load_model
-from art_gym.agents.pipeline import learn
+from art_gym.agents.pipeline import evaluate_things, learn
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.agents.training import Setup, load_evaluator, load_policy, policy_of, train
+from art_gym.agents.training import Bar, Setup, load_evaluator, load_policy, policy_of, train
 from art_gym.evaluation import VALIDATION, evaluate_levels
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks import get_task
@@ -58,6 +58,16 @@ def test_its_policy_samples(trained):
     for wrong, message in ((6, "be 5, as configured, got 6"), ("5", "be a whole number, got '5'")):
         with pytest.raises(ValueError, match=rf"num_steps of the policy in .* must {message}"):
             load_policy(run.folder, wrong)
+
+
+def test_a_policy_and_its_grid_are_evaluated_on_the_same_noises(trained):
+    run, _ = trained
+    lines = evaluate_things([str(run.folder)], None, None, 100).splitlines()  # of populations of 64
+    policy, grid = (
+        next(line for line in lines if f"({name}, 64 noises)" in line) for name in ("policy", "its mean grid")
+    )
+    assert policy.split("|")[3] == grid.split("|")[3]  # error and interval: it observes time alone
+    assert any("| EDM ρ=7 |" in line for line in lines) and "100 held-out noises" in lines[0]
 
 
 def test_folder_of_a_run(trained):
@@ -150,8 +160,72 @@ def test_a_folder_in_use_and_another_configuration_are_refused(trained):
     run, _ = trained
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
         train(gaussian(), run, progress=False)
-    with pytest.raises(ValueError, match=r"cannot resume .* another configuration: seed was 0, not 9"):
+    with pytest.raises(ValueError, match="another configuration: seed was 0, not 9; name another folder"):
         train(gaussian(seed=9), run, resume=True, progress=False)
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    with Run(tmp_path / "run").alone():
+        with pytest.raises(ValueError, match=r"another process trains in .*run: wait for it, or name another folder"):
+            learn(gaussian(), Run(tmp_path / "run"), resume=False, progress=False)
+        with Run(tmp_path / "other").alone():
+            pass
+    with Run(tmp_path / "run").alone():  # free again
+        assert not list(tmp_path.iterdir())
+
+
+def test_what_an_interrupted_run_has_cost_is_kept(tmp_path, monkeypatch):
+    """Ctrl-C between two evaluations: the steps since the last one are in the history with their evaluations."""
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "a2c", 0, EULER, n_timesteps=4000)
+    run, on_step, calls = Run(tmp_path / "run"), Bar._on_step, 0
+
+    def interrupted(self):
+        nonlocal calls
+        calls += 1
+        if calls == 70:  # of 16 steps; an evaluation is due every 100
+            raise KeyboardInterrupt
+        return on_step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bar, "_on_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, run, progress=False)
+    last = run.history()[-1]
+    assert last.steps == 70 * 16 and last.evaluations == 64 * (70 * 16 + 16)  # with the first call of the reset
+    train(config, run, resume=True, progress=False)
+    last = run.history()[-1]
+    assert last.steps >= 4000 and last.evaluations == 64 * (last.steps + 2 * 16)
+
+
+@pytest.mark.parametrize(
+    ("algo", "changes", "message"),
+    [
+        ("ppo", {"gamma": "abc", "warm_start": "0"}, r"ppo cannot be trained with \{'gamma': 'abc'"),
+        ("ppo", {"policy_kwargs.net_arch": "[-3]"}, "ppo cannot be made like this: .*negative dimension"),
+        ("sac", {"noise_type": "pink"}, "unknown noise_type 'pink': choose one of normal, ornstein-uhlenbeck"),
+        ("ppo", {"policy_kwargs.activation_fn": "relu"}, "a class of torch.nn such as ReLU, got 'relu'"),
+        ("ppo", {"device": "cuda"}, "'device' is no hyperparameter"),
+        ("td3", {"noise_std": "-1"}, "noise_std must be a positive number, got -1"),
+    ],
+)
+def test_values_that_the_algorithm_cannot_use(algo, changes, message, tmp_path):
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, EULER, changes, 2000)
+    with pytest.raises(ValueError, match=message):
+        train(config, Run(tmp_path), progress=False)
+
+
+def test_an_activation_by_name():
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", 0, EULER, {"policy_kwargs.activation_fn": "ReLU"}, 800)
+    layers = Setup.resolve(config).make_model().policy.mlp_extractor.policy_net
+    assert any(type(layer).__name__ == "ReLU" for layer in layers)
+
+
+@pytest.mark.parametrize("algo", ["td3", "ddpg"])
+def test_policies_that_do_not_explore_by_themselves_have_noise(algo):
+    model = Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, EULER, n_timesteps=800)).make_model()
+    model.learn(800)
+    actions = model.replay_buffer.actions[: model.replay_buffer.pos]  # (rounds, E, 1)
+    assert 0.03 < actions[-10:].std(axis=1).mean() < 0.2
 
 
 def test_a_damaged_checkpoint_is_one_clear_error(trained, tmp_path):
