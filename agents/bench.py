@@ -39,8 +39,10 @@ def bench(seconds: float) -> str:
     ratio = _against_bare_loop("mixture_1d", 16384, 1, seconds)
     lines.append(f"| mixture_1d, 16384 environments of population 1: the same | {ratio:.2f} | – |")
     lines.append(
-        f"| mixture_1d, 1 environment: time over the bare denoiser call, µs a step | {_single(seconds):.0f} | 150 |"
+        f"| mixture_1d, 1 environment, steps within an episode: time over the bare denoiser call, µs a step | "
+        f"{_single(seconds):.0f} | 150 |"
     )
+    lines.append(f"| the same for episodes of 7 steps with their resets, µs a step | {_episodes(seconds):.0f} | – |")
     rate = _steps_a_second(seconds)
     lines.append(
         f"| mixture_1d, 1024 environments of population 1: environment steps a second | {rate:,.0f} | 1,000,000 |"
@@ -119,6 +121,28 @@ def _single(seconds: float) -> float:
     with_env, without = _least(steps, calls, seconds)
     env.close()
     return (with_env - without) / count * 1e6
+
+
+def _episodes(seconds: float) -> float:
+    """As `_single`, for whole episodes: the first observation, and errors and reward at the end, are in it."""
+    num_steps = 7
+    env = gym.make("ARTDiffusion-v0", task="mixture_1d", population=1, num_steps=num_steps)
+    env.reset(seed=0)
+    denoiser = resolve("mixture_1d")
+    x, sigma, action = np.ones((1, 1), np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)
+
+    def episode() -> None:
+        env.reset()
+        for _ in range(num_steps):
+            env.step(action)
+
+    def calls() -> None:
+        for _ in range(num_steps):
+            denoiser(x, sigma)
+
+    with_env, without = _least(episode, calls, seconds)
+    env.close()
+    return (with_env - without) / num_steps * 1e6
 
 
 def _steps_a_second(seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,22 @@ from art_gym.rendering import BLUE, ORANGE, is_image, limits, log_sigma_axis, pi
 # Mostly the rest of Okabe & Ito's colours; orange is kept for what is highlighted. Dashes tell the rounds apart.
 PALETTE = (BLUE, "#009E73", "#CC79A7", "#56B4E9", "#B8860B", "#5B3A8C", "#6E6E6E")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
+# These have their style in every picture, in the order of the palette; other names take what is left, in turn.
+KNOWN = (
+    "uniform",
+    "EDM ρ=7",
+    "log-SNR",
+    "cosine",
+    "arctan",
+    "ART closed form",
+    "EDM, tuned",
+    "log-normal, tuned",
+    "cma",
+    "gradient",
+    "defect",
+)
+ORACLE = "oracle"  # how the names of the best fixed grid begin
+ORACLE_STYLE = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
 THIS_RUN = "this run"
 ERROR_LABEL = "mean endpoint error (data units)"
 DPI = 100
@@ -93,7 +110,7 @@ def error_curves(
     curves = {name: _usable(curve.items()) for name, curve in errors.items()}
     if oracle:
         curves["oracle"] = _usable(oracle.items())
-        styles["oracle"] = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
+        styles["oracle"] = ORACLE_STYLE
     curves = {name: curve for name, curve in curves.items() if len(curve[0])}
     if not curves:
         raise ValueError(f"no error is positive and finite: {dict(errors)}")
@@ -233,21 +250,20 @@ def _usable(points: Iterable[tuple[float, float]]) -> tuple[np.ndarray, np.ndarr
 
 
 def _styles(names: Iterable[str], highlight: str | None) -> dict[str, dict]:
-    """Line style of each name: thick orange for the highlighted one, the palette in turn for the others."""
+    """Line style of each name: thick orange for the highlighted one, black for the oracle, the palette for others."""
     names = list(names)
     if not names:
         raise ValueError("nothing to draw")
     if highlight is not None and highlight not in names:
         raise ValueError(f"cannot highlight {highlight!r}: it is none of {', '.join(names)}")
-    others = [name for name in names if name != highlight]
-    styles: dict[str, dict] = {
-        name: {
-            "color": PALETTE[i % len(PALETTE)],
-            "linestyle": DASHES[i // len(PALETTE) % len(DASHES)],
-            "linewidth": 1.4,
-        }
-        for i, name in enumerate(others)
-    }
+    others = [name for name in names if name != highlight and not name.startswith(ORACLE)]
+    places = {name: KNOWN.index(name) for name in others if name in KNOWN}
+    left = (place for place in itertools.count() if place not in places.values())
+    styles: dict[str, dict] = {name: {**ORACLE_STYLE} for name in names if name.startswith(ORACLE)}
+    for name in others:
+        place = places[name] if name in places else next(left)
+        dashes = DASHES[place // len(PALETTE) % len(DASHES)]
+        styles[name] = {"color": PALETTE[place % len(PALETTE)], "linestyle": dashes, "linewidth": 1.4}
     if highlight is not None:
         styles[highlight] = {"color": ORANGE, "linewidth": 3, "zorder": 5}
     return styles

@@ -191,8 +191,8 @@ def test_first_endpoints_of_network_tasks_are_shipped(name: str, own_cache: Path
     for split in SPLITS:
         bank = NoiseBank(denoiser, split, config.noises)
         bank.ensure(1)
-        expected = precise_endpoints(denoiser, bank.noises(0)[:2])
-        np.testing.assert_allclose(bank.endpoints[:2], expected, atol=1e-3)
+        expected = precise_endpoints(denoiser, bank.noises(0)[:1])
+        np.testing.assert_allclose(bank.endpoints[:1], expected, atol=1e-3)
     assert not list(own_cache.rglob("*"))
 
 

@@ -102,3 +102,12 @@ def test_spread_keeps_order_and_distance() -> None:
     spread = _spread(heights, 0.1)
     assert (np.diff(spread) >= 0.1 - 1e-12).all() and spread.min() >= 0 and spread.max() <= 1 + 1e-12
     assert spread[3] == pytest.approx(0.5)
+
+
+def test_a_name_has_one_style_in_all_pictures_and_no_two_share_one():
+    few = pictures._styles(["EDM ρ=7", "ART closed form", "oracle (best fixed grid)", "mine"], "mine")
+    names = [*pictures.KNOWN, "oracle (best fixed grid)", "mine", "mine, policy", "another"]
+    many = pictures._styles(names, "mine")
+    assert all(many[name] == style for name, style in few.items())
+    looks = [(str(style["color"]), str(style.get("linestyle"))) for style in many.values()]
+    assert len(set(looks)) == len(names)

@@ -599,7 +599,7 @@ def test_latent_pipeline_is_judged_in_image_space(tmp_path: Path, tiny_model: An
     moved = latents + np.float32(0.1)
     expected = np.sqrt(((images - denoiser.decode(moved)) ** 2).mean(axis=(1, 2, 3)))
     np.testing.assert_allclose(image_error(denoiser, latents, moved), expected, rtol=1e-5)
-    config = {"solver": "euler", "num_steps": 2, "population": 2, "noises": 4, "reward": "log_ratio_images"}
+    config = {"solver": "euler", "num_steps": 2, "population": 2, "noises": 2, "reward": "log_ratio_images"}
     env = gym.make("art_gym:ARTDiffusion-v0", task=denoiser, **config)
     env.reset(seed=0)
     env.step(np.full(1, 0.2, np.float32))
