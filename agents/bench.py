@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 import time
@@ -40,9 +39,11 @@ def bench(seconds: float) -> str:
     lines.append(f"| mixture_1d, 16384 environments of population 1: the same | {ratio:.2f} | – |")
     lines.append(
         f"| mixture_1d, 1 environment, steps within an episode: time over the bare denoiser call, µs a step | "
-        f"{_single(seconds):.0f} | 150 |"
+        f"{_single(seconds, 100, 9):.0f} | 150 |"
     )
-    lines.append(f"| the same for episodes of 7 steps with their resets, µs a step | {_episodes(seconds):.0f} | – |")
+    lines.append(
+        f"| the same for episodes of 7 steps with their resets, µs a step | {_single(seconds, 7, 7):.0f} | – |"
+    )
     rate = _steps_a_second(seconds)
     lines.append(
         f"| mixture_1d, 1024 environments of population 1: environment steps a second | {rate:,.0f} | 1,000,000 |"
@@ -100,19 +101,29 @@ def _against_bare_loop(task: str, lanes: int, population: int, seconds: float) -
     return without / with_env
 
 
-def _single(seconds: float) -> float:
-    """Microseconds of one environment's step over the bare denoiser call, in windows of nine steps."""
-    env = gym.make("ARTDiffusion-v0", task="mixture_1d", population=1, num_steps=100)
+def _single(seconds: float, num_steps: int, count: int) -> float:
+    """Microseconds of one environment's step over the bare denoiser call.
+
+    Args:
+        seconds: of measuring.
+        num_steps: K.
+        count: steps of a window. With K of them each is a whole episode, with its reset and the errors and reward at
+            its end; with fewer the least of the windows has neither.
+    """
+    env = gym.make("ARTDiffusion-v0", task="mixture_1d", population=1, num_steps=num_steps)
     env.reset(seed=0)
     denoiser = resolve("mixture_1d")
     x, sigma, action = np.ones((1, 1), np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)
-    count, windows = 9, itertools.count()
+    taken = 0
 
     def steps() -> None:
-        if next(windows) % 10 == 0:  # an episode has eleven windows
+        nonlocal taken
+        if taken + count > num_steps:
             env.reset()
+            taken = 0
         for _ in range(count):
             env.step(action)
+        taken += count
 
     def calls() -> None:
         for _ in range(count):
@@ -121,28 +132,6 @@ def _single(seconds: float) -> float:
     with_env, without = _least(steps, calls, seconds)
     env.close()
     return (with_env - without) / count * 1e6
-
-
-def _episodes(seconds: float) -> float:
-    """As `_single`, for whole episodes: the first observation, and errors and reward at the end, are in it."""
-    num_steps = 7
-    env = gym.make("ARTDiffusion-v0", task="mixture_1d", population=1, num_steps=num_steps)
-    env.reset(seed=0)
-    denoiser = resolve("mixture_1d")
-    x, sigma, action = np.ones((1, 1), np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)
-
-    def episode() -> None:
-        env.reset()
-        for _ in range(num_steps):
-            env.step(action)
-
-    def calls() -> None:
-        for _ in range(num_steps):
-            denoiser(x, sigma)
-
-    with_env, without = _least(episode, calls, seconds)
-    env.close()
-    return (with_env - without) / num_steps * 1e6
 
 
 def _steps_a_second(seconds: float) -> float:
