@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -48,6 +50,7 @@ def demo(out: Path, seed: int, quick: bool) -> str:
     agent = _agent(seed, quick)
     _compute_on_one_thread()
     tasks: deque[Callable[[], Any]] = deque()
+    strangers = set(active_children())  # of who calls this
     for algo in RIVALS:
         config = TrainConfig(ENV_ID, algo, seed, {"num_steps": list(BUDGETS)}, n_timesteps=200 if quick else None)
         tasks.append(partial(learn, config, Run(out / algo), resume=False, progress=False))
@@ -63,12 +66,10 @@ def demo(out: Path, seed: int, quick: bool) -> str:
 
         def feed() -> None:
             for task in _taken(tasks):
-                done.append(process.submit(task).result())
+                done.append(process.submit(_until_terminated, task).result())
 
-        # Ctrl-C reaches both processes of a terminal: this one ends the other, which would print a traceback.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a new process inherits it
-        process.submit(int)
-        signal.signal(signal.SIGINT, handler)
+        with _interrupts_ignored():  # which a new process inherits
+            process.submit(int)
         others = feeder.submit(feed)
         try:
             outcome = learn(agent, Run(out), resume=False, progress=True)
@@ -80,8 +81,8 @@ def demo(out: Path, seed: int, quick: bool) -> str:
                 bar.update(total - bar.n)
         except BaseException:
             tasks.clear()
-            for child in active_children():
-                child.terminate()  # its task alone, see `_begin_beside`
+            for child in set(active_children()) - strangers:
+                child.terminate()
             others.exception()
             raise
     # In an order that does not depend on who did what.
@@ -107,14 +108,36 @@ def _compute_on_one_thread() -> None:
     threadpool_limits(1, "blas")
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C reaches both processes of a terminal: this one ends the other, which would print a traceback."""
+    if threading.current_thread() is not threading.main_thread():  # which cannot say so
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def _begin_beside() -> None:
-    """In the other process: a termination ends the task that it has, and the process when it is asked to."""
+    """In the other process, which ends when it is asked to: no signal does it while it waits."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _compute_on_one_thread()
+
+
+def _until_terminated(task: Callable[[], Any]) -> Any:
+    """In the other process: the task's result, or a KeyboardInterrupt where the process is terminated meanwhile."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    _compute_on_one_thread()
+    try:
+        return task()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _agent(seed: int, quick: bool) -> TrainConfig:

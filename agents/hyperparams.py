@@ -135,6 +135,8 @@ def as_objects(values: Values) -> Values:
         result["policy_kwargs"] = {**policy, "activation_fn": found}
     name, deviation = values.get("noise_type"), values.get("noise_std", 0.1)
     if name is None:
+        if "noise_std" in values and "noise_type" not in values:
+            raise ValueError(f"noise_std is of a noise_type, which is missing: choose one of {', '.join(kinds)}")
         return result
     if name not in kinds:
         raise ValueError(f"unknown noise_type {name!r}: choose one of {', '.join(kinds)}, or null for none")

@@ -34,7 +34,7 @@ KNOWN = (
     "gradient",
     "defect",
 )
-ORACLE = "oracle"  # how the names of the best fixed grid begin
+ORACLE = "oracle"  # the best fixed grid, with or without something in brackets behind it
 ORACLE_STYLE = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
 THIS_RUN = "this run"
 ERROR_LABEL = "mean endpoint error (data units)"
@@ -256,10 +256,11 @@ def _styles(names: Iterable[str], highlight: str | None) -> dict[str, dict]:
         raise ValueError("nothing to draw")
     if highlight is not None and highlight not in names:
         raise ValueError(f"cannot highlight {highlight!r}: it is none of {', '.join(names)}")
-    others = [name for name in names if name != highlight and not name.startswith(ORACLE)]
+    oracles = [name for name in names if name.partition(" (")[0] == ORACLE]
+    others = [name for name in names if name != highlight and name not in oracles]
     places = {name: KNOWN.index(name) for name in others if name in KNOWN}
     left = (place for place in itertools.count() if place not in places.values())
-    styles: dict[str, dict] = {name: {**ORACLE_STYLE} for name in names if name.startswith(ORACLE)}
+    styles: dict[str, dict] = {name: {**ORACLE_STYLE} for name in oracles}
     for name in others:
         place = places[name] if name in places else next(left)
         dashes = DASHES[place // len(PALETTE) % len(DASHES)]

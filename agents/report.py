@@ -24,7 +24,7 @@ from .outcome import Outcome
 from .runs import Point
 
 SAMPLES = 36  # latents in the picture of samples, the first of the held-out bank
-FEATURES = "Fréchet distance, precision and recall compare with the data in the features of a small classifier."
+FEATURES = "Fréchet distance, precision and recall compare with the data in the features of the task's network."
 ORACLE = "oracle (best fixed grid)"
 
 

@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
@@ -58,9 +60,11 @@ class TrainConfig:
     n_timesteps: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.seed, np.integer):
+            object.__setattr__(self, "seed", int(self.seed))
         for name, kind in (("env_id", str), ("algo", str), ("seed", int), ("env", dict), ("hyperparams", dict)):
             if not isinstance(value := getattr(self, name), kind):
-                raise ValueError(f"{name} must be a {kind.__name__}, got {value!r}")
+                raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"a seed is a whole number from 0 to {2**32 - 1}, got {self.seed}")
         if self.n_timesteps is not None and self.n_timesteps < 1:
@@ -194,7 +198,8 @@ class Run:
             if self.has_results() and not resume:
                 raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
             for left_over in self.folder.iterdir():  # by a run that was killed while it wrote
-                if re.match(r"\.\d+\.", left_over.name) and left_over.is_file():
+                of = re.match(r"\.\d+\.(.+)", left_over.name)
+                if of and any(fnmatch(of[1], pattern) for pattern in (*RESULTS, "config.yaml", "*.png")):
                     left_over.unlink()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

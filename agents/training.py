@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor
 from tqdm import tqdm
 
+from art_gym import core
 from art_gym.adaptive import AdaptivePolicy
 from art_gym.config import EnvConfig
 from art_gym.episodes import checked_budgets
@@ -182,10 +184,12 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
                 model.learn(remaining, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
         except KeyboardInterrupt:
             if callback.points:  # before the first one only the search is lost, and played again
+                callback.save()  # at once: who is in a hurry may not wait for the evaluation that follows
                 callback.finish()
             raise
         except (TypeError, AttributeError) as error:  # of a value that the algorithm uses only now
-            if not config.hyperparams:
+            through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+            if not config.hyperparams or core.__file__ in through:  # of a part of one's own
                 raise
             raise ValueError(f"{config.algo} cannot be trained with {config.hyperparams}: {error}") from error
         except Diverged as error:

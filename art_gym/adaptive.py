@@ -80,7 +80,8 @@ def sample(
     population = schedule.config.population
     if len(noise) % population:
         raise ValueError(f"{len(noise)} samples cannot be divided into populations of {population}")
-    core = replace(schedule.config, task=denoiser, solver=solver).make_core()
+    # Without the reward of training, which may want data or a decoder that this denoiser does not have.
+    core = replace(schedule.config, task=denoiser, solver=solver, reward="log_ratio").make_core()
     lanes = len(noise) // population
     start = (np.float32(denoiser.sigma_max) * noise).reshape(lanes, population, *denoiser.shape)
     rows = np.zeros((lanes, population), np.int64)  # of no bank

@@ -124,7 +124,7 @@ class EnvConfig:
         """Resolve the names and put the parts together."""
         denoiser = resolve(self.task)
         solver, reward = get_solver(self.solver), get_reward(self.reward)
-        if (check := getattr(reward, "check", None)) is not None:
+        if callable(check := getattr(reward, "check", None)):
             try:
                 check(denoiser, self.population)
             except ValueError as error:

@@ -160,7 +160,7 @@ class Core:
             self._per_latent(sigma_next),
             previous,
         )
-        return moved.reshape(state.x.shape)
+        return moved.astype(state.x.dtype, copy=False).reshape(state.x.shape)  # solvers call D themselves
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(-1, *array.shape[2:])  # (E·N, *shape)

@@ -145,7 +145,8 @@ def evaluate_policy(
     rows = first + lanes * config.population
     order = np.arange(first, rows)
     # A large population may take more noises than are asked for: there are as many as one likes, the first the same.
-    core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows)).make_core()
+    # The reward of training is not paid, and may want what this task does not have.
+    core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows), reward="log_ratio").make_core()
     conditions = core.problem.bank.conditions(rows)
     if conditions is not None:  # each population has one, but where one ends and the next begins
         order = order[np.argsort(conditions[order], kind="stable")]

@@ -244,4 +244,5 @@ def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
     Raises:
         ValueError: for a denoiser that cannot be called as one.
     """
-    return _cached_bank(Same(denoiser), split, size)
+    with GROWING:
+        return _cached_bank(Same(denoiser), split, size)

@@ -183,7 +183,10 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
             if seeds[lane] is not None or not self._seeded:
                 self._episodes.seed(lane, np.random.default_rng(seeds[lane]))
         # A tuple, as Gymnasium's own vector environments have it, though the base class says a number.
-        self._np_random_seed = tuple(seeds)  # type: ignore[assignment]
+        known = self._np_random_seed if isinstance(self._np_random_seed, tuple) else seeds
+        self._np_random_seed = tuple(  # type: ignore[assignment]
+            old if new is None else new for old, new in zip(known, seeds, strict=True)
+        )
         self._seeded = True
 
     def _checked_mask(self, mask: np.ndarray | None) -> np.ndarray:

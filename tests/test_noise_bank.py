@@ -108,15 +108,15 @@ def test_threads_grow_it_once(own_cache: Path) -> None:
             time.sleep(0.001)  # another thread's turn
             return super().__call__(x, sigma)
 
-    def bank() -> NoiseBank:
-        return NoiseBank(Slow(np.zeros((1, 256)), 1.0), "train", 512)
-
-    shared, alone = bank(), bank()
+    denoiser = Slow(np.zeros((1, 256)), 1.0)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(shared.ensure, [1, 1, 512, 1]))
-        errors = list(pool.map(lambda rows: shared.reference_errors(get_solver("euler"), 5, rows), [512, 512]))
-    np.testing.assert_array_equal(shared.start, alone.first(512)[0])
-    np.testing.assert_array_equal(shared.endpoints, alone.endpoints)
+        banks = list(pool.map(lambda _: get_bank(denoiser, "train", 512), range(4)))
+        list(pool.map(banks[0].ensure, [1, 1, 512, 1]))
+        errors = list(pool.map(lambda rows: banks[0].reference_errors(get_solver("euler"), 5, rows), [512, 512]))
+    alone = NoiseBank(denoiser, "train", 512)
+    assert all(bank is banks[0] for bank in banks)
+    np.testing.assert_array_equal(banks[0].start, alone.first(512)[0])
+    np.testing.assert_array_equal(banks[0].endpoints, alone.endpoints)
     assert [len(found) for found in errors] == [512, 512]
 
 

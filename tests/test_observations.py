@@ -44,10 +44,11 @@ def test_vector_lanes_equal_single_environments(mode):
         np.testing.assert_allclose(a["features"], b["features"], atol=2e-2)
 
 
+@pytest.mark.parametrize("solver", ["dpmpp_2m", "heun", "rk4"])
 @pytest.mark.parametrize("kind", [np.float64, np.float16])
-def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind):
+def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind, solver):
     task = FunctionDenoiser(lambda x, sigma: (x / (1 + sigma[:, None] ** 2)).astype(kind), (1,), data_std=1.0)
-    env = gym.make("ARTDiffusion-v0", task=task, num_steps=3, raw_latents=True)
+    env = gym.make("ARTDiffusion-v0", task=task, solver=solver, num_steps=3, raw_latents=True)
     env.reset(seed=0)
     for _ in range(3):
         observed, *_ = env.step(np.zeros(1, np.float32))

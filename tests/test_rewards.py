@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -184,6 +185,17 @@ def test_distance_to_data_needs_data() -> None:
     task = FunctionDenoiser(lambda x, sigma: 0 * x, shape=(1,))
     with pytest.raises(ValueError, match=r"FunctionDenoiser has no sample_data.*reward='log_ratio'"):
         gym.make("ARTDiffusion-v0", task=task, reward="sliced_data", num_steps=2)
+
+
+def test_a_policy_samples_where_the_reward_of_its_training_does_not_fit() -> None:
+    from art_gym import AdaptivePolicy, FunctionDenoiser, load_config, sample
+    from art_gym.evaluation import evaluate_policy
+
+    task = FunctionDenoiser(lambda x, sigma: x / (1 + sigma[:, None] ** 2), shape=(1,), data_std=1.0)
+    config = load_config("gaussian_1d", num_steps=3, population=4, reward="sliced_data")
+    policy = AdaptivePolicy(lambda observed: np.zeros((len(observed), 1)), config, 3)
+    assert np.isfinite(sample(task, policy, np.ones((8, 1))).samples).all()
+    assert evaluate_policy(policy.policy, dataclasses.replace(config, task=task), 3, 64).sliced is None
 
 
 def test_unknown_reward_lists_the_known_ones() -> None:

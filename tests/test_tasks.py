@@ -86,7 +86,7 @@ def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         (lambda x: x, r"must take arrays x of shape \(2, 3\) and sigma of shape \(2,\)"),
         (lambda x, sigma: x[:, :1], r"floats of the shape of x, \(2, 3\), got float32 of shape \(2, 1\)"),
         (lambda x, sigma: x.astype(int), r"array of floats of the shape of x, \(2, 3\), got int64 of shape \(2, 3\)"),
-        (lambda x, sigma: np.multiply(x, 0.5, out=OUTPUT), "returns the same memory at each call"),
+        (lambda x, sigma: np.multiply(x, 0.5, out=OUTPUT), "changes at a call what it gave before"),
         (lambda x, sigma: [x], "got a list"),
         (in_place, "changes its argument x in place"),
     ],
@@ -122,6 +122,13 @@ def test_a_plain_function_is_told_how_to_become_a_task() -> None:
     register_task("plain_function", lambda x, sigma: x)  # a factory takes no arguments
     with pytest.raises(ValueError, match=r"cannot make the task 'plain_function': .*FunctionDenoiser"):
         get_task("plain_function")
+
+
+@pytest.mark.parametrize("function", [lambda x, sigma: x, lambda x, sigma: np.broadcast_to(np.float32(2), x.shape)])
+def test_a_denoiser_may_hand_back_what_it_does_not_change(function: object) -> None:
+    env = gym.make("ARTDiffusion-v0", task=art_gym.FunctionDenoiser(function, shape=(3,)), num_steps=2)  # type: ignore[arg-type]
+    env.reset(seed=0)
+    assert np.isfinite(env.step(np.zeros(1, np.float32))[0]).all()
 
 
 def test_a_class_is_no_denoiser() -> None:

@@ -116,6 +116,7 @@ def test_a_seed_for_each_lane() -> None:
     np.testing.assert_array_equal(observation[0], observation[2])
     for seed in (None, [None, 3, None]):
         assert_same_results(singles.reset(seed=seed), ours.reset(seed=seed), f"reset(seed={seed})")
+    assert ours.np_random_seed == singles.np_random_seed == (5, 3, 5)
     with pytest.raises(ValueError, match="3 lanes need as many seeds, got 2"):
         ours.reset(seed=[1, 2])
     for wrong in (1.5, "abc"):

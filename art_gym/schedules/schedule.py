@@ -95,6 +95,8 @@ class Schedule:
             value = getattr(self, field.name)
             if isinstance(value, np.generic):  # numbers of numpy, which JSON does not know
                 object.__setattr__(self, field.name, value.item())
+        if isinstance(self.seed, float) and self.seed.is_integer():  # of a program that knows no other numbers
+            object.__setattr__(self, "seed", int(self.seed))
         for name, (expected, types) in _TYPES.items():
             value = getattr(self, name)
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):

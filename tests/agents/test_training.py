@@ -205,6 +205,7 @@ def test_what_an_interrupted_run_has_cost_is_kept(tmp_path, monkeypatch):
         ("sac", {"noise_type": "pink"}, "unknown noise_type 'pink': choose one of normal, ornstein-uhlenbeck"),
         ("ppo", {"policy_kwargs.activation_fn": "relu"}, "a class of torch.nn such as ReLU, got 'relu'"),
         ("ppo", {"device": "cuda"}, "'device' is no hyperparameter"),
+        ("sac", {"noise_std": "0.5"}, "noise_std is of a noise_type, which is missing"),
         ("td3", {"noise_std": "-1"}, "noise_std must be a positive number, got -1"),
     ],
 )
@@ -212,6 +213,16 @@ def test_values_that_the_algorithm_cannot_use(algo, changes, message, tmp_path):
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, EULER, changes, 2000)
     with pytest.raises(ValueError, match=message):
         train(config, Run(tmp_path), progress=False)
+
+
+def test_an_error_of_a_part_of_ones_own_is_not_the_hyperparameters(tmp_path):
+    def reward(transition, problem):
+        return None + 1, {}
+
+    env = {**EULER, "reward": reward}
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "a2c", 0, env, {"n_steps": "10"}, 400)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        train(config, Run(tmp_path / "run"), progress=False)
 
 
 def test_an_activation_by_name():
