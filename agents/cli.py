@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import tyro
+
+from .signals import handling
 
 
 class Command(Protocol):
@@ -484,19 +483,6 @@ COMMANDS: dict[str, Any] = {
 }
 
 
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM, which timeout, SLURM and docker send, ends a command as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # the only one that may say so
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
     import art_gym  # registers the ids
@@ -515,7 +501,7 @@ def main(arguments: list[str] | None = None) -> int:
             description="Learn how a diffusion model should spend its sampling steps (--version: of art_gym).",
             args=arguments,
         )
-        with _terminated_as_interrupted():
+        with handling(signal.SIGTERM, signal.default_int_handler):  # timeout, SLURM, docker: it ends as by Ctrl-C
             command.run()
         sys.stdout.flush()
     except BrokenPipeError:  # of a reader such as head, who has seen enough

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -24,6 +22,7 @@ from .outcome import Outcome
 from .pipeline import learn
 from .report import write_report
 from .runs import RIVALS, TABLE_BUDGETS, Run, TrainConfig
+from .signals import handling
 
 ENV_ID = "ARTDiffusion-v0"
 TASK, SOLVER = "digits", "dpmpp_2m"  # its own
@@ -68,7 +67,8 @@ def demo(out: Path, seed: int, quick: bool) -> str:
             for task in _taken(tasks):
                 done.append(process.submit(_until_terminated, task).result())
 
-        with _interrupts_ignored():  # which a new process inherits
+        # Ctrl-C reaches both processes of a terminal: this one ends the other, which would print a traceback.
+        with handling(signal.SIGINT, signal.SIG_IGN):  # which a new process inherits
             process.submit(int)
         others = feeder.submit(feed)
         try:
@@ -108,19 +108,6 @@ def _compute_on_one_thread() -> None:
     threadpool_limits(1, "blas")
 
 
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C reaches both processes of a terminal: this one ends the other, which would print a traceback."""
-    if threading.current_thread() is not threading.main_thread():  # which cannot say so
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-
-
 def _begin_beside() -> None:
     """In the other process, which ends when it is asked to: no signal does it while it waits."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -129,15 +116,8 @@ def _begin_beside() -> None:
 
 def _until_terminated(task: Callable[[], Any]) -> Any:
     """In the other process: the task's result, or a KeyboardInterrupt where the process is terminated meanwhile."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
+    with handling(signal.SIGTERM, signal.default_int_handler):
         return task()
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _agent(seed: int, quick: bool) -> TrainConfig:

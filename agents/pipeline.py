@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from art_gym.config import MAX_STEPS
 from art_gym.denoisers.base import check_levels
-from art_gym.evaluation import HELDOUT, evaluate_levels
+from art_gym.evaluation import HELDOUT, evaluate_levels, whole_populations
 from art_gym.references import reference_on, score
 from art_gym.schedules.grids import GRIDS, edm, edm_grid, get_grid, make_grid
 from art_gym.schedules.schedule import Schedule
@@ -114,8 +114,7 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
         if config.algo not in RIVALS:
             setup, evaluate = load_evaluator(run, task, solver)
             where = name_of(setup.env_config.task), name_of(setup.env_config.solver)
-            population = setup.env_config.population
-            count = max(noises // population, 1) * population  # as many as the policy is evaluated on
+            count = whole_populations(noises, setup.env_config.population)
             on = "" if count == noises else f", {count} noises"
             for k in setup.budgets:
                 found = evaluate(k, count)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from art_gym.config import EnvConfig, load_config, make_config
-from art_gym.files import write_text
+from art_gym.files import remove_left_overs, write_text
 
 RIVALS = ("cma", "gradient", "defect")  # algorithms without RL, see `rivals`
 RESULTS = ("history.json", "checkpoint.pt", "best.pt", "result.json", "schedule_K*.json", "report.md")
@@ -197,10 +195,7 @@ class Run:
                 )
             if self.has_results() and not resume:
                 raise ValueError(f"{self.folder} holds a run already: add --resume to go on with it, or name another")
-            for left_over in self.folder.iterdir():  # by a run that was killed while it wrote
-                of = re.match(r"\.\d+\.(.+)", left_over.name)
-                if of and any(fnmatch(of[1], pattern) for pattern in (*RESULTS, "config.yaml", "*.png")):
-                    left_over.unlink()
+            remove_left_overs(self.folder, (*RESULTS, "config.yaml", "*.png"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # such as a file of that name

@@ -367,8 +367,9 @@ class Progress(BaseCallback):
     def finish(self) -> None:
         """Save the present state, with an evaluation that tells what it has cost."""
         if not self.points or self.points[-1].steps < self.num_timesteps:
-            self._evaluate()
-        self.save()
+            self._evaluate()  # which saves
+        else:
+            self.save()
 
     def save(self) -> None:
         """Write the checkpoint and the history."""

@@ -141,8 +141,7 @@ def evaluate_policy(
     """
     checked_budgets(num_steps, config.budgets, "num_steps")
     _check_count(count)
-    lanes = max(count // config.population, 1)
-    rows = first + lanes * config.population
+    rows = first + whole_populations(count, config.population)
     order = np.arange(first, rows)
     # A large population may take more noises than are asked for: there are as many as one likes, the first the same.
     # The reward of training is not paid, and may want what this task does not have.
@@ -150,10 +149,10 @@ def evaluate_policy(
     conditions = core.problem.bank.conditions(rows)
     if conditions is not None:  # each population has one, but where one ends and the next begins
         order = order[np.argsort(conditions[order], kind="stable")]
-    noise = order.reshape(lanes, -1)  # (E, N)
+    noise = order.reshape(-1, config.population)  # (E, N)
     core.problem.bank.ensure(rows)  # whose precise endpoints are no part of sampling
     began = time.perf_counter()
-    state = core.denoise(core.start(noise, np.full(lanes, num_steps)))
+    state = core.denoise(core.start(noise, np.full(len(noise), num_steps)))
     state = follow(core, policy, state, num_steps)
     seconds = time.perf_counter() - began
     logs = np.log(state.grid[:, :num_steps])  # (E, K)
@@ -164,6 +163,11 @@ def evaluate_policy(
     nfe = core.problem.denoise.evaluations / noise.size
     measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
     return replace(measured, spread=float(logs.std(axis=0).max()))
+
+
+def whole_populations(count: int, population: int) -> int:
+    """How many noises a policy is evaluated on where ``count`` are asked for: whole populations, at least one."""
+    return max(count // population, 1) * population
 
 
 def _check_count(count: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 
@@ -29,6 +31,14 @@ def replacing(file: Path) -> Iterator[Path]:
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_overs(folder: Path, patterns: Iterable[str]) -> None:
+    """Remove what `replacing` has left of files of these names where it was killed."""
+    for file in folder.iterdir():
+        of = re.fullmatch(r"\.\d+\.(.+)", file.name)
+        if of and any(fnmatch(of[1], pattern) for pattern in patterns):
+            file.unlink()
 
 
 def write_text(file: Path, text: str) -> None:

@@ -32,15 +32,13 @@ SCHEMA: dict[str, Any] = {
         "version": {"type": ["string", "null"]},
     },
 }
-# The same for those that are made here; a whole number is no truth value, though Python has it so.
+# What the schema's types are in Python; a whole number is no truth value, though Python has it so.
 _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
-    "method": ("text", (str,)),
-    "task": ("text or None", (str, NoneType)),
-    "solver": ("text or None", (str, NoneType)),
-    "seed": ("a whole number or None", (int, NoneType)),
-    "heldout_error": ("a number or None", (int, float, NoneType)),
-    "flow": ("True or False", (bool,)),
-    "version": ("text or None", (str, NoneType)),
+    "string": ("text", (str,)),
+    "integer": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "boolean": ("True or False", (bool,)),
+    "null": ("None", (NoneType,)),
 }
 
 
@@ -97,10 +95,8 @@ class Schedule:
                 object.__setattr__(self, field.name, value.item())
         if isinstance(self.seed, float) and self.seed.is_integer():  # of a program that knows no other numbers
             object.__setattr__(self, "seed", int(self.seed))
-        for name, (expected, types) in _TYPES.items():
-            value = getattr(self, name)
-            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-                raise ValueError(f"{name} of a schedule must be {expected}, got {value!r}")
+        for field in fields(self)[1:]:  # the levels are checked above
+            _check_type(field.name, getattr(self, field.name))
         if self.heldout_error is not None and not 0 <= self.heldout_error < np.inf:
             raise ValueError(f"heldout_error must be finite and at least 0, or None, got {self.heldout_error!r}")
 
@@ -206,6 +202,15 @@ class Schedule:
             return cls(**{"version": None, **content})
         except ValueError as error:
             raise ValueError(f"{file} is not a schedule file: {error}") from None
+
+
+def _check_type(name: str, value: object) -> None:
+    """Raise a ValueError for a value that is not of the type that the schema has for it."""
+    wanted = SCHEMA["properties"][name]["type"]
+    kinds = [_TYPES[kind] for kind in ([wanted] if isinstance(wanted, str) else wanted)]
+    types = tuple(one for _, several in kinds for one in several)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise ValueError(f"{name} of a schedule must be {' or '.join(words for words, _ in kinds)}, got {value!r}")
 
 
 def _no_number(name: str) -> float:

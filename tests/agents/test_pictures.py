@@ -7,7 +7,9 @@ import pytest
 from matplotlib.image import imread
 
 from art_gym.agents import pictures
+from art_gym.agents.comparison import HAND_MADE, TUNED, label, tuned_label
 from art_gym.agents.pictures import _spread
+from art_gym.agents.runs import RIVALS
 
 GRIDS = {
     "EDM": np.array([80.0, 10.0, 1.0, 0.002, 0.0]),
@@ -102,6 +104,11 @@ def test_spread_keeps_order_and_distance() -> None:
     spread = _spread(heights, 0.1)
     assert (np.diff(spread) >= 0.1 - 1e-12).all() and spread.min() >= 0 and spread.max() <= 1 + 1e-12
     assert spread[3] == pytest.approx(0.5)
+
+
+def test_all_that_stands_in_a_report_has_a_style_of_its_own():
+    baselines = [*map(label, HAND_MADE), *map(tuned_label, TUNED), "ART closed form"]
+    assert set(pictures.KNOWN) == {*baselines, *RIVALS}
 
 
 def test_a_name_has_one_style_in_all_pictures_and_no_two_share_one():
