@@ -13,10 +13,12 @@ import numpy as np
 import art_gym  # noqa: F401 registers the ids
 from art_gym.adaptive import AdaptivePolicy, sample
 from art_gym.config import load_config
+from art_gym.isolation import isolated
 from art_gym.sampling import integrate
 from art_gym.tasks import resolve
 
 
+@isolated()
 def bench(seconds: float) -> str:
     """The table that ``art-gym bench`` prints.
 

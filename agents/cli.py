@@ -264,7 +264,8 @@ class References:
 
     def run(self) -> None:
         """Compute and store them."""
-        from art_gym.references import REFERENCES_FILE, compute_all
+        from art_gym.oracle import compute_all
+        from art_gym.references import REFERENCES_FILE
         from art_gym.tasks import BUILT_IN
 
         file = self.file or REFERENCES_FILE

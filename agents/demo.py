@@ -16,6 +16,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from art_gym.isolation import isolated
+
 from .comparison import baselines
 from .edm_curve import STEPS, EdmCurve, edm_errors
 from .outcome import Outcome
@@ -33,6 +35,7 @@ EDM_PARTS = range(33, 52), range(21, 33), range(21)  # of EDM's curve, as far as
 QUICK = 20  # by this much less training with --quick
 
 
+@isolated()
 def demo(out: Path, seed: int, quick: bool) -> str:
     """Train, compare and draw; returns the report. An earlier demo in the folder is replaced.
 
@@ -46,8 +49,12 @@ def demo(out: Path, seed: int, quick: bool) -> str:
         if before not in (_agent(before.seed, True), _agent(before.seed, False)):
             raise ValueError(f"{out} holds a run that is no demo: remove it, or name another folder with --out")
         shutil.rmtree(out)
+    with _one_thread():
+        return _demo(out, seed, quick)
+
+
+def _demo(out: Path, seed: int, quick: bool) -> str:
     agent = _agent(seed, quick)
-    _compute_on_one_thread()
     tasks: deque[Callable[[], Any]] = deque()
     strangers = set(active_children())  # of who calls this
     for algo in RIVALS:
@@ -102,16 +109,16 @@ def _taken(tasks: deque[Callable[[], Any]]) -> Iterator[Callable[[], Any]]:
         yield task
 
 
-def _compute_on_one_thread() -> None:
+def _one_thread() -> threadpool_limits:
     """In either process: on two cores, more threads than two only wait for each other."""
     torch.set_num_threads(1)
-    threadpool_limits(1, "blas")
+    return threadpool_limits(1, "blas")  # from now on, or for as long as a with lasts
 
 
 def _begin_beside() -> None:
     """In the other process, which ends when it is asked to: no signal does it while it waits."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _compute_on_one_thread()
+    _one_thread()
 
 
 def _until_terminated(task: Callable[[], Any]) -> Any:

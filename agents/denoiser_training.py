@@ -17,6 +17,7 @@ from art_gym.denoisers.networks import NO_LABEL, SIGMA_DATA, NetworkConfig, Prec
 from art_gym.features import LeNet, LeNetConfig
 from art_gym.files import replacing
 from art_gym.images import labelled_patches, photo_patches, split_digits
+from art_gym.isolation import isolated
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 HELD_OUT = 1024  # pairs of image and noise on which the loss is measured
@@ -92,6 +93,7 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
     }
 
 
+@isolated()
 def train_denoiser(
     name: str, file: Path, seed: int, resume: bool, progress: bool, updates: int | None = None
 ) -> dict[str, float]:
@@ -226,6 +228,7 @@ def _load(
     return content["done"], content["seconds"]
 
 
+@isolated()
 def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> dict[str, float]:
     """Train the small classifier whose features images are compared in, and write its weights.
 

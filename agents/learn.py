@@ -19,6 +19,7 @@ from tqdm import tqdm
 from art_gym.config import MAX_STEPS
 from art_gym.denoisers.base import Denoiser, check_call_once
 from art_gym.files import check_writable
+from art_gym.isolation import isolated
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
 from art_gym.schedules.defect import FINALISTS, SCREENING, STEPS, GaussNewton, candidates, jacobian_cost
 from art_gym.schedules.evolution import evolve
@@ -95,6 +96,7 @@ class Learner:
         self.stages: list[tuple[str, float]] = []  # and when each began
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
 
+    @isolated()
     def run(self) -> str:
         """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule.
 

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from art_gym.config import MAX_STEPS
 from art_gym.denoisers.base import check_levels
 from art_gym.evaluation import HELDOUT, evaluate_levels, whole_populations
-from art_gym.references import reference_on, score
+from art_gym.oracle import reference_on
+from art_gym.references import score
 from art_gym.schedules.grids import GRIDS, edm, edm_grid, get_grid, make_grid
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve, task_names

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from art_gym.config import EnvConfig, load_config
 from art_gym.denoisers.base import Counted
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, evaluate_levels
+from art_gym.isolation import isolated
 from art_gym.noise_bank import NoiseBank, get_bank
 from art_gym.schedules.adam import gradient_descent
 from art_gym.schedules.defect import defect
@@ -35,6 +36,7 @@ UPDATES = 400  # of Adam
 OF_EPISODES = ("population", "reward", "action", "observation", "raw_latents")
 
 
+@isolated()
 def train_rival(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
     """Find a fixed grid for each budget of the environment by ``cma``, ``gradient`` or ``defect``.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from art_gym.config import EnvConfig, load_config, make_config
 from art_gym.files import remove_left_overs, write_text
+from art_gym.parts import import_module
 
 RIVALS = ("cma", "gradient", "defect")  # algorithms without RL, see `rivals`
 RESULTS = ("history.json", "checkpoint.pt", "best.pt", "result.json", "schedule_K*.json", "report.md")
@@ -98,14 +98,8 @@ def imported(name: str) -> tuple[str, str]:
         ValueError: for a module that cannot be imported, or a file in its place.
     """
     module, _, name = name.rpartition(":")
-    if module.endswith(".py") or module.startswith(".") or "/" in module:
-        stem = Path(module.lstrip(".")).stem
-        raise ValueError(f"{module!r} is no module's name: say {stem}:{name}, and put its folder on PYTHONPATH")
     if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"cannot import {module!r} ({error}): put its folder on PYTHONPATH") from None
+        import_module(module, name)
     return module, name
 
 

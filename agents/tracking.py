@@ -9,7 +9,8 @@ from stable_baselines3.common.logger import HParam, Image, Logger
 
 from art_gym.config import EnvConfig
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES, Evaluation
-from art_gym.references import reference_on, score
+from art_gym.oracle import reference_on
+from art_gym.references import score
 
 from .edm_curve import EdmCurve
 from .pictures import schedule_image

@@ -30,6 +30,7 @@ from art_gym.evaluation import (
     evaluate_policy,
 )
 from art_gym.files import replacing
+from art_gym.isolation import isolated
 from art_gym.observations import Observed
 from art_gym.sb3 import ARTDiffusionVecEnv
 from art_gym.schedules.schedule import Schedule
@@ -139,6 +140,7 @@ class Setup:
             raise ValueError(f"{self.config.algo} cannot be made like this: {said}{known}") from None
 
 
+@isolated()
 def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
     """Train an SB3 agent; the run's folder then holds its schedule files, the best model and the history.
 
@@ -227,6 +229,7 @@ def policy_of(model: BaseAlgorithm) -> Policy:
     return ModelPolicy(model)
 
 
+@isolated()
 def load_evaluator(run: Run, task: str | None = None, solver: str | None = None) -> tuple[Setup, Evaluator]:
     """The best policy of a finished or interrupted run, to be evaluated, on another task or solver where named.
 
@@ -238,6 +241,7 @@ def load_evaluator(run: Run, task: str | None = None, solver: str | None = None)
     return setup, evaluator(setup, model)
 
 
+@isolated()
 def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
     """The best policy of a run, for `art_gym.sample`, as often as one likes: one with a memory begins afresh each time.
 

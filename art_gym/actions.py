@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser
+from art_gym.parts import get_part
 from art_gym.schedules.grids import make_grid
 
 STEP_MARGIN = 1e-4  # smallest relative step: a grid decreases strictly whatever the actions
@@ -107,14 +108,8 @@ ACTIONS: dict[str, ActionMap] = {
 
 
 def get_action(action: str | ActionMap) -> ActionMap:
-    """The map of that name; an object is handed back. Raises a ValueError that lists the names."""
-    if isinstance(action, type):
-        raise ValueError(f"action is the class {action.__name__}: give an object of it, {action.__name__}()")
-    if callable(action):
-        return action
-    if not isinstance(action, str) or action not in ACTIONS:
-        raise ValueError(f"unknown action map {action!r}: choose one of {', '.join(ACTIONS)}")
-    return ACTIONS[action]
+    """The map of that name, or text (`art_gym.parts`); an object is handed back. Raises as `parts.get_part`."""
+    return get_part("action", "action map", action, ACTIONS)
 
 
 def bounded(proposed: np.ndarray, sigma: np.ndarray, steps_after: np.ndarray, denoiser: Denoiser) -> np.ndarray:

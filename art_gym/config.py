@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from art_gym.actions import STEP_MARGIN, ActionMap, get_action
+from art_gym.actions import ACTIONS, STEP_MARGIN, ActionMap, get_action
 from art_gym.core import Core
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.noise_bank import SPLITS, get_bank
 from art_gym.observations import GROUPS, Observation
+from art_gym.parts import import_module, text_of
 from art_gym.problem import Problem
-from art_gym.rewards import Reward, get_reward
-from art_gym.solvers import Solver, get_solver
-from art_gym.tasks import resolve
+from art_gym.rewards import REWARDS, Reward, get_reward
+from art_gym.solvers import SOLVERS, Solver, get_solver
+from art_gym.tasks import name_of_task, resolve
 
 MAX_STEPS = 1000
 T = TypeVar("T")
@@ -47,11 +48,12 @@ def make_config(kind: type[T], values: dict[str, Any]) -> T:
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """What an environment is made of. Parts are given by name or as objects.
+    """What an environment is made of. Parts are given by name or as objects; those that have a name are kept by it.
 
     Attributes:
-        task: a task's name (`art_gym.task_names()`) or a denoiser object.
-        solver: euler, heun, dpmpp_2m or rk4.
+        task: a task's name (`art_gym.task_names()`), "my_module:name" to import the module that registers it, or a
+            denoiser object.
+        solver: euler, heun, dpmpp_2m or rk4, or a Solver.
         num_steps: K, or (lo, hi) to draw K for each episode, both ends included.
         population: N, latents that one clock steers. 1 is per-sample scheduling.
         action: name in `art_gym.actions.ACTIONS`, or an ActionMap.
@@ -77,6 +79,10 @@ class EnvConfig:
     noises: int = 4096
 
     def __post_init__(self) -> None:
+        if isinstance(self.task, str) and ":" in self.task.partition("?")[0] and not self.task.startswith("model:"):
+            module, _, name = self.task.partition(":")
+            import_module(module, name)
+            object.__setattr__(self, "task", name)
         if isinstance(self.num_steps, list | tuple):  # a list from YAML or a JSON spec
             object.__setattr__(self, "num_steps", tuple(_plain(budget) for budget in self.num_steps))
         for name in ("num_steps", "population", "noises"):
@@ -105,6 +111,23 @@ class EnvConfig:
         get_action(self.action)
         get_reward(self.reward)
         self.make_observation()
+        self._write_parts()
+
+    def _write_parts(self) -> None:
+        """Put names for objects that have one: equal configurations are equal, and can be written down."""
+        texts = {
+            "task": None if isinstance(self.task, str) else name_of_task(self.task),
+            "solver": text_of(self.solver, SOLVERS),
+            "action": text_of(self.action, ACTIONS),
+            "reward": text_of(self.reward, REWARDS),
+        }
+        for name, text in texts.items():
+            if text is not None:
+                object.__setattr__(self, name, text)
+        if isinstance(self.observation, Observation):
+            groups, raw = self.observation.groups, self.observation.raw
+            object.__setattr__(self, "observation", tuple(groups))
+            object.__setattr__(self, "raw_latents", raw)
 
     @property
     def budgets(self) -> tuple[int, int]:

@@ -6,16 +6,15 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 
 from art_gym.config import load_config
-from art_gym.core import Core
+from art_gym.core import ACTION_BOUND, Core, checked_actions
 from art_gym.episodes import Episodes, pinned
 from art_gym.observations import LIMIT, Observed, lane_of
+from art_gym.spec import completed
 from art_gym.state import State
-
-ACTION_SPACE_BOUND = 1.0
-_LOWEST, _HIGHEST = np.array(-ACTION_SPACE_BOUND), np.array(ACTION_SPACE_BOUND)
 
 
 def spaces(core: Core) -> tuple[gym.Space, gym.spaces.Box]:
@@ -25,18 +24,7 @@ def spaces(core: Core) -> tuple[gym.Space, gym.spaces.Box]:
     if core.observation.raw:
         shape = (core.population, *core.problem.denoiser.shape)
         space = gym.spaces.Dict({"features": space, "latents": gym.spaces.Box(-LIMIT, LIMIT, shape, np.float32)})
-    return space, gym.spaces.Box(-ACTION_SPACE_BOUND, ACTION_SPACE_BOUND, (1,), np.float32)
-
-
-def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Actions as float64, clipped to [−1, 1]. Raises a ValueError for a wrong shape or a NaN."""
-    array = np.asarray(actions, np.float64)
-    if array.shape != shape:
-        raise ValueError(f"expected an action of shape {shape}, got {array.shape}")
-    if missing := np.count_nonzero(np.isnan(array)):
-        where = f" in {missing} of {len(array)} environments" if len(array) > 1 else ""
-        raise ValueError(f"the action is NaN{where}: check the agent's network and learning rate")
-    return np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
+    return space, gym.spaces.Box(-ACTION_BOUND, ACTION_BOUND, (1,), np.float32)
 
 
 class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
@@ -100,6 +88,16 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         self._seeded = False
         self._state: State | None = None
         self._viewer: Any = None
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What `gym.make` makes this environment again of; None without it. It can be written as JSON."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = None if spec is None else completed(spec, self.config)
 
     @property
     def observation_names(self) -> tuple[str, ...]:

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.config import EnvConfig
-from art_gym.core import Core
+from art_gym.core import Core, checked_actions
 from art_gym.denoisers.base import Counted, Denoiser, check_levels, visible
-from art_gym.env import checked_actions
 from art_gym.episodes import checked_budgets
 from art_gym.noise_bank import Same, get_bank
 from art_gym.observations import Observed

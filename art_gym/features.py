@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from art_gym.denoisers.networks import read_weights
+from art_gym.denoisers.networks import filled, read_weights
+from art_gym.denoisers.threads import survive_forks
 
 BATCH = 512
 
@@ -77,8 +78,8 @@ def features_of(images: np.ndarray, name: str) -> np.ndarray:
 @cache
 def load_features(name: str) -> LeNet:
     """The shipped classifier. Raises a ValueError for a missing or damaged file."""
+    survive_forks()
     with resources.as_file(resources.files("art_gym").joinpath(f"data/{name}_lenet.safetensors")) as file:
         tensors, config, _, _ = read_weights(Path(file))
-    network = LeNet(LeNetConfig(**config))
-    network.load_state_dict(tensors)
+    network = filled(lambda: LeNet(LeNetConfig(**config)), tensors)
     return network.eval().requires_grad_(False)

@@ -12,6 +12,7 @@ import numpy as np
 
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.noise_bank import NoiseBank
+from art_gym.parts import get_part
 from art_gym.problem import Problem
 from art_gym.quality import endpoint_error, energy_distance, random_directions, sliced_wasserstein
 from art_gym.schedules.closed_forms import dual_weights
@@ -245,26 +246,20 @@ def _directions(dimension: int, count: int) -> np.ndarray:
     return random_directions(dimension, 1 if dimension == 1 else count, np.random.default_rng(2607))
 
 
-REWARDS: dict[str, Callable[[], Reward]] = {
-    "log_ratio": LogRatio,
-    "log_ratio_rms": lambda: LogRatio(power=2),
-    "log_ratio_images": lambda: LogRatio(images=True),
-    "linear": Linear,
-    "path": PathDistance,
-    "sliced_endpoints": SlicedEndpoints,
-    "sliced_data": lambda: DataDistance("sliced"),
-    "energy_data": lambda: DataDistance("energy"),
-    "stiffness": Stiffness,
-    "dual_stiffness": lambda: Stiffness(dual=True),
+REWARDS: dict[str, Reward] = {
+    "log_ratio": LogRatio(),
+    "log_ratio_rms": LogRatio(power=2),
+    "log_ratio_images": LogRatio(images=True),
+    "linear": Linear(),
+    "path": PathDistance(),
+    "sliced_endpoints": SlicedEndpoints(),
+    "sliced_data": DataDistance("sliced"),
+    "energy_data": DataDistance("energy"),
+    "stiffness": Stiffness(),
+    "dual_stiffness": Stiffness(dual=True),
 }
 
 
 def get_reward(reward: str | Reward) -> Reward:
-    """The reward of that name; an object is handed back. Raises a ValueError that lists the names."""
-    if isinstance(reward, type):
-        raise ValueError(f"reward is the class {reward.__name__}: give an object of it, {reward.__name__}()")
-    if callable(reward):
-        return reward
-    if not isinstance(reward, str) or reward not in REWARDS:
-        raise ValueError(f"unknown reward {reward!r}: choose one of {', '.join(REWARDS)}")
-    return REWARDS[reward]()
+    """The reward of that name, or text (`art_gym.parts`); an object is handed back. Raises as `parts.get_part`."""
+    return get_part("reward", "reward", reward, REWARDS)

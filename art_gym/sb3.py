@@ -17,7 +17,7 @@ class ARTDiffusionVecEnv(VecEnv):
     """`ARTDiffusionVectorEnv` for SB3: ``PPO("MlpPolicy", ARTDiffusionVecEnv(16, config="ring_2d"))``.
 
     Ended lanes are reset in the same step; the info of such a lane has ``terminal_observation`` and
-    ``TimeLimit.truncated`` (always False), as SB3 expects.
+    ``TimeLimit.truncated``, as SB3 expects.
 
     Args:
         num_envs: lanes.
@@ -55,8 +55,9 @@ class ARTDiffusionVecEnv(VecEnv):
 
         It has what the single environment's has, the physical step and the reward's components.
         """
-        observation, reward, done, _, info = self.env.step(self._actions)
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        observation, reward, terminated, truncated, info = self.env.step(self._actions)
+        done = terminated | truncated
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(cut)} for cut in truncated]
         for values, lanes in ((info, ~done), (info.get("final_info", {}), done)):
             for key, numbers in values.items():
                 if not key.startswith(("_", "final_")):

@@ -85,15 +85,14 @@ def register_task(name: str, denoiser: Denoiser | Callable[..., Denoiser]) -> No
         raise ValueError(f"a task's name must be an identifier such as 'my_task', got {name!r}")
     if name in (*BUILT_IN, *NETWORKS):
         raise ValueError(f"{name!r} is a built-in task: choose another name")
-    if hasattr(denoiser, "shape") and not isinstance(denoiser, type):
-        known = check_denoiser(denoiser)  # type: ignore[arg-type]
-        _FACTORIES[name] = lambda: known
-    elif callable(denoiser):
-        _FACTORIES[name] = denoiser
-    else:
-        check_denoiser(denoiser)
-    for made in [made for made in _made if made.partition("?")[0] == name]:  # with whatever options
-        del _made[made]
+    made = hasattr(denoiser, "shape") and not isinstance(denoiser, type)
+    if made or not callable(denoiser):
+        check_denoiser(denoiser)  # type: ignore[arg-type]
+    for before in [before for before in _made if before.partition("?")[0] == name]:  # with whatever options
+        del _made[before]
+    if made:
+        _made[name] = denoiser  # type: ignore[assignment]
+    _FACTORIES[name] = (lambda: denoiser) if made else denoiser  # type: ignore[assignment,return-value]
 
 
 def task_names() -> tuple[str, ...]:
@@ -131,6 +130,11 @@ def get_task(name: str) -> Denoiser:
                 f"FunctionDenoiser(function, shape); options are numbers, as in digits_class?guidance=4)"
             ) from None
     return _made[name]
+
+
+def name_of_task(denoiser: Denoiser) -> str | None:
+    """The name that `get_task` gives this very object for; None if there is none."""
+    return next((name for name, made in _made.items() if made is denoiser), None)
 
 
 def resolve(task: str | Denoiser) -> Denoiser:

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from art_gym.config import load_config
-from art_gym.core import Outcome
-from art_gym.env import ARTDiffusionEnv, checked_actions, spaces
+from art_gym.core import Outcome, checked_actions
+from art_gym.env import ARTDiffusionEnv, spaces
 from art_gym.episodes import Episodes, pinned
 from art_gym.observations import Observed, lane_of
+from art_gym.spec import completed
 from art_gym.state import State
 
 Info = dict[str, Any]
@@ -31,6 +34,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         autoreset_mode: NEXT_STEP (default), SAME_STEP or DISABLED, as in Gymnasium. With DISABLED, lanes that have
             ended are reset by ``reset(options={"reset_mask": mask})``.
         render_mode: "rgb_array" gives one picture a lane.
+        max_episode_steps: steps after which an episode that has not landed is truncated; None for no limit.
     """
 
     metadata = {**ARTDiffusionEnv.metadata, "render_modes": ["rgb_array"]}  # noqa: RUF012 Gymnasium's own type
@@ -41,8 +45,14 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         config: str = "digits",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **overrides: Any,
     ) -> None:
+        if _makes_environments(num_envs):
+            raise ValueError(
+                "num_envs must be a number, got functions that make environments: this class makes all lanes itself, "
+                "and stands in for make_vec_env: ARTDiffusionVecEnv(4, 'ring_2d') of art_gym.sb3 is four lanes for SB3"
+            )
         if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
             raise ValueError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
         if render_mode not in (None, "rgb_array"):
@@ -56,15 +66,39 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
+        self.max_episode_steps = _checked_limit(max_episode_steps)
         self.single_observation_space, self.single_action_space = spaces(self.core)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         bank = self.core.problem.bank
         self._episodes = Episodes.unseeded(bank, self.config.population, self.config.budgets, num_envs)
-        self._seeded = False
+        self._generators: dict[int, np.random.Generator] = {}  # one a lane, once they are seeded
+        self._seeds: dict[int, int] = {}
+        self._spec: EnvSpec | None = None
         self._state: State | None = None
         self._ended = np.zeros(num_envs, bool)
         self._viewer: Any = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """As the single environment's."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = None if spec is None else completed(spec, self.config)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seed of each lane; drawn now where none was given."""
+        self._seed(None, np.arange(self.num_envs))
+        return tuple(self._seeds[lane] for lane in range(self.num_envs))
+
+    @property  # type: ignore[misc]  # nobody sets it here
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The generator of each lane."""
+        self._seed(None, np.arange(self.num_envs))
+        return tuple(self._generators[lane] for lane in range(self.num_envs))
 
     @property
     def observation_names(self) -> tuple[str, ...]:
@@ -102,17 +136,19 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         restart = self._ended  # with NEXT_STEP, lanes that ended in the last step spend this one on their reset
         moved, outcome = self._advance(state, action, ~restart)
         info = _masked(outcome.info, ~restart)
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and outcome.landed.any():
-            info = self._final(moved, outcome)
-            restart = outcome.landed
+        truncated = self._truncated(moved, outcome.landed | restart)
+        ended = outcome.landed | truncated
+        at_once = self.autoreset_mode == AutoresetMode.SAME_STEP and bool(ended.any())
+        if at_once:
+            info = self._final(moved, outcome, ended)
+            restart = ended
         if restart.any():
             (lanes,) = np.nonzero(restart)
             fresh = self.core.start(*self._episodes.begin(lanes))
             moved = fresh if restart.all() else moved.put(lanes, fresh)
             info = _merged(info, _masked({"num_steps": moved.num_steps, "sigma": moved.sigma}, restart))
         self._state = self.core.denoise(moved)
-        self._ended = np.zeros_like(self._ended) if restart is outcome.landed else outcome.landed
-        truncated = np.zeros(self.num_envs, bool)
+        self._ended = np.zeros_like(ended) if at_once else ended
         return self.core.observe(self._state), outcome.reward, outcome.landed.copy(), truncated, info
 
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -147,29 +183,43 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
             info={key: _spread(value, acting, np.nan) for key, value in part.info.items()},
         )
 
-    def _final(self, moved: State, outcome: Outcome) -> Info:
-        """Gymnasium's ``final_obs`` and ``final_info`` of lanes that landed; infos of the others as usual."""
-        landed = outcome.landed
-        ended = moved.take(landed)
-        final = self.core.observe(ended.with_denoised(ended.x))
+    def _truncated(self, moved: State, others: np.ndarray) -> np.ndarray:
+        """(n,) lanes at the limit of steps that are not among the others: those that landed, or begin anew."""
+        if self.max_episode_steps is None:
+            return np.zeros(self.num_envs, bool)
+        return (moved.step >= self.max_episode_steps) & ~others
+
+    def _final(self, moved: State, outcome: Outcome, ended: np.ndarray) -> Info:
+        """Gymnasium's ``final_obs`` and ``final_info`` of lanes that ended; infos of the others as usual."""
+        final = self.core.observe(self.core.denoise(moved.take(ended)))
         observations = np.full(self.num_envs, None, object)
-        for index, lane in enumerate(np.nonzero(landed)[0]):
+        for index, lane in enumerate(np.nonzero(ended)[0]):
             observations[lane] = lane_of(final, index)
         return {
-            **_masked(outcome.info, ~landed),
+            **_masked(outcome.info, ~ended),
             "final_obs": observations,
-            "_final_obs": landed.copy(),
-            "final_info": _masked(outcome.info, landed),
-            "_final_info": landed.copy(),
+            "_final_obs": ended.copy(),
+            "final_info": _masked(outcome.info, ended),
+            "_final_info": ended.copy(),
         }
 
     def _seed(self, seed: int | Sequence[int | None] | None, lanes: np.ndarray) -> None:
-        if seed is None and not self._seeded:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        if isinstance(seed, int | np.integer):
-            seeds: Sequence[int | None] = [int(seed) + lane for lane in range(self.num_envs)]
-        elif seed is None:
+        """Seed these lanes, or all of them for the first time; without seeds those that have one go on."""
+        first = not self._seeds
+        if seed is None and not first:
             return
+        seeds = self._checked_seeds(seed)
+        for lane in range(self.num_envs) if first else lanes:
+            if first or seeds[lane] is not None:
+                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+                self._episodes.seed(lane, self._generators[lane])
+
+    def _checked_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """One for each lane, None for a lane without."""
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            seeds: list[Any] = [seed + lane for lane in range(self.num_envs)]
         elif isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
             seeds = list(seed)
         else:
@@ -179,15 +229,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         for one in seeds:
             if one is not None and (not isinstance(one, int | np.integer) or one < 0):
                 raise ValueError(f"a seed must be a whole number of at least 0, or None, got {one!r}")
-        for lane in lanes if self._seeded else range(self.num_envs):
-            if seeds[lane] is not None or not self._seeded:
-                self._episodes.seed(lane, np.random.default_rng(seeds[lane]))
-        # A tuple, as Gymnasium's own vector environments have it, though the base class says a number.
-        known = self._np_random_seed if isinstance(self._np_random_seed, tuple) else seeds
-        self._np_random_seed = tuple(  # type: ignore[assignment]
-            old if new is None else new for old, new in zip(known, seeds, strict=True)
-        )
-        self._seeded = True
+        return [None if one is None else int(one) for one in seeds]
 
     def _checked_mask(self, mask: np.ndarray | None) -> np.ndarray:
         if mask is None:
@@ -209,6 +251,20 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
                 f"call reset(options={{'reset_mask': mask}}) first"
             )
         return self._state
+
+
+def _makes_environments(num_envs: Any) -> bool:
+    """Whether this is what stable-baselines3's make_vec_env gives to its ``vec_env_cls``."""
+    return isinstance(num_envs, list) and bool(num_envs) and all(callable(each) for each in num_envs)
+
+
+def _checked_limit(limit: Any) -> int | None:
+    """A number of steps; None without a limit, for which Gymnasium has −1 too."""
+    if limit is None or limit == -1:
+        return None
+    if not isinstance(limit, int | np.integer) or isinstance(limit, bool) or limit < 1:
+        raise ValueError(f"max_episode_steps must be a whole number of at least 1, or None for no limit, got {limit!r}")
+    return int(limit)
 
 
 def _spread(part: np.ndarray, lanes: np.ndarray, elsewhere: Any) -> np.ndarray:

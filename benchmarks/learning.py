@@ -21,7 +21,8 @@ from art_gym.agents.pipeline import learn
 from art_gym.agents.reproduce.study import interval
 from art_gym.agents.runs import Run, TrainConfig
 from art_gym.evaluation import VALIDATION, VALIDATION_NOISES
-from art_gym.references import find_reference, reference_on, score
+from art_gym.oracle import reference_on
+from art_gym.references import find_reference, score
 
 FILE = Path(__file__).parent / "results" / "learning.jsonl"
 GOOD = 0.95  # the score that agents are to reach

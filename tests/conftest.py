@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+# Networks here are tiny: on two threads in each of two processes they would wait for each other. Before torch's import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -17,6 +17,8 @@ ORDER = (
     "art_gym",  # resolves its public names lazily
     "art_gym.data",  # no code
     "art_gym.files",
+    "art_gym.isolation",
+    "art_gym.parts",
     "art_gym.denoisers.base",
     "art_gym.denoisers.constants",
     "art_gym.denoisers.threads",
@@ -48,6 +50,7 @@ ORDER = (
     "art_gym.schedules.adam",
     "art_gym.noise_bank",
     "art_gym.tasks",
+    "art_gym.references",
     "art_gym.state",
     "art_gym.problem",
     "art_gym.actions",
@@ -56,13 +59,14 @@ ORDER = (
     "art_gym.episodes",
     "art_gym.core",
     "art_gym.config",
+    "art_gym.spec",
     "art_gym.rendering",
     "art_gym.env",
     "art_gym.vector_env",
     "art_gym.sb3",
     "art_gym.evaluation",
     "art_gym.adaptive",
-    "art_gym.references",
+    "art_gym.oracle",
 )
 ONLY_IN = {
     "stable_baselines3": {"art_gym.sb3"},

@@ -22,8 +22,10 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import art_gym
 from art_gym import FunctionDenoiser
 from art_gym.actions import ACTIONS, FractionMap
+from art_gym.env import ARTDiffusionEnv
 from art_gym.observations import GROUPS, LIMIT, Observation
 from art_gym.rewards import LogRatio
+from art_gym.vector_env import ARTDiffusionVectorEnv
 
 IDS = sorted(name for name in gym.registry if name.startswith("ARTDiffusion"))
 DEFAULT = "ARTDiffusion-Gaussian1D-v0"
@@ -234,7 +236,7 @@ def giving(component: Any) -> Any:
     ],
 )
 def test_parts_of_one_s_own_that_give_something_else_are_named(part: dict, message: str) -> None:
-    env, vector = gym.make(DEFAULT, **part).unwrapped, gym.make_vec(DEFAULT, num_envs=2, **part)
+    env, vector = ARTDiffusionEnv("gaussian_1d", **part), ARTDiffusionVectorEnv(2, "gaussian_1d", **part)
     for each, action in ((env, np.ones(1)), (vector, np.array([[0.0], [1.0]]))):
         each.reset(seed=0)
         with pytest.raises(ValueError, match=message) as said:
@@ -354,8 +356,6 @@ def test_observation_groups_are_parts_of_the_whole(group: str) -> None:
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:
-    from art_gym.env import ARTDiffusionEnv
-
     with pytest.raises(ValueError, match=message):
         ARTDiffusionEnv(**arguments)
 
@@ -399,8 +399,8 @@ def test_a_configuration_as_names_and_numbers() -> None:
     config = art_gym.load_config("ring_2d", action=FractionMap(2.0), observation=Observation(("time",)))
     found = config.to_dict()
     assert (found["task"], found["population"]) == ("ring_2d", config.population)
-    assert found["action"] == "FractionMap(sharpness=2.0)"
-    assert found["observation"] == "Observation(groups=('time',), raw=False)"
+    assert found["action"] == "fraction?sharpness=2.0"
+    assert (found["observation"], found["raw_latents"]) == (("time",), False)
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
@@ -419,8 +419,6 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
     ],
 )
 def test_bad_arguments_of_the_vector_environment(arguments: dict, message: str) -> None:
-    from art_gym.vector_env import ARTDiffusionVectorEnv
-
     with pytest.raises(ValueError, match=message):
         ARTDiffusionVectorEnv(**arguments)
 
@@ -468,7 +466,8 @@ def test_first_reset_is_quick(task: str, cached: int, tmp_path: Path) -> None:
     code = (
         "import time; start = time.perf_counter(); import gymnasium\n"
         "from art_gym.denoisers import GaussianMixture\n"
-        f"env = gymnasium.make('art_gym:ARTDiffusion-v0', task={task})\n"
+        "from art_gym.env import ARTDiffusionEnv\n"
+        f"env = ARTDiffusionEnv(task={task})\n"
         "env.reset(seed=0); print(time.perf_counter() - start)"
     )
     environment = {**os.environ, "ART_GYM_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}

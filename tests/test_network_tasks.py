@@ -16,6 +16,7 @@ from art_gym.agents.cli import main
 from art_gym.agents.denoiser_training import held_out_loss, recipes, train_denoiser
 from art_gym.config import load_config
 from art_gym.denoisers.networks import NetworkConfig, load_network
+from art_gym.env import ARTDiffusionEnv
 from art_gym.evaluation import evaluate_levels, evaluate_policy
 from art_gym.features import features_of
 from art_gym.images import photo_patches, split_digits
@@ -157,7 +158,7 @@ def test_noises_of_an_episode_are_different_ones() -> None:
 def test_conditions_that_are_none_are_refused(wrong: Callable[[np.ndarray], object]) -> None:
     task = copy(get_task("mixture_1d"))
     task.condition = wrong
-    env = gym.make("ARTDiffusion-v0", task=task, population=4)
+    env = ARTDiffusionEnv(task=task, population=4)
     with pytest.raises(ValueError, match=r"condition must give a whole number for each noise, an array of shape \(\d"):
         env.reset(seed=0)
 

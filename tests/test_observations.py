@@ -8,6 +8,7 @@ import pytest
 
 import art_gym  # noqa: F401 registers the ids
 from art_gym.denoisers import FunctionDenoiser
+from art_gym.env import ARTDiffusionEnv
 from art_gym.observations import Observation
 
 KEYS = {"task": "ring_2d", "num_steps": 4, "population": 3, "raw_latents": True}
@@ -48,7 +49,7 @@ def test_vector_lanes_equal_single_environments(mode):
 @pytest.mark.parametrize("kind", [np.float64, np.float16])
 def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind, solver):
     task = FunctionDenoiser(lambda x, sigma: (x / (1 + sigma[:, None] ** 2)).astype(kind), (1,), data_std=1.0)
-    env = gym.make("ARTDiffusion-v0", task=task, solver=solver, num_steps=3, raw_latents=True)
+    env = ARTDiffusionEnv(task=task, solver=solver, num_steps=3, raw_latents=True)
     env.reset(seed=0)
     for _ in range(3):
         observed, *_ = env.step(np.zeros(1, np.float32))
@@ -57,7 +58,7 @@ def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind, solver):
 
 def test_the_largest_floats_give_no_nan():
     task = FunctionDenoiser(lambda x, sigma: np.full_like(x, 1e38), (64,))
-    env = gym.make("ARTDiffusion-v0", task=task, num_steps=3)
+    env = ARTDiffusionEnv(task=task, num_steps=3)
     with np.errstate(over="ignore", invalid="ignore"):
         env.reset(seed=0)
         observed, *_ = env.step(np.zeros(1, np.float32))

@@ -10,15 +10,8 @@ import pytest
 
 from art_gym.denoisers.base import FunctionDenoiser
 from art_gym.evaluation import evaluate_levels
-from art_gym.references import (
-    better,
-    compute_all,
-    compute_reference,
-    find_reference,
-    load_references,
-    score,
-    write_references,
-)
+from art_gym.oracle import better, compute_all, compute_reference
+from art_gym.references import find_reference, load_references, score, write_references
 from art_gym.schedules.grids import make_grid
 from art_gym.tasks import register_task, resolve
 
@@ -83,13 +76,13 @@ def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
     assert better(worse, stored) is stored and better(stored, worse) is stored
     file, other = tmp_path / "references.json", find_reference("ring_2d", "euler", 5)
     write_references([worse, other], file)
-    monkeypatch.setattr("art_gym.references.compute_reference", lambda *_: stored)
+    monkeypatch.setattr("art_gym.oracle.compute_reference", lambda *_: stored)
     wanted = (("mixture_1d",), ("euler",), (5,), file)
     compute_all(*wanted)
     assert load_references(file) == (worse, other)
     compute_all(*wanted, again=True)
     assert load_references(file) == (stored, other)
-    monkeypatch.setattr("art_gym.references.compute_reference", lambda *_: worse)
+    monkeypatch.setattr("art_gym.oracle.compute_reference", lambda *_: worse)
     compute_all(*wanted, again=True)
     assert load_references(file) == (stored, other)
 
@@ -118,7 +111,7 @@ def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
         flow = FunctionDenoiser(lambda x, sigma: x * (spread / (spread + sigma**2))[:, None], (2,), 0.01, 80.0, 0.5)
         register_task("trained_again", flow)
 
-    monkeypatch.setattr("art_gym.references.TRAIN_NOISES", 64)
+    monkeypatch.setattr("art_gym.oracle.TRAIN_NOISES", 64)
     file, wanted = tmp_path / "references.json", (("trained_again",), ("euler",), (3,))
     register(0.25)
     compute_all(*wanted, file)
@@ -130,7 +123,7 @@ def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
     register(0.01)
     assert find_reference("trained_again", "euler", 3) is None
     monkeypatch.undo()
-    monkeypatch.setattr("art_gym.references.TRAIN_NOISES", 64)
+    monkeypatch.setattr("art_gym.oracle.TRAIN_NOISES", 64)
     compute_all(*wanted, file)
     (second,) = load_references(file)
     assert second.fits() and not first.fits() and second.edm_error != first.edm_error

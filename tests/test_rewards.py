@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from art_gym.env import ARTDiffusionEnv
 from art_gym.quality import energy_distance
 from art_gym.rewards import REWARDS, _dual_weights, get_reward
 from art_gym.schedules.fine import reference_grid
@@ -59,7 +60,7 @@ def test_path_telescopes_to_linear(task: str, solver: str) -> None:
 @pytest.mark.parametrize("solver", ["euler", "heun", "dpmpp_2m", "rk4"])
 def test_log_ratio_of_edm_is_zero(reward: str, solver: str) -> None:
     levels = edm_grid(6, gym.make(TASK).unwrapped.core.problem.denoiser)
-    env = gym.make(TASK, reward=reward, solver=solver, num_steps=6, action=Replay(levels))
+    env = ARTDiffusionEnv("mixture_1d", reward=reward, solver=solver, num_steps=6, action=Replay(levels))
     for seed in range(3):
         rewards, infos = rollout(env, seed)
         assert rewards == pytest.approx([0] * 6, abs=1e-3)
@@ -80,7 +81,7 @@ def precise() -> dict[str, Any]:
 
 
 def test_log_ratio_has_a_floor(precise: dict[str, Any]) -> None:
-    env = gym.make(TASK, **precise)
+    env = ARTDiffusionEnv("mixture_1d", **precise)
     rewards, infos = rollout(env)
     floor = 1e-4 * env.unwrapped.core.problem.denoiser.data_std
     assert infos[-1]["error"] < floor
@@ -88,7 +89,7 @@ def test_log_ratio_has_a_floor(precise: dict[str, Any]) -> None:
 
 
 def test_path_distance_of_the_precise_path_is_zero(precise: dict[str, Any]) -> None:
-    _, infos = rollout(gym.make(TASK, reward="path", **precise))
+    _, infos = rollout(ARTDiffusionEnv("mixture_1d", reward="path", **precise))
     assert max(info["path_distance"] for info in infos) < 1e-4
 
 
@@ -102,7 +103,7 @@ def test_rms_looks_at_the_worst_latents() -> None:
 
 
 def test_sliced_endpoints_is_zero_when_perfect(precise: dict[str, Any]) -> None:
-    rewards, _ = rollout(gym.make(TASK, reward="sliced_endpoints", **precise))
+    rewards, _ = rollout(ARTDiffusionEnv("mixture_1d", reward="sliced_endpoints", **precise))
     assert -1e-4 < rewards[-1] <= 0
     coarse, _ = rollout(gym.make(TASK, reward="sliced_endpoints", num_steps=3))
     assert coarse[-1] < -0.01
@@ -154,7 +155,7 @@ def test_every_reward_is_finite(reward: str, task: str, population: int, coarse_
     if reward == "log_ratio_images":
         denoiser = copy.copy(resolve("mixture_1d" if task == TASK else "digits"))
         denoiser.decode = lambda x: np.repeat(x, 2, axis=1)
-        env = gym.make(task, task=denoiser, reward=reward, population=population, num_steps=(1, 4))
+        env = ARTDiffusionEnv(task=denoiser, reward=reward, population=population, num_steps=(1, 4))
     else:
         env = gym.make(task, reward=reward, population=population, num_steps=(1, 4))
     for seed in range(3):
@@ -184,7 +185,7 @@ def test_distance_to_data_needs_data() -> None:
 
     task = FunctionDenoiser(lambda x, sigma: 0 * x, shape=(1,))
     with pytest.raises(ValueError, match=r"FunctionDenoiser has no sample_data.*reward='log_ratio'"):
-        gym.make("ARTDiffusion-v0", task=task, reward="sliced_data", num_steps=2)
+        ARTDiffusionEnv(task=task, reward="sliced_data", num_steps=2)
 
 
 def test_a_policy_samples_where_the_reward_of_its_training_does_not_fit() -> None:

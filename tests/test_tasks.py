@@ -10,6 +10,7 @@ import pytest
 
 import art_gym
 from art_gym.denoisers import GaussianMixture
+from art_gym.env import ARTDiffusionEnv
 from art_gym.tasks import BUILT_IN, get_task, register_task, resolve, task_names
 
 
@@ -29,7 +30,7 @@ def test_register_task_in_three_lines() -> None:
 def test_denoiser_object_is_a_task() -> None:
     denoiser = art_gym.FunctionDenoiser(lambda x, sigma: 0 * x, shape=(1,))
     assert resolve(denoiser) is denoiser
-    env = gym.make("ARTDiffusion-v0", task=denoiser, num_steps=2, population=1)
+    env = ARTDiffusionEnv(task=denoiser, num_steps=2, population=1)
     assert np.isfinite(env.reset(seed=0)[0]).all()
 
 
@@ -93,7 +94,7 @@ def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 )
 def test_a_denoiser_that_is_wrong_is_said_when_it_is_made(function: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        gym.make("ARTDiffusion-v0", task=art_gym.FunctionDenoiser(function, shape=(3,)))  # type: ignore[arg-type]
+        ARTDiffusionEnv(task=art_gym.FunctionDenoiser(function, shape=(3,)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [2, [2], (2.0,), (0,), ()])
@@ -114,7 +115,7 @@ def test_a_denoiser_without_a_hash_is_one() -> None:
         def __call__(self, x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
             return self.mean + (x - self.mean) / (1 + sigma[:, None] ** 2)
 
-    env = gym.make("ARTDiffusion-v0", task=Shrink(np.zeros(2, np.float32)), num_steps=2, population=4)
+    env = ARTDiffusionEnv(task=Shrink(np.zeros(2, np.float32)), num_steps=2, population=4)
     assert np.isfinite(env.reset(seed=0)[0]).all()
 
 
@@ -126,14 +127,14 @@ def test_a_plain_function_is_told_how_to_become_a_task() -> None:
 
 @pytest.mark.parametrize("function", [lambda x, sigma: x, lambda x, sigma: np.broadcast_to(np.float32(2), x.shape)])
 def test_a_denoiser_may_hand_back_what_it_does_not_change(function: object) -> None:
-    env = gym.make("ARTDiffusion-v0", task=art_gym.FunctionDenoiser(function, shape=(3,)), num_steps=2)  # type: ignore[arg-type]
+    env = ARTDiffusionEnv(task=art_gym.FunctionDenoiser(function, shape=(3,)), num_steps=2)  # type: ignore[arg-type]
     env.reset(seed=0)
     assert np.isfinite(env.step(np.zeros(1, np.float32))[0]).all()
 
 
 def test_a_class_is_no_denoiser() -> None:
     with pytest.raises(ValueError, match=r"is the class GaussianMixture: give an object of it, GaussianMixture\(…\)"):
-        gym.make("ARTDiffusion-v0", task=GaussianMixture)
+        ARTDiffusionEnv(task=GaussianMixture)
 
 
 def test_an_id_s_name_is_near_the_task_s() -> None:

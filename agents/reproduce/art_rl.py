@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from art_gym.denoisers.base import Denoiser
+from art_gym.isolation import isolated
 from art_gym.sb3 import ARTDiffusionVecEnv
 
 from ..continuous_time import ARTRL
@@ -27,6 +28,7 @@ class Trained:
     evaluations: int
 
 
+@isolated()
 def train_art_rl(
     task: str | Denoiser, seed: int, share: float = 1.0, env: dict[str, Any] | None = None, **changes: Any
 ) -> Trained:

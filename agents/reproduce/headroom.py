@@ -20,7 +20,8 @@ from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation import HELDOUT, HELDOUT_BANK, VALIDATION
 from art_gym.noise_bank import get_bank
 from art_gym.observations import LIMIT as FEATURE_LIMIT
-from art_gym.references import TRAIN_NOISES, find_reference
+from art_gym.oracle import TRAIN_NOISES
+from art_gym.references import find_reference
 from art_gym.schedules.fractions import LIMIT, logits_from_levels
 from art_gym.solvers import Previous, get_solver, land
 from art_gym.tasks import resolve

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from art_gym.files import replacing
 
 SIGMA_DATA = 0.5
 NO_LABEL = -1  # the label of an unconditional call
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -199,9 +201,16 @@ def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], d
     return tensors, config, facts, hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
+def filled(make: Callable[[], Net], tensors: dict[str, torch.Tensor]) -> Net:
+    """A network with these weights, made without drawing first ones from torch's global generator."""
+    with torch.device("meta"):
+        network = make()
+    network.load_state_dict(tensors, assign=True)
+    return network
+
+
 def load_network(file: Path) -> tuple[Preconditioned, dict[str, Any], str]:
     """A trained denoising network, its facts, and its fingerprint. Raises a ValueError as `read_weights`."""
     tensors, config, facts, fingerprint = read_weights(file)
-    network = Preconditioned(NetworkConfig(**config))
-    network.load_state_dict(tensors)
+    network = filled(lambda: Preconditioned(NetworkConfig(**config)), tensors)
     return network.eval().requires_grad_(False), facts, fingerprint

@@ -1,9 +1,11 @@
-"""Small products of matrices on one thread, however many numpy's BLAS would take."""
+"""Threads: small products of matrices take one, and so does torch in a forked process."""
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from threadpoolctl import ThreadpoolController
 
@@ -21,3 +23,14 @@ def one_thread() -> AbstractContextManager[object]:
     come out the same whatever OMP_NUM_THREADS is.
     """
     return _blas().limit(limits=1)
+
+
+@cache
+def survive_forks() -> None:
+    """Let torch compute in processes that are forked from this one from now on, on one thread.
+
+    Fork copies the thread that calls it and no other. OpenMP would wait for ever for those that the parent's networks
+    ran on. Called where a network is made, so that who runs none is not affected.
+    """
+    if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+        os.register_at_fork(after_in_child=lambda: sys.modules["torch"].set_num_threads(1))

@@ -11,6 +11,7 @@ import torch
 
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
 from art_gym.denoisers.memory import GIB, rows_within
+from art_gym.denoisers.threads import survive_forks
 
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -68,6 +69,7 @@ class TorchDenoiser:
         self.fingerprint, self.flow = fingerprint, flow
         self.decode = None if decoder is None else partial(self._decode, decoder)
         check_denoiser(self)
+        survive_forks()
 
     def __call__(self, x: Array, sigma: Array) -> Array:
         if tuple(x.shape[1:]) != self.shape:

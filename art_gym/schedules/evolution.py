@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser
+from art_gym.isolation import isolated
 from art_gym.quality import endpoint_error
 from art_gym.sampling import integrate
 from art_gym.schedules.fractions import LIMIT, levels_from_logits
@@ -40,7 +42,8 @@ def evolve(
     Yields:
         (K+1,) levels of the mean after each generation.
     """
-    import cma  # half a second
+    with isolated():  # it adds filters of warnings
+        import cma  # half a second
 
     rng, floor = np.random.default_rng([seed, num_steps]), 1e-4 * denoiser.data_std  # the floor of the score
 
@@ -48,7 +51,9 @@ def evolve(
         return levels_from_logits(np.clip(logits, -LIMIT, LIMIT)[: num_steps - 1], denoiser)
 
     # CMA-ES refuses one dimension: for K = 2 the second one is a dummy. Its own stopping rules are for exact losses.
-    options = {"popsize": candidates, "seed": seed + 1, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
+    options: dict[str, Any] = {"popsize": candidates, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}
+    # It would seed numpy's global generator: the same numbers come from a generator of its own.
+    options |= {"seed": np.nan, "randn": np.random.RandomState(seed + 1).randn}
     middle = np.zeros(max(num_steps - 1, 2))
     if first is not None:
         middle[: num_steps - 1] = first

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
 from art_gym.denoisers.adapters import load_folder
 from art_gym.denoisers.variance_preserving import vp_sigmas
+from art_gym.env import ARTDiffusionEnv
 from art_gym.quality import image_error
 from art_gym.sampling import integrate
 from art_gym.schedules import Schedule
@@ -600,7 +601,7 @@ def test_latent_pipeline_is_judged_in_image_space(tmp_path: Path, tiny_model: An
     expected = np.sqrt(((images - denoiser.decode(moved)) ** 2).mean(axis=(1, 2, 3)))
     np.testing.assert_allclose(image_error(denoiser, latents, moved), expected, rtol=1e-5)
     config = {"solver": "euler", "num_steps": 2, "population": 2, "noises": 2, "reward": "log_ratio_images"}
-    env = gym.make("art_gym:ARTDiffusion-v0", task=denoiser, **config)
+    env = ARTDiffusionEnv(task=denoiser, **config)
     env.reset(seed=0)
     env.step(np.full(1, 0.2, np.float32))
     *_, terminated, _, info = (step := env.step(np.zeros(1, np.float32)))  # the last step asks no action map
