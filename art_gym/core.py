@@ -10,7 +10,7 @@ import numpy as np
 
 from art_gym.actions import ActionMap, bounded
 from art_gym.denoisers.base import check_finite
-from art_gym.observations import Observation, Observed
+from art_gym.observations import Observation, Observed, scaled_log
 from art_gym.problem import Problem
 from art_gym.rewards import Components, Reward
 from art_gym.solvers import Previous, land
@@ -61,6 +61,8 @@ class Core:
         sigma = np.full(count, self.problem.denoiser.sigma_max)
         grid = np.full((count, self.max_steps), np.nan)
         grid[:, 0] = sigma
+        log_sigma, log_grid = np.ones(count), np.full(grid.shape, -1.0, np.float32)
+        log_grid[:, 0] = 1.0
         return State(
             x=x,
             denoised=x,
@@ -70,6 +72,8 @@ class Core:
             step=np.zeros(count, np.int64),
             num_steps=np.asarray(num_steps, np.int64),
             grid=grid,
+            log_sigma=log_sigma,
+            log_grid=log_grid,
             noise=noise,
         )
 
@@ -104,6 +108,8 @@ class Core:
                 f"the action map {_name(self.action_map)} must give a level for each of {len(landed)} environments, "
                 f"not NaN, got {_short(proposed)} from sigma = {_short(state.sigma)}: check its formula there"
             )
+        log_sigma = scaled_log(sigma_next, self.problem.denoiser)
+        grid, log_grid = _extended(state, step, sigma_next, log_sigma)
         after = State(
             x=self._move(state, sigma_next, landed),
             denoised=state.denoised,
@@ -112,7 +118,9 @@ class Core:
             previous_sigma=state.sigma,
             step=step,
             num_steps=state.num_steps,
-            grid=_extend(state.grid, step, sigma_next),
+            grid=grid,
+            log_sigma=log_sigma,
+            log_grid=log_grid,
             noise=state.noise,
         )
         return after, landed
@@ -185,10 +193,11 @@ def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(actions, np.float64)
     if array.shape != shape:
         raise ValueError(f"expected an action of shape {shape}, got {array.shape}")
-    if missing := np.count_nonzero(np.isnan(array)):
-        where = f" in {missing} of {len(array)} environments" if len(array) > 1 else ""
+    clipped = np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
+    if not _all_finite(clipped):
+        where = f" in {np.isnan(clipped).sum()} of {len(array)} environments" if len(array) > 1 else ""
         raise ValueError(f"the action is NaN{where}: check the agent's network and learning rate")
-    return np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
+    return clipped
 
 
 def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
@@ -214,9 +223,9 @@ def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[n
 
 
 def _all_finite(values: np.ndarray) -> bool:
-    """Whether there is no NaN and no infinity among (E,) values."""
+    """Whether there is no NaN and no infinity among values."""
     # With one environment a call of numpy more would tell.
-    return math.isfinite(values[0] if len(values) == 1 else np.add.reduce(values))
+    return math.isfinite(values.item() if values.size == 1 else np.add.reduce(values, axis=None))
 
 
 def _name(part: object) -> str:
@@ -243,9 +252,13 @@ def _info(transition: Transition) -> dict[str, np.ndarray]:
     return info
 
 
-def _extend(grid: np.ndarray, step: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """The (E, K_max) grid with one more positive level written at (E,) positions."""
-    extended = grid.copy()
+def _extended(
+    state: State, step: np.ndarray, sigma: np.ndarray, log_sigma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The grid and its logarithms with one more positive level written at (E,) positions."""
+    grid, log_grid = state.grid.copy(), state.log_grid.copy()
     (lanes,) = sigma.nonzero()
-    extended[lanes, step[lanes]] = sigma[lanes]
-    return extended
+    at = step[lanes]
+    grid[lanes, at] = sigma[lanes]
+    log_grid[lanes, at] = log_sigma[lanes]
+    return grid, log_grid

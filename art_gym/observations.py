@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,10 +24,8 @@ LATENTS = (
     "velocity_norm",
 )
 LIMIT = 10.0  # latent statistics are clipped here; random play stays below 8
-# Arrays: numpy converts a number at every call, which tells with one environment.
-_LOWEST, _HIGHEST = np.array(-LIMIT, np.float32), np.array(LIMIT, np.float32)
-_ZERO, _NONE_YET = np.array(0.0), np.array(-1.0)
-
+_LOWEST, _HIGHEST = np.array(-LIMIT, np.float32), np.array(LIMIT, np.float32)  # arrays, as `_Scales`
+_ZERO, _TINY, _FIVE = (np.array(number, np.float32) for number in (0.0, 1e-6, 5.0))
 
 Observed = np.ndarray | dict[str, np.ndarray]
 
@@ -87,15 +86,14 @@ class Observation:
     def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
         width, columns = _layout(tuple(self.groups), max_steps)
         features = np.empty((len(state.sigma), width), np.float32)
-        logs = _scaled_logs(state, denoiser, "grid" in columns)  # (E, 1) or (E, 1 + K_max)
         for group, where in columns.items():
             part = features[:, where]
             if group == "time":
                 part[:, 0] = state.step / state.num_steps
                 part[:, 1] = (state.num_steps - state.step) / max_steps
-                part[:, 2] = logs[:, 0]
+                part[:, 2] = state.log_sigma
             elif group == "grid":
-                part[:] = logs[:, 1:]
+                part[:] = state.log_grid
             else:
                 _write_latents(part, state, denoiser)
         return features
@@ -109,22 +107,42 @@ def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, sli
     return ends[-1], {group: slice(end - widths[group], end) for group, end in zip(groups, ends, strict=True)}
 
 
-def _scaled_logs(state: State, denoiser: Denoiser, with_grid: bool) -> np.ndarray:
-    """Log σ and, if asked, log of the levels so far: 0 at σ_min and at 0, 1 at σ_max; −1 where there is none yet (NaN).
+class _Scales(NamedTuple):
+    """A denoiser's numbers as arrays: numpy converts a number at every call, which tells with one environment."""
 
-    One call for both: with one environment the number of calls is what takes the time.
-    """
-    sigma = state.sigma[:, None]  # (E, 1)
-    levels = np.concatenate([sigma, state.grid], axis=1) if with_grid else sigma  # (E, 1 + K_max)
-    low, high = math.log(denoiser.sigma_min), math.log(denoiser.sigma_max)
-    scaled = (np.log(np.maximum(levels, denoiser.sigma_min)) - low) / (high - low)
-    np.maximum(scaled, _ZERO, out=scaled)  # rounding; above 1 it is below that of float32
-    return np.fmax(scaled, _NONE_YET, out=scaled)  # of NaN and a number that is the number
+    sigma_min: np.ndarray
+    log_min: np.ndarray
+    log_range: np.ndarray
+    std: np.ndarray
+    variance: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def _scales(sigma_min: float, sigma_max: float, std: float) -> _Scales:
+    low, high = math.log(sigma_min), math.log(sigma_max)
+    return _Scales(
+        sigma_min=np.array(sigma_min),
+        log_min=np.array(low),
+        log_range=np.array(high - low),
+        std=np.array(std, np.float32),
+        variance=np.array(std * std),
+    )
+
+
+def scales(denoiser: Denoiser) -> _Scales:
+    """The numbers of this denoiser that observations need."""
+    return _scales(denoiser.sigma_min, denoiser.sigma_max, denoiser.data_std)
+
+
+def scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
+    """(…) log of levels: 0 at σ_min and below, 1 at σ_max."""
+    known = scales(denoiser)
+    return (np.log(np.maximum(sigma, known.sigma_min)) - known.log_min) / known.log_range
 
 
 def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:
     """Fill (E, 7) with the statistics of `LATENTS`."""
-    count, std = len(state.sigma), denoiser.data_std
+    count, known = len(state.sigma), scales(denoiser)
     x, denoised, before = (
         visible(array, denoiser, 2).reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
     )  # (E, N·d)
@@ -133,18 +151,21 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     vectors[0], vectors[1] = x, denoised
     np.subtract(denoised, before, out=vectors[2])
     np.subtract(x, denoised, out=vectors[3])
-    rms = np.sqrt(np.vecdot(vectors, vectors) / size)  # (4, E)
-    spread = np.hypot(state.sigma, std)
-    mean = np.add.reduce(x, axis=1) / (size * spread)
-    relative = rms[0] / spread
-    change = rms[2] / std
-    change[np.isinf(state.previous_sigma)] = 0.0  # there is none before the first step
-    features[:, 0] = mean
-    features[:, 1] = np.sqrt(np.maximum(relative**2 - mean**2, 0))
-    features[:, 2] = relative
-    features[:, 3] = rms[1] / std
-    features[:, 4] = change
-    features[:, 5] = np.log(change + 1e-6) / 5
-    features[:, 6] = rms[3] / spread
+    if size == 1:  # sums over one element take a third of a step's time with very many environments
+        rms, mean, deviation = np.abs(vectors[..., 0]), x[:, 0], _ZERO  # (4, E)
+    else:
+        rms, mean = np.sqrt(np.vecdot(vectors, vectors) / size), np.add.reduce(x, axis=1) / size
+        variance = np.square(rms[0], dtype=np.float64) - np.square(mean, dtype=np.float64)
+        deviation = np.sqrt(np.maximum(variance, _ZERO)).astype(np.float32)
+    spread = np.sqrt(state.sigma * state.sigma + known.variance).astype(np.float32)
+    columns = np.empty((len(LATENTS), count), np.float32)
+    columns[0] = mean / spread
+    columns[1] = deviation / spread
+    columns[2] = rms[0] / spread
+    columns[3] = rms[1] / known.std
+    columns[4] = change = rms[2] / known.std * np.isfinite(state.previous_sigma)  # there is none before the first step
+    columns[5] = np.log(change + _TINY) / _FIVE
+    columns[6] = rms[3] / spread
     # Of the largest floats squares overflow, and a difference is NaN: fmax takes the number instead.
-    np.minimum(np.fmax(features, _LOWEST, out=features), _HIGHEST, out=features)
+    np.minimum(np.fmax(columns, _LOWEST, out=columns), _HIGHEST, out=columns)
+    features[:] = columns.T

@@ -20,6 +20,8 @@ class State(NamedTuple):
         step: (E,) int64, steps taken.
         num_steps: (E,) int64, the budget K.
         grid: (E, K_max) levels so far, σ_0 first; NaN where none has been reached. The final 0 is not among them.
+        log_sigma: (E,) log σ, scaled to 1 at σ_max and 0 at σ_min; 0 at σ = 0 too.
+        log_grid: (E, K_max) float32, the same of all levels so far; −1 where none has been reached.
         noise: (E, N) int64, rows of the noise bank.
     """
 
@@ -31,6 +33,8 @@ class State(NamedTuple):
     step: np.ndarray
     num_steps: np.ndarray
     grid: np.ndarray
+    log_sigma: np.ndarray
+    log_grid: np.ndarray
     noise: np.ndarray
 
     def take(self, lanes: np.ndarray) -> State:
