@@ -425,7 +425,8 @@ class Reproduce:
         study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
             (other solvers than Euler), per_sample (policies that see the latents), headroom (such policies by
             gradients through the solver), transfer (to other K and tasks), networks (the shipped ones), discount (by
-            clock time, for PPO and SAC), choices (ART-RL's actors, advantages and critics beside each other).
+            clock time, for PPO and SAC), choices (ART-RL's actors, advantages and critics beside each other), floors
+            (what is scored without learning anything).
         seeds: of what is learned.
         out: folder.
         quick: a fraction of the training, to see that all is in place.
@@ -443,6 +444,7 @@ class Reproduce:
             "networks",
             "discount",
             "choices",
+            "floors",
         ],
         tyro.conf.Positional,
     ]
@@ -452,7 +454,18 @@ class Reproduce:
 
     def run(self) -> None:
         """Run it and print the table."""
-        from .reproduce import choices, discount, grids, headroom, networks, per_sample, table1, theory, transfer
+        from .reproduce import (
+            choices,
+            discount,
+            floors,
+            grids,
+            headroom,
+            networks,
+            per_sample,
+            table1,
+            theory,
+            transfer,
+        )
 
         studies = {
             "theory": theory.theory,
@@ -465,6 +478,7 @@ class Reproduce:
             "networks": networks.networks,
             "discount": discount.discount,
             "choices": choices.choices,
+            "floors": floors.floor_scores,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))
 

@@ -8,8 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from art_gym.evaluation import Evaluation, evaluate_levels
+from art_gym.config import EnvConfig
+from art_gym.evaluation import HELDOUT, Evaluation, evaluate_levels, evaluate_policy
 from art_gym.noise_bank import get_bank
+from art_gym.observations import lanes
+from art_gym.oracle import reference_on
 from art_gym.references import Reference, find_reference, score
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.grids import make_grid
@@ -21,6 +24,7 @@ from .edm_curve import EdmCurve
 
 TUNING_NOISES = 256  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
+FLOORS = ("action 0", "random actions")  # what an agent that has learned nothing plays
 TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # what is fitted
 
 
@@ -44,11 +48,18 @@ class Row:
 
 
 def baselines(
-    task: str, solver: str, budgets: Iterable[int], tick: Callable[[str], None] = lambda _: None
+    task: str,
+    solver: str,
+    budgets: Iterable[int],
+    tick: Callable[[str], None] = lambda _: None,
+    config: EnvConfig | None = None,
 ) -> list[Row]:
-    """Rows of the hand-made grids as published, of two tuned ones, of ART's closed form, and of the stored oracle.
+    """Rows of what no agent is needed for: see `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form, the stored oracle.
 
-    ``tick`` is called with a label before each row, to show progress.
+    Args:
+        task, solver, budgets: what is compared.
+        tick: called with a label before each row, to show progress.
+        config: of the environment that is played in without an agent; by default that of the action map "fraction".
     """
     denoiser = resolve(task)
     rows = []
@@ -61,12 +72,27 @@ def baselines(
         for method, make in grids.items():
             tick(f"{method}, K = {num_steps}")
             rows.append(row(method, task, solver, make(), reference))
+        tick(f"{FLOORS[0]}, K = {num_steps}")
+        rows += floors(task, solver, num_steps, config=config)
         for name in TUNED:
             tick(f"{tuned_label(name)}, K = {num_steps}")
             levels, fitted = tuned_grid(name, num_steps, task, solver)
             rows.append(replace(row(tuned_label(name), task, solver, levels, reference), fitted=fitted))
         if reference is not None:
             rows.append(row("oracle (best fixed grid)", task, solver, np.array(reference.oracle_sigmas), reference))
+    return rows
+
+
+def floors(task: str, solver: str, num_steps: int, count: int = HELDOUT, config: EnvConfig | None = None) -> list[Row]:
+    """Rows of what is played without an agent: the action 0 in every step, and random ones, on held-out noise."""
+    config = replace(config or EnvConfig(), task=task, solver=solver, num_steps=num_steps)
+    reference = reference_on(task, solver, num_steps, count)
+    rng = np.random.default_rng(0)
+    policies = (lambda seen: np.zeros((lanes(seen), 1))), (lambda seen: rng.uniform(-1, 1, (lanes(seen), 1)))
+    rows = []
+    for name, policy in zip(FLOORS, policies, strict=True):
+        found = evaluate_policy(policy, config, num_steps, count)
+        rows.append(Row(name, num_steps, found, score(found.error, reference)))
     return rows
 
 
@@ -95,6 +121,13 @@ def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
     return get_bank(resolve(task), "train", 4096).first(TUNING_NOISES)
 
 
+def noises_of(rows: Iterable[Row]) -> str:
+    """How many held-out noises a table is about: "2048", or that its rows say so where they differ."""
+    counts = {entry.evaluation.noises for entry in rows}
+    most = max(counts)
+    return f"{most}" if len(counts) == 1 else f"{most} (fewer where a row says so: whole populations)"
+
+
 def table(rows: list[Row], first: str | None = None) -> str:
     """Rows as a Markdown table, by K, then from worst to best.
 
@@ -118,12 +151,14 @@ def table(rows: list[Row], first: str | None = None) -> str:
     ]
     heads += ["score", "NFE", "seconds"]
     lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
+    most = max(entry.evaluation.noises for entry in rows)
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
         found = entry.evaluation
+        name = entry.method if found.noises == most else f"{entry.method}, {found.noises} noises"
         in_features = [_number(found.frechet, 2), f"{_number(found.precision, 2)} / {_number(found.recall, 2)}"]
         cells = [
             str(entry.num_steps),
-            f"**{entry.method}**" if entry.method == first else entry.method,
+            f"**{name}**" if entry.method == first else name,
             f"{found.error:.4f} ± {found.error_interval:.4f}",
             *[_number(found.image_error, 4) for _ in images],
             f"{found.rms:.4f}",

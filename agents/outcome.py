@@ -26,6 +26,7 @@ class Outcome:
             of noises left out.
         seconds: wall time of training, likewise.
         searches: of the warm start that an agent began with (`agents/warm_start.py`); 0 without one.
+        as_start: evaluation of the policy as the warm start left it; None without one.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Outcome:
     evaluations: int
     seconds: float
     searches: int = 0
+    as_start: dict[int, Evaluation] | None = None
 
     def save(self, folder: Path) -> list[Path]:
         """Write ``schedule_K….json`` for each K and ``result.json``; returns the schedule files."""

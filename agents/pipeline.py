@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from art_gym.config import MAX_STEPS
+from art_gym.config import MAX_STEPS, EnvConfig
 from art_gym.denoisers.base import check_levels
 from art_gym.evaluation import HELDOUT, evaluate_levels, whole_populations
 from art_gym.oracle import reference_on
@@ -19,7 +19,18 @@ from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve, task_names
 
 from . import pictures
-from .comparison import Row, baselines, fitted_lines, label, table, tuned_grid, tuned_label, unscored
+from .comparison import (
+    Row,
+    baselines,
+    fitted_lines,
+    floors,
+    label,
+    noises_of,
+    table,
+    tuned_grid,
+    tuned_label,
+    unscored,
+)
 from .edm_curve import EdmCurve
 from .outcome import Outcome
 from .report import write_report
@@ -43,11 +54,11 @@ def learn(config: TrainConfig, run: Run, resume: bool, progress: bool) -> Outcom
 def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool) -> str:
     """The command ``train``. Returns the report."""
     outcome = learn(config, run, resume, progress)
-    rows = _baselines_with_progress(outcome.task, outcome.solver, list(outcome.schedules), progress)
+    rows = _baselines_with_progress(outcome, config.env_config(), progress)
     return write_report(run.folder, outcome, [], rows, run.history(), EdmCurve(outcome.task, outcome.solver))
 
 
-def _baselines_with_progress(task: str, solver: str, budgets: list[int], progress: bool) -> list[Row]:
+def _baselines_with_progress(outcome: Outcome, config: EnvConfig, progress: bool) -> list[Row]:
     """`baselines`, with a bar."""
     with tqdm(desc="comparing", unit=" grids", disable=not progress) as bar:
 
@@ -55,7 +66,7 @@ def _baselines_with_progress(task: str, solver: str, budgets: list[int], progres
             bar.set_postfix_str(label)
             bar.update()
 
-        return baselines(task, solver, budgets, tick)
+        return baselines(outcome.task, outcome.solver, list(outcome.schedules), tick, config)
 
 
 def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, noises: int) -> str:
@@ -83,11 +94,12 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
         for k in sorted({entry.num_steps for entry in rows}):
             if f"edm:{k}" not in named:
                 rows.append(_row(label("edm"), where, edm_grid(k, resolve(where[0])), noises))
+            rows += floors(*where, k, noises)
             if k > 1:
                 levels, fitted = tuned_grid("edm", k, *where)
                 rows.append(replace(_row(tuned_label("edm"), where, levels, noises), fitted=fitted))
         note = unscored(rows)
-        heading = f"{where[0]}, {where[1]}, {noises} held-out noises" + (f". {note}" if note else "")
+        heading = f"{where[0]}, {where[1]}, held-out noises: {noises_of(rows)}" + (f". {note}" if note else "")
         texts.append("\n\n".join([heading, table(rows), *fitted_lines(rows)]))
     return "\n\n".join(texts)
 
@@ -116,12 +128,11 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
             setup, evaluate = load_evaluator(run, task, solver)
             where = name_of(setup.env_config.task), name_of(setup.env_config.solver)
             count = whole_populations(noises, setup.env_config.population)
-            on = "" if count == noises else f", {count} noises"
             for k in setup.budgets:
                 found = evaluate(k, count)
                 reference = reference_on(*where, k, count)
-                yield where, Row(f"{thing} (policy{on})", k, found, score(found.error, reference))
-                yield where, _row(f"{thing} (its mean grid{on})", where, found.levels, count)
+                yield where, Row(f"{thing} (policy)", k, found, score(found.error, reference))
+                yield where, _row(f"{thing} (its mean grid)", where, found.levels, count)
             return
         config_name(config.env_id)  # imports the module where a task of one's own is registered
         files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]

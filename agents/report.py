@@ -18,7 +18,7 @@ from art_gym.schedules.grids import edm_grid
 from art_gym.tasks import resolve
 
 from . import pictures
-from .comparison import Row, fitted_lines, steps_saved_line, table, unscored
+from .comparison import FLOORS, Row, fitted_lines, noises_of, steps_saved_line, table, unscored
 from .edm_curve import EdmCurve
 from .outcome import Outcome
 from .runs import Point
@@ -26,6 +26,7 @@ from .runs import Point
 SAMPLES = 36  # latents in the picture of samples, the first of the held-out bank
 FEATURES = "Fréchet distance, precision and recall compare with the data in the features of the task's network."
 ORACLE = "oracle (best fixed grid)"
+START = "search that the agent began with"
 
 
 def learned_rows(outcome: Outcome) -> list[Row]:
@@ -37,6 +38,9 @@ def learned_rows(outcome: Outcome) -> list[Row]:
         policy = outcome.as_policy and outcome.as_policy[num_steps]
         if policy and policy.spread > 1e-6:
             rows.append(Row(f"{outcome.method}, policy", num_steps, policy, score(policy.error, reference)))
+        if outcome.as_start:
+            start = outcome.as_start[num_steps]
+            rows.append(Row(START, num_steps, start, score(start.error, reference)))
     return rows
 
 
@@ -69,9 +73,9 @@ def write_report(
         [
             f"# {outcome.method} on {outcome.task}, {outcome.solver}",
             "",
-            f"Mean endpoint error on {HELDOUT} held-out noises, in units of the data, its root mean square and median;",
-            "sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the best",
-            "fixed grid known. NFE are the denoiser calls of a sample, seconds the time of sampling all of them.",
+            f"Held-out noises: {noises_of(rows)}. Mean endpoint error in units of the data, its root mean square and",
+            "median; sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the",
+            "best fixed grid known. NFE are the denoiser calls of a sample, seconds the time of sampling all of them.",
             *([FEATURES] if any(entry.evaluation.frechet is not None for entry in rows) else []),
             *filter(None, [unscored(rows)]),
             "",
@@ -113,6 +117,7 @@ def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point])
     """Write the pictures; returns their names."""
     smallest = min(outcome.schedules)
     shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K whose dots can still be told apart
+    rows = [entry for entry in rows if entry.method not in FLOORS]
     grids = {entry.method: entry.evaluation.levels for entry in rows if entry.num_steps == shown}
     pictures.schedules(folder / "schedules.png", grids, highlight=outcome.method)
     errors: dict[str, dict[int, float]] = {}

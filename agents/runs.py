@@ -20,7 +20,8 @@ from art_gym.files import remove_left_overs, write_text
 from art_gym.parts import import_module
 
 RIVALS = ("cma", "gradient", "defect")  # algorithms without RL, see `rivals`
-RESULTS = ("history.json", "checkpoint.pt", "best.pt", "result.json", "schedule_K*.json", "report.md")
+RESULTS = ("history.json", "checkpoint.pt", "best.pt", "start.pt", "result.json", "schedule_K*.json", "report.md")
+PER_SAMPLE = "_per_sample"  # ends the names of configurations of population 1, which have recipes of their own
 TABLE_BUDGETS = (5, 7, 10, 18)  # at which a method for a range of budgets is evaluated, where the range has them
 
 
@@ -75,7 +76,10 @@ class TrainConfig:
     @property
     def hyperparams_id(self) -> str | None:
         """The id whose hyperparameters are used: that of the task, where it has one, else of the environment."""
-        return id_of(self.env.get("task")) or id_of(config_name(self.env_id))
+        own, task = config_name(self.env_id), self.env.get("task")
+        if isinstance(task, str) and own.endswith(PER_SAMPLE):
+            task = f"{task.partition('?')[0]}{PER_SAMPLE}"
+        return id_of(task) or id_of(own)
 
 
 def config_name(env_id: str) -> str:

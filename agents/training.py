@@ -31,7 +31,7 @@ from art_gym.evaluation import (
 )
 from art_gym.files import replacing
 from art_gym.isolation import isolated
-from art_gym.observations import Observed
+from art_gym.observations import Observed, lanes
 from art_gym.sb3 import ARTDiffusionVecEnv
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks import resolve
@@ -200,9 +200,12 @@ def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = 
                 f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; "
                 f"{kept}"
             ) from None
+    as_start = None
+    if (started := run.folder / "start.pt").exists():
+        load_model(model, started)
+        as_start = {k: evaluator(setup, model)(k) for k in setup.budgets}
     load_model(model, run.folder / "best.pt")
-    history = run.history()
-    return make_outcome(setup, evaluator(setup, model), history[-1])
+    return replace(make_outcome(setup, evaluator(setup, model), run.history()[-1]), as_start=as_start)
 
 
 class ModelPolicy:
@@ -218,8 +221,7 @@ class ModelPolicy:
         self.first = True
 
     def __call__(self, observation: Observed) -> np.ndarray:
-        lanes = len(next(iter(observation.values())) if isinstance(observation, dict) else observation)
-        first, self.first = np.full(lanes, self.first), False
+        first, self.first = np.full(lanes(observation), self.first), False
         action, self.memory = self.network.predict(observation, self.memory, first, deterministic=True)
         return action
 
@@ -356,8 +358,10 @@ class Progress(BaseCallback):
     def _on_training_start(self) -> None:
         self.due = self.interval * (1 + self.model.num_timesteps // self.interval)
         self.tracker.record_hyperparams(self.logger, self.setup.config, self.setup.resolved)
-        if self.model.num_timesteps and not self.points:
-            self._evaluate()  # what the warm start has found
+        if self.model.num_timesteps and not self.points:  # what the warm start has found
+            with replacing(self.run.folder / "start.pt") as file:
+                save_model(self.model, file, with_buffer=False)
+            self._evaluate()
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self.due:

@@ -62,6 +62,7 @@ class Evaluation:
         seconds: wall time of the sampling.
         levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
         spread: standard deviation of log σ over populations, the largest of all steps; 0 for a fixed grid.
+        noises: how many were sampled: of a policy whole populations, which may be fewer than were asked for.
     """
 
     error: float
@@ -79,6 +80,7 @@ class Evaluation:
     frechet: float | None = None
     precision: float | None = None
     recall: float | None = None
+    noises: int = HELDOUT
 
 
 def evaluate_levels(
@@ -251,4 +253,5 @@ def _measured(
         frechet=frechet,
         precision=precision,
         recall=recall,
+        noises=len(errors),
     )

@@ -35,6 +35,11 @@ def lane_of(observed: Observed, lane: int) -> Observed:
     return {key: value[lane] for key, value in observed.items()} if isinstance(observed, dict) else observed[lane]
 
 
+def lanes(observed: Observed) -> int:
+    """E, how many environments were observed."""
+    return len(next(iter(observed.values())) if isinstance(observed, dict) else observed)
+
+
 @dataclass(frozen=True)
 class Observation:
     """A flat float32 vector of the chosen groups.

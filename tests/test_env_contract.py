@@ -54,6 +54,7 @@ def random_actions(count: int, seed: int = 0) -> np.ndarray:
 def test_every_task_has_an_id() -> None:
     names = {"Gaussian1D", "Mixture1D", "Ring2D", "Checkerboard2D", "Digits"}
     names |= {"DigitsNet", "DigitsClass", "DigitsInpaint", "PhotosNet"}
+    names |= {"Mixture1D-PerSample", "Ring2D-PerSample"}
     assert set(IDS) == {"ARTDiffusion-v0", *(f"ARTDiffusion-{name}-v0" for name in names)}
     assert gym.make("ARTDiffusion-v0").unwrapped.config == gym.make("ARTDiffusion-Digits-v0").unwrapped.config
 

@@ -401,7 +401,7 @@ def test_a_task_of_ones_own_is_imported(algo, names, forget, tmp_path, capsys):
     for what in ([run], [file, "--task", "my_tasks:mine"]):
         forget()
         assert main(["evaluate", *map(str, what), "--noises", "64"]) == 0
-        assert "mine, dpmpp_2m, 64 held-out noises" in capsys.readouterr().out
+        assert "mine, dpmpp_2m, held-out noises: 64" in capsys.readouterr().out
 
 
 def test_learn_imports_a_task_that_is_typed(forget, tmp_path, capsys):

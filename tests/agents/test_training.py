@@ -13,7 +13,7 @@ import yaml
 
 import art_gym
 from art_gym.agents.checkpoint import load_model
-from art_gym.agents.pipeline import evaluate_things, learn
+from art_gym.agents.pipeline import evaluate_things, learn, train_and_report
 from art_gym.agents.runs import Run, TrainConfig
 from art_gym.agents.training import Bar, Setup, load_evaluator, load_policy, policy_of, train
 from art_gym.evaluation import VALIDATION, evaluate_levels
@@ -64,10 +64,27 @@ def test_a_policy_and_its_grid_are_evaluated_on_the_same_noises(trained):
     run, _ = trained
     lines = evaluate_things([str(run.folder)], None, None, 100).splitlines()  # of populations of 64
     policy, grid = (
-        next(line for line in lines if f"({name}, 64 noises)" in line) for name in ("policy", "its mean grid")
+        next(line for line in lines if f"({name}), 64 noises |" in line) for name in ("policy", "its mean grid")
     )
     assert policy.split("|")[3] == grid.split("|")[3]  # error and interval: it observes time alone
-    assert any("| EDM ρ=7 |" in line for line in lines) and "100 held-out noises" in lines[0]
+    assert any("| EDM ρ=7 |" in line for line in lines) and lines[0] == (
+        "gaussian_1d, euler, held-out noises: 100 (fewer where a row says so: whole populations)"
+    )
+
+
+def test_a_report_says_on_how_many_noises_a_policy_was_measured(tmp_path):
+    config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", 0, {"num_steps": 2, "population": 96}, n_timesteps=100)
+    report = train_and_report(config, Run(tmp_path / "run"), resume=False, progress=False)
+    assert "Held-out noises: 2048 (fewer where a row says so: whole populations)." in report
+    assert "| ppo, policy, 2016 noises |" in report and "| **ppo** |" in report
+
+
+def test_reports_and_tables_name_what_is_scored_without_learning(tmp_path):
+    report = train_and_report(gaussian(steps=100), Run(tmp_path / "run"), resume=False, progress=False)
+    for text in (report, evaluate_things(["edm:5"], "gaussian_1d", "euler", 256)):
+        (still,) = [line.split("|") for line in text.splitlines() if "| action 0 |" in line]
+        (random,) = [line.split("|") for line in text.splitlines() if "| random actions |" in line]
+        assert float(still[-4]) == pytest.approx(0.32, abs=0.02) and float(random[-4]) < 0
 
 
 def test_folder_of_a_run(trained):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
+from art_gym.agents.report import START, learned_rows
 from art_gym.agents.runs import Run, TrainConfig
 from art_gym.agents.training import Progress, Setup, evaluator, train
 from art_gym.agents.warm_start import _Episodes, _interpolated, _phases, affordable_searches, cost, warm_start
@@ -88,8 +89,12 @@ def test_it_finds_the_narrow_valley_of_the_best_schedule():
 def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
     monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
     run = Run(tmp_path / "run")
-    train(config(steps=33_000, n_epochs=1), run, progress=False)
+    outcome = train(config(steps=33_000, n_epochs=1), run, progress=False)
     history = run.history()
+    assert outcome.as_start is not None
+    assert outcome.as_start[5].error == pytest.approx(history[0].errors[5], rel=0.05)  # on other noises
+    (start,) = [row for row in learned_rows(outcome) if row.method == START]
+    assert start.score is not None and start.evaluation is outcome.as_start[5]
     assert history[0].steps == 5 * cost(1, 5, 16) < history[1].steps
     assert history[0].evaluations >= 64 * history[0].steps
     assert history[-1].steps >= 33_000

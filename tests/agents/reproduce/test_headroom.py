@@ -82,6 +82,8 @@ def test_statistics_are_those_of_the_observation(task: str, first: bool) -> None
         step=np.ones(count, np.int64),
         num_steps=np.full(count, 7),
         grid=np.full((count, 7), np.nan),
+        log_sigma=np.zeros(count),
+        log_grid=np.full((count, 7), -1.0, np.float32),
         noise=np.zeros((count, 1), np.int64),
     )
     expected = Observation(("latents",))(state, denoiser, 7)

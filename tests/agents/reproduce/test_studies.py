@@ -71,7 +71,7 @@ def make_smaller(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"art_gym.{name}", value)
 
 
-STUDIES = ("table1", "transfer", "per_sample", "dual", "theory", "defect", "discount", "networks", "choices")
+STUDIES = ("table1", "transfer", "per_sample", "dual", "theory", "defect", "discount", "networks", "choices", "floors")
 
 
 @pytest.mark.parametrize("study", STUDIES)
