@@ -1,1 +1,1 @@
-"""Agents, training, evaluation and the command line."""
+"""Everything that learns, compares and reports; installed as art_gym.agents."""

@@ -5,56 +5,39 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-from gymnasium.envs.registration import register
+from art_gym.common.lazy import exports
 
 __version__ = "0.1.0"
 
-_IDS = {
-    "ARTDiffusion-v0": "digits",
-    "ARTDiffusion-Digits-v0": "digits",
-    "ARTDiffusion-Gaussian1D-v0": "gaussian_1d",
-    "ARTDiffusion-Mixture1D-v0": "mixture_1d",
-    "ARTDiffusion-Mixture1D-PerSample-v0": "mixture_1d_per_sample",
-    "ARTDiffusion-Ring2D-v0": "ring_2d",
-    "ARTDiffusion-Ring2D-PerSample-v0": "ring_2d_per_sample",
-    "ARTDiffusion-Checkerboard2D-v0": "checkerboard_2d",
-    "ARTDiffusion-DigitsNet-v0": "digits_net",
-    "ARTDiffusion-DigitsClass-v0": "digits_class",
-    "ARTDiffusion-DigitsInpaint-v0": "digits_inpaint",
-    "ARTDiffusion-PhotosNet-v0": "photos_net",
-}
+if TYPE_CHECKING:
+    from art_gym.denoisers.base import Denoiser as Denoiser
+    from art_gym.denoisers.function import FunctionDenoiser as FunctionDenoiser
+    from art_gym.envs.config import load_config as load_config
+    from art_gym.evaluation.policies import AdaptivePolicy as AdaptivePolicy
+    from art_gym.evaluation.sampling import sample as sample
+    from art_gym.schedules.grids.base import make_grid as make_grid
+    from art_gym.schedules.schedule import Schedule as Schedule
+    from art_gym.tasks.registry import get_task as get_task
+    from art_gym.tasks.registry import register_task as register_task
+    from art_gym.tasks.registry import task_names as task_names
 
-_PUBLIC = {
-    "AdaptivePolicy": "art_gym.adaptive",
-    "Denoiser": "art_gym.denoisers",
-    "FunctionDenoiser": "art_gym.denoisers",
-    "Schedule": "art_gym.schedules",
-    "load_config": "art_gym.config",
-    "make_grid": "art_gym.schedules",
-    "register_task": "art_gym.tasks",
-    "sample": "art_gym.adaptive",
-    "task_names": "art_gym.tasks",
-}
-
-__all__ = ["__version__", *_PUBLIC]
-
-for _id, _config in _IDS.items():
-    register(
-        id=_id,
-        entry_point="art_gym.env:ARTDiffusionEnv",
-        vector_entry_point="art_gym.vector_env:ARTDiffusionVectorEnv",
-        kwargs={"config": _config},
-    )
+__all__, __getattr__, __dir__ = exports(
+    __name__,
+    **{
+        "denoisers.base": "Denoiser",
+        "denoisers.function": "FunctionDenoiser",
+        "envs.config": "load_config",
+        "evaluation.policies": "AdaptivePolicy",
+        "evaluation.sampling": "sample",
+        "schedules.grids.base": "make_grid",
+        "schedules.schedule": "Schedule",
+        "tasks.registry": "get_task register_task task_names",
+    },
+)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'art_gym' has no attribute {name!r}")
+from art_gym.envs.ids import register_environments  # noqa: E402 after the version, which schedules have
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+register_environments()

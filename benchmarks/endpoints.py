@@ -12,10 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 import art_gym
-from art_gym.config import EnvConfig, load_config
-from art_gym.files import replacing
-from art_gym.noise_bank import SHIPPED, SPLITS, NoiseBank, precise_endpoints
-from art_gym.tasks import BUILT_IN, NETWORKS, resolve
+from art_gym.common.files import replacing
+from art_gym.envs.config import EnvConfig, load_config
+from art_gym.tasks.noise_bank import SHIPPED, SPLITS, NoiseBank, precise_endpoints
+from art_gym.tasks.registry import BUILT_IN, NETWORKS, resolve
 
 
 def main() -> None:

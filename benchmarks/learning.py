@@ -17,12 +17,13 @@ import numpy as np
 import tyro
 
 import art_gym
-from art_gym.agents.pipeline import learn
-from art_gym.agents.reproduce.study import interval
-from art_gym.agents.runs import Run, TrainConfig
-from art_gym.evaluation import VALIDATION, VALIDATION_NOISES
-from art_gym.oracle import reference_on
-from art_gym.references import find_reference, score
+from art_gym.agents.runs.config import TrainConfig
+from art_gym.agents.runs.folder import Run
+from art_gym.agents.studies.study import interval
+from art_gym.agents.training.run import train
+from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES
+from art_gym.evaluation.references import reference_on
+from art_gym.tasks.references import find_reference, score
 
 FILE = Path(__file__).parent / "results" / "learning.jsonl"
 GOOD = 0.95  # the score that agents are to reach
@@ -66,7 +67,7 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
-        outcome = learn(config, run, resume=False, progress=False)
+        outcome = train(config, run, resume=False, progress=False)
         history = run.history()
     reference = reference_on(task, solver, num_steps, VALIDATION_NOISES, VALIDATION)
     good = [point.seconds for point in history if (score(point.errors[num_steps], reference) or 0.0) >= GOOD]

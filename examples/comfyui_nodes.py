@@ -19,10 +19,10 @@ from unittest.mock import MagicMock
 
 import torch
 
-from art_gym.sampling import integrate
 from art_gym.schedules import Schedule
 from art_gym.schedules.closed_forms import art
-from art_gym.tasks import get_task
+from art_gym.solvers.loop import integrate
+from art_gym.tasks.registry import get_task
 
 CLOSE = 1e-5  # of samples up to 2: ComfyUI computes in float32
 SMALL = Schedule((1234.5678, 2e-3, 3.14159265e-5, 6.28e-9, 0.0), "levels that Python prints with exponents")

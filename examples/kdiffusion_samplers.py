@@ -10,10 +10,10 @@ from unittest.mock import MagicMock
 
 import torch
 
-from art_gym.sampling import integrate
 from art_gym.schedules import Schedule
 from art_gym.schedules.closed_forms import art
-from art_gym.tasks import get_task
+from art_gym.solvers.loop import integrate
+from art_gym.tasks.registry import get_task
 
 SAMPLERS = {"euler": "sample_euler", "heun": "sample_heun", "dpmpp_2m": "sample_dpmpp_2m"}
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-10}  # rounding over a run, in units of the data

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 import art_gym
-from art_gym.agents.pipeline import learn
-from art_gym.agents.runs import Run, TrainConfig
+from art_gym.agents.runs.config import TrainConfig
+from art_gym.agents.runs.folder import Run
+from art_gym.agents.training.run import train
 
 
 def denoise(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -22,7 +23,7 @@ art_gym.register_task("two_points", art_gym.FunctionDenoiser(denoise, shape=(1,)
 
 with tempfile.TemporaryDirectory() as folder:
     config = TrainConfig(algo="cma", env={"task": "two_points", "solver": "euler", "num_steps": 6})
-    outcome = learn(config, Run(Path(folder) / "run"), resume=False, progress=False)
+    outcome = train(config, Run(Path(folder) / "run"), resume=False, progress=False)
 schedule = outcome.schedules[6]
 print("levels:", [round(level, 4) for level in schedule.to_sigmas()])
 

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from art_gym import Schedule
-from art_gym.agents.budget import Budget
-from art_gym.agents.learn import Learner
+from art_gym.agents.learn.budget import Budget
+from art_gym.agents.learn.learner import Learner
 from art_gym.denoisers import from_diffusers
-from art_gym.schedules.exports import diffusers_arguments
+from art_gym.export.diffusers import diffusers_arguments
 
 with warnings.catch_warnings(action="ignore"):
     import diffusers

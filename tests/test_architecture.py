@@ -1,10 +1,11 @@
-"""Imports run down one list, heavy libraries stay where they belong."""
+"""The house: imports run one way through its rooms, heavy libraries stay where they belong, no room is too large."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -12,100 +13,51 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Every module of art_gym, each of which imports only modules above it. Add a new one where its imports allow.
-ORDER = (
-    "art_gym",  # resolves its public names lazily
-    "art_gym.data",  # no code
-    "art_gym.files",
-    "art_gym.isolation",
-    "art_gym.parts",
-    "art_gym.denoisers.base",
-    "art_gym.denoisers.constants",
-    "art_gym.denoisers.threads",
-    "art_gym.denoisers.dataset",
-    "art_gym.denoisers.mixture",
-    "art_gym.denoisers.memory",
-    "art_gym.denoisers.torch_denoiser",
-    "art_gym.denoisers.variance_preserving",
-    "art_gym.denoisers.adapters",
-    "art_gym.denoisers.networks",
-    "art_gym.denoisers",
-    "art_gym.images",
-    "art_gym.features",
-    "art_gym.network_tasks",
-    "art_gym.solvers",
-    "art_gym.sampling",
-    "art_gym.quality",
-    "art_gym.schedules.grids",
-    "art_gym.schedules.schedule",
-    "art_gym.schedules.exports",
-    "art_gym.schedules",
-    "art_gym.schedules.fine",
-    "art_gym.schedules.fractions",
-    "art_gym.schedules.evolution",
-    "art_gym.schedules.closed_forms",
-    "art_gym.schedules.tuned",
-    "art_gym.schedules.defect",
-    "art_gym.schedules.optimised",
-    "art_gym.schedules.adam",
-    "art_gym.noise_bank",
-    "art_gym.tasks",
-    "art_gym.references",
-    "art_gym.state",
-    "art_gym.problem",
-    "art_gym.actions",
-    "art_gym.observations",
-    "art_gym.rewards",
-    "art_gym.episodes",
-    "art_gym.core",
-    "art_gym.config",
-    "art_gym.spec",
-    "art_gym.rendering",
-    "art_gym.env",
-    "art_gym.vector_env",
-    "art_gym.sb3",
-    "art_gym.evaluation",
-    "art_gym.adaptive",
-    "art_gym.oracle",
-)
+# The rooms, each of which imports from those before it and from itself.
+ROOMS = ("common", "denoisers", "measures", "solvers", "schedules", "search", "tasks", "envs", "evaluation", "export")
+AGENT_ROOMS = ("runs", "reports", "continuous_time", "algorithms", "training", "learn", "studies", "cli")
+MOST_LINES = 300  # of a file
 ONLY_IN = {
-    "stable_baselines3": {"art_gym.sb3"},
-    "matplotlib": {"art_gym.rendering"},
-    "diffusers": {"art_gym.denoisers.adapters"},
+    "stable_baselines3": {"art_gym.envs.sb3"},
+    "matplotlib": {"art_gym.envs.rendering"},
+    "diffusers": {"art_gym.denoisers.diffusers_folders"},
 }
-# Gradients through the solver: nobody needs these modules to reset, step or evaluate.
+# Networks, and gradients through the solver: nobody needs these modules to reset, step or evaluate.
 TORCH_AT_THE_TOP = {
-    "art_gym.schedules.optimised",
-    "art_gym.schedules.adam",
-    "art_gym.denoisers.memory",
-    "art_gym.denoisers.torch_denoiser",
-    "art_gym.denoisers.adapters",
-    "art_gym.denoisers.networks",
-    "art_gym.network_tasks",
-    "art_gym.features",
+    *(f"art_gym.denoisers.{name}" for name in ("memory", "torch_denoiser", "networks", "model_calls", "edm")),
+    *(f"art_gym.denoisers.diffusers_{name}" for name in ("models", "folders")),
+    "art_gym.measures.features",
+    "art_gym.tasks.network_task",
+    *(f"art_gym.tasks.learned.{name}" for name in ("digits_class", "digits_inpaint")),
 }
 
 
-def modules(package: str) -> dict[str, Path]:
+def modules(folder: str, prefix: str = "") -> dict[str, Path]:
     """Dotted name and file of every module below a top folder."""
     names = {}
-    for file in sorted((ROOT / package).rglob("*.py")):
+    for file in sorted((ROOT / folder).rglob("*.py")):
         parts = file.relative_to(ROOT).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+        names[prefix + ".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
     return names
 
 
-ART_GYM, AGENTS = modules("art_gym"), modules("agents")
+ART_GYM, AGENTS = modules("art_gym"), modules("agents", "art_gym.")
+ALL = ART_GYM | AGENTS
 
 
-def imports(file: Path, name: str, top_only: bool = False) -> set[str]:
-    """Dotted names that a file imports, in functions too unless ``top_only``; relative ones made absolute."""
+def imports(name: str, top_only: bool = False) -> set[str]:
+    """Dotted names that a module imports, in functions too unless ``top_only``; relative ones made absolute."""
+    file = ALL[name]
     tree = ast.parse(file.read_text(encoding="utf-8"))
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    skipped = set()
+    for outer in ast.walk(tree):
+        checking = isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING"
+        if checking or (top_only and isinstance(outer, ast.FunctionDef)):
+            skipped |= set(ast.walk(outer))
     found: set[str] = set()
-    inside = [node for outer in ast.walk(tree) if isinstance(outer, ast.FunctionDef) for node in ast.walk(outer)]
     for node in ast.walk(tree):
-        if top_only and node in inside:
+        if node in skipped:
             continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -113,58 +65,83 @@ def imports(file: Path, name: str, top_only: bool = False) -> set[str]:
             base = node.module or ""
             if node.level:
                 parts = package.split(".")
-                parent = ".".join(parts[: len(parts) - node.level + 1])
-                base = f"{parent}.{base}".strip(".")
-            submodules = {f"{base}.{alias.name}" for alias in node.names} & {*ART_GYM, *AGENTS}
+                base = ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
+            submodules = {f"{base}.{alias.name}" for alias in node.names} & {*ALL}
             found |= submodules or {base}
     return found
+
+
+def room_of(name: str) -> int:
+    """The place of a module's room in the order of all."""
+    parts = name.split(".")
+    if parts[:2] == ["art_gym", "agents"]:
+        return len(ROOMS) + (AGENT_ROOMS.index(parts[2]) if len(parts) > 2 and parts[2] != "__main__" else 100)
+    return ROOMS.index(parts[1])
 
 
 def uses(found: set[str], library: str) -> bool:
     return any(name.split(".")[0] == library for name in found)
 
 
-def test_every_module_has_its_place() -> None:
-    assert len(set(ORDER)) == len(ORDER)
-    assert set(ART_GYM) == set(ORDER), f"ORDER differs from the folder in {set(ART_GYM) ^ set(ORDER)}"
+def inside(name: str) -> bool:
+    """Whether a module lies in a room, as all do but the package itself and its data."""
+    return name not in ("art_gym", "art_gym.data", "art_gym.agents", "art_gym.agents.__main__")
+
+
+def test_every_module_lies_in_a_room() -> None:
+    for name in filter(inside, ALL):
+        room_of(name)  # raises for an unknown one
+
+
+@pytest.mark.parametrize("name", [*filter(inside, ALL)])
+def test_imports_run_one_way(name: str) -> None:
+    own = {found for found in imports(name) if found.split(".")[0] == "art_gym" and inside(found)}
+    assert own <= set(ALL), f"{name} imports {own - set(ALL)}, which is no module of art_gym"
+    above = [found for found in own if room_of(found) > room_of(name)]
+    assert not above, f"{name} imports {above}, whose room comes later"
+
+
+def test_no_module_imports_itself_around_a_corner() -> None:
+    graph = {name: {found for found in imports(name) if inside(found) and found in ALL} - {name} for name in ALL}
+    assert len(tuple(TopologicalSorter(graph).static_order())) == len(ALL)  # raises CycleError
 
 
 @pytest.mark.parametrize("name", ART_GYM)
-def test_imports_run_down_the_list(name: str) -> None:
-    own = {imported for imported in imports(ART_GYM[name], name) if imported.split(".")[0] == "art_gym"}
-    assert own <= set(ORDER), f"{name} imports {own - set(ORDER)}, which is no module of art_gym"
-    above = [imported for imported in own if ORDER.index(imported) >= ORDER.index(name)]
-    assert not above, f"{name} imports {above}, which stand below it"
-
-
-@pytest.mark.parametrize("name", ART_GYM)
-def test_art_gym_never_imports_what_is_above_it(name: str) -> None:
-    found = imports(ART_GYM[name], name)
-    assert not uses(found, "agents") and not any(imported.startswith("art_gym.agents") for imported in found)
+def test_libraries_stay_where_they_belong(name: str) -> None:
+    found = imports(name)
     for library, places in ONLY_IN.items():
         assert name in places or not uses(found, library), f"{name} imports {library}"
+    assert name in TORCH_AT_THE_TOP or not uses(imports(name, top_only=True), "torch")
 
 
-@pytest.mark.parametrize("name", ART_GYM)
-def test_torch_is_imported_in_functions_only(name: str) -> None:
-    assert name in TORCH_AT_THE_TOP or not uses(imports(ART_GYM[name], name, top_only=True), "torch")
+@pytest.mark.parametrize("name", AGENTS)
+def test_agents_import_each_other_relatively(name: str) -> None:
+    """They lie in a folder of another name than they are installed under."""
+    for node in ast.walk(ast.parse(AGENTS[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            assert not (node.module or "").startswith(("agents", "art_gym.agents")), f"{name}: use relative imports"
 
 
-def test_agents_have_no_cycle_and_use_relative_imports() -> None:
-    graph = {}
-    for name, file in AGENTS.items():
-        found = imports(file, name)
-        assert not any(imported.startswith("art_gym.agents") for imported in found), f"{name}: use relative imports"
-        graph[name] = {imported for imported in found if imported in AGENTS and imported not in (name, "agents")}
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            absolute = isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith("agents")
-            assert not absolute, f"{name}: `agents` is no name on the import path"
-    assert len(tuple(TopologicalSorter(graph).static_order())) == len(AGENTS)  # raises CycleError
+@pytest.mark.parametrize("name", ALL)
+def test_no_file_is_too_long(name: str) -> None:
+    lines = len(ALL[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES, f"{name} has {lines} lines: find the two rooms in it"
 
 
-def test_no_cycle_hides_in_the_order() -> None:
-    """The list of every module can really be imported, each alone in a fresh interpreter without torch."""
-    light = [name for name in ART_GYM if name not in {*TORCH_AT_THE_TOP, "art_gym.sb3"}]
+def test_every_package_is_installed() -> None:
+    """A search cannot map two top folders into one package: pyproject.toml lists them."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    configs = modules("envs_configs", "art_gym.")
+    packages = {name for name, file in (ALL | configs).items() if file.name == "__init__.py"}
+    assert set(listed["packages"]) == packages
+    for name in packages:
+        folder = ROOT.joinpath(*name.removeprefix("art_gym.").split(".")) if name not in ART_GYM else None
+        assert folder is None or ROOT / listed["package-dir"].get(name, name.replace(".", "/").removeprefix("art_gym/"))
+
+
+def test_every_light_module_can_be_imported_alone() -> None:
+    light = [name for name in ART_GYM if name not in {*TORCH_AT_THE_TOP, "art_gym.envs.sb3"}]
+    light = [name for name in light if not name.startswith("art_gym.tasks.learned.")]  # which import `network_task`
     code = (
         "import importlib, sys\n"
         f"for name in {light!r}:\n"

@@ -13,11 +13,11 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
-from art_gym.actions import SpeedMap
-from art_gym.core import Core
-from art_gym.evaluation import Policy
-from art_gym.observations import LATENTS, Observed
-from art_gym.rewards import Stiffness
+from art_gym.envs.actions.speed import SpeedMap
+from art_gym.envs.core import Core
+from art_gym.envs.observations import LATENTS, Observed
+from art_gym.envs.rewards.stiffness import Stiffness
+from art_gym.evaluation.policies import Policy
 
 from .checks import require_number, require_time
 from .clock import Clock

@@ -8,7 +8,7 @@ from typing import Any
 
 from gymnasium import spaces
 
-from art_gym.observations import TIME
+from art_gym.envs.observations import TIME
 
 
 def require_number(name: str, value: Any, low: float, high: float = math.inf) -> float:

@@ -13,7 +13,7 @@ import torch
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from art_gym.observations import TIME
+from art_gym.envs.observations import TIME
 
 from .checks import require_number, require_time
 from .critic import Batch, Fit, LinearCritic, critic_features, differences

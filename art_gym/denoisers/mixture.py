@@ -8,7 +8,8 @@ import math
 import numpy as np
 from array_api_compat import array_namespace
 
-from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
+from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array
+from art_gym.denoisers.checks import check_denoiser
 from art_gym.denoisers.constants import Constants
 
 

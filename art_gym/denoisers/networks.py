@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from art_gym.files import replacing
+from art_gym.common.files import replacing
 
 SIGMA_DATA = 0.5
 NO_LABEL = -1  # the label of an unconditional call

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array, check_denoiser
+from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array
+from art_gym.denoisers.checks import check_denoiser
 from art_gym.denoisers.memory import GIB, rows_within
 from art_gym.denoisers.threads import survive_forks
 

@@ -1,6 +1,10 @@
-"""Schedules: hand-made grids, closed forms, optimised grids, and the file that carries one to a sampler."""
+"""Schedules: noise levels with their file, hand-made grids, closed forms."""
 
-from art_gym.schedules.grids import GRIDS, Grid, make_grid
-from art_gym.schedules.schedule import Schedule
+from art_gym.common.lazy import exports
 
-__all__ = ["GRIDS", "Grid", "Schedule", "make_grid"]
+__all__, __getattr__, __dir__ = exports(
+    __name__,
+    schedule="Schedule",
+    grids="GRIDS Grid make_grid",
+    closed_forms="art dual_weighted cancellation_aware",
+)

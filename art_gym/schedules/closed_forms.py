@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from art_gym.denoisers.base import Array, Denoiser, checked
-from art_gym.sampling import integrate
 from art_gym.schedules.fine import reference_grid
-from art_gym.solvers import SOLVERS, Previous
+from art_gym.solvers.base import SOLVERS, Previous
+from art_gym.solvers.loop import integrate
 
 ART_NODES = 256  # of the fine trajectory; one denoiser call each
 DUAL_NODES = 64  # each costs one solution from there to the end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser
-from art_gym.schedules.grids import log_normal
+from art_gym.schedules.grids.log_normal import log_normal
 
 REFERENCE_STEPS = 96  # RK4 steps of the precise solution; tests/test_noise_bank.py measures what is left
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import art_gym
-from art_gym.files import write_text
+from art_gym.common.files import write_text
 
 FORMAT = "art_gym.schedule/1"
 SCHEMA: dict[str, Any] = {
@@ -134,7 +134,7 @@ class Schedule:
     def to_diffusers(self) -> list[float]:
         """The levels for ``EulerDiscreteScheduler.set_timesteps(sigmas=…)``, which expects the trailing 0.
 
-        For other schedulers see `art_gym.schedules.exports.diffusers_arguments`.
+        For other schedulers see `art_gym.export.diffusers.diffusers_arguments`.
 
         Raises:
             ValueError: for a flow model's schedule: its schedulers shift custom levels by what only they know.

@@ -17,13 +17,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from art_gym.denoisers import TorchDenoiser, from_callable, from_diffusers, from_edm
-from art_gym.denoisers.adapters import load_folder
+from art_gym.denoisers.diffusers_folders import load_folder
 from art_gym.denoisers.variance_preserving import vp_sigmas
-from art_gym.env import ARTDiffusionEnv
-from art_gym.quality import image_error
-from art_gym.sampling import integrate
+from art_gym.envs.env import ARTDiffusionEnv
+from art_gym.export.diffusers import diffusers_arguments
+from art_gym.measures.errors import image_error
 from art_gym.schedules import Schedule
-from art_gym.schedules.exports import diffusers_arguments
+from art_gym.solvers.loop import integrate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of diffusers and what it imports

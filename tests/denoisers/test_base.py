@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from art_gym.denoisers import Counted, Denoiser, FunctionDenoiser, from_callable
-from art_gym.denoisers.base import check_call, check_denoiser
+from art_gym.denoisers.checks import check_call, check_denoiser
 
 
 def zero(x: Any, sigma: Any) -> Any:

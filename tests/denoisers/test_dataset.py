@@ -13,7 +13,8 @@ from threadpoolctl import ThreadpoolController
 
 from art_gym.denoisers import ExactDataset, GaussianMixture
 from art_gym.denoisers.dataset import ROWS
-from art_gym.tasks import digit_images, get_task
+from art_gym.tasks.images import digit_images
+from art_gym.tasks.registry import get_task
 
 
 @pytest.mark.parametrize("count", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 5])

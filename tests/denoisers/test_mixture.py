@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_gym.denoisers import GaussianMixture
-from art_gym.tasks import get_task
+from art_gym.tasks.registry import get_task
 
 LEVELS = (0.03, 0.2, 1.0, 8.0, 80.0)
 

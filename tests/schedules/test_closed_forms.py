@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize
 
-from art_gym.evaluation import evaluate_levels
-from art_gym.noise_bank import get_bank
+from art_gym.evaluation.heldout import evaluate_levels
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
-from art_gym.schedules.grids import edm_grid, make_grid
-from art_gym.tasks import get_task
+from art_gym.schedules.grids.base import edm_grid, make_grid
+from art_gym.tasks.noise_bank import get_bank
+from art_gym.tasks.registry import get_task
 
 
 def noises(task: str, count: int = 256) -> np.ndarray:

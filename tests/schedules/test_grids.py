@@ -11,8 +11,8 @@ from scipy import stats
 from art_gym import sample
 from art_gym.denoisers import FunctionDenoiser
 from art_gym.schedules import GRIDS, make_grid
-from art_gym.schedules.grids import edm_grid
-from art_gym.tasks import get_task
+from art_gym.schedules.grids.base import edm_grid
+from art_gym.tasks.registry import get_task
 
 denoisers = st.builds(
     FunctionDenoiser,
@@ -117,7 +117,7 @@ def test_linear_quadratic_has_equal_steps_of_flow_time_first() -> None:
 
 def test_errors_name_the_grid() -> None:
     denoiser = get_task("digits")
-    with pytest.raises(ValueError, match="unknown grid 'karras': choose one of uniform, edm"):
+    with pytest.raises(ValueError, match="unknown grid 'karras': choose one of arctan, beta"):
         make_grid("karras", 5, denoiser)
     for num_steps in (0, 7.0, True):
         with pytest.raises(ValueError, match=rf"whole number of at least 1, got {num_steps}"):

@@ -12,7 +12,7 @@ import pytest
 
 from art_gym.schedules import Schedule, make_grid
 from art_gym.schedules.schedule import as_levels
-from art_gym.tasks import get_task
+from art_gym.tasks.registry import get_task
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from art_gym.agents.continuous_time import ARTRL
 from art_gym.agents.continuous_time.policy import ClockPolicy
-from art_gym.agents.reproduce.art_rl import train_art_rl
-from art_gym.agents.reproduce.theory import cost_ratio
-from art_gym.sb3 import ARTDiffusionVecEnv
-from art_gym.tasks import get_task
+from art_gym.agents.studies.art_rl import train_art_rl
+from art_gym.agents.studies.theory import cost_ratio
+from art_gym.envs.sb3 import ARTDiffusionVecEnv
+from art_gym.tasks.registry import get_task
 
 ENV = {
     "solver": "euler",

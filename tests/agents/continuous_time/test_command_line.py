@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from art_gym.agents.checkpoint import load_model
-from art_gym.agents.cli import main
+from art_gym.agents.cli.main import main
 from art_gym.agents.continuous_time import ARTRL
-from art_gym.agents.runs import Run
-from art_gym.agents.training import Setup
+from art_gym.agents.runs.folder import Run
+from art_gym.agents.training.checkpoint import load_model
+from art_gym.agents.training.setup import Setup
 from art_gym.schedules import Schedule
 
 UPDATE = 8 * 64  # environment steps
@@ -41,7 +41,7 @@ def tensorboard_tags(folder: Path) -> set[str]:
 def test_interrupted_and_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("art_gym.agents.training.EVALUATIONS", 3)
+    monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 3)
     run, train = Run(tmp_path / "run"), ARTRL.train
 
     def interrupted(model: ARTRL) -> None:

@@ -10,8 +10,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from art_gym.agents.continuous_time.critic import CRITICS
 from art_gym.agents.continuous_time.discount import ClockRolloutBuffer
-from art_gym.agents.hyperparams import clock_buffer
-from art_gym.sb3 import ARTDiffusionVecEnv
+from art_gym.agents.training.hyperparams import clock_buffer
+from art_gym.envs.sb3 import ARTDiffusionVecEnv
 
 
 def ppo(**kwargs: object) -> PPO:

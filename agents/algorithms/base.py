@@ -1,0 +1,73 @@
+"""The registry of algorithms, and the lookup among all classes that are known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from art_gym.common.registry import ModuleRegistry
+from art_gym.search.base import SEARCHES
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+DISCRETE = ("dqn", "maskableppo", "qrdqn")  # classes that choose among a few actions; a size of a step is none of a few
+Kind = TypeVar("Kind", bound="type[BaseAlgorithm]")
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A class of stable-baselines3's kind, and its hyperparameters where no file in envs_configs has them."""
+
+    kind: type[BaseAlgorithm]
+    recipe: Mapping[str, Any] | None = None
+
+
+ALGORITHMS: ModuleRegistry[Algorithm] = ModuleRegistry("algorithm", "art_gym.agents.algorithms")
+
+
+def algorithm(name: str, recipe: Mapping[str, Any] | None = None) -> Callable[[Kind], Kind]:
+    """Register a class by a name for `art-gym train --algo`; ``recipe`` is as an entry of a hyperparameters' file."""
+
+    def decorate(kind: Kind) -> Kind:
+        ALGORITHMS.add(name, Algorithm(kind, recipe))
+        return kind
+
+    return decorate
+
+
+def algorithm_class(name: str) -> type[BaseAlgorithm]:
+    """A registered class, or the one of stable-baselines3 or sb3-contrib of that name in lower case.
+
+    Raises:
+        ValueError: that lists the names, for an unknown one and for an algorithm of discrete actions.
+    """
+    key, classes = name.lower(), _library()
+    if key in ALGORITHMS:
+        return ALGORITHMS[key].kind
+    if key in classes and key not in DISCRETE:
+        return classes[key]
+    names = ", ".join(sorted({*classes, *ALGORITHMS} - {*DISCRETE}))
+    if key in DISCRETE:
+        raise ValueError(
+            f"{name!r} is for discrete actions, and the size of a step is continuous: choose one of {names}"
+        )
+    if key in SEARCHES:
+        raise ValueError(f"{name!r} finds fixed schedules without RL, and has no class: choose one of {names}")
+    raise ValueError(f"unknown algorithm {name!r}: choose one of {', '.join(SEARCHES)}, {names}")
+
+
+@cache
+def _library() -> dict[str, type[BaseAlgorithm]]:
+    import sb3_contrib
+    import stable_baselines3
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    return {
+        key.lower(): value
+        for module in (sb3_contrib, stable_baselines3)
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, BaseAlgorithm)
+    }

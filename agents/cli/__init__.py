@@ -1,0 +1,1 @@
+"""The command `art-gym`: a file a command."""

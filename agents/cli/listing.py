@@ -1,0 +1,38 @@
+"""`art-gym list`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class List:
+    """List environments, tasks, solvers, grids, rewards, action maps, searches and algorithms."""
+
+    def run(self) -> None:
+        """Print them."""
+        import gymnasium as gym
+
+        from art_gym.envs.actions.base import ACTIONS
+        from art_gym.envs.observations import GROUPS
+        from art_gym.envs.rewards.base import REWARDS
+        from art_gym.schedules.grids.base import GRIDS
+        from art_gym.search.base import SEARCHES
+        from art_gym.solvers.base import SOLVERS
+        from art_gym.tasks.registry import task_names
+
+        from ..algorithms.base import ALGORITHMS
+
+        entries = {
+            "environments": [key for key in gym.registry if key.startswith("ARTDiffusion")],
+            "tasks": task_names(),
+            "solvers": SOLVERS,
+            "grids": GRIDS,
+            "rewards": REWARDS,
+            "action maps": ACTIONS,
+            "observations": GROUPS,
+            "searches": SEARCHES,
+            "algorithms": ["ppo", "sac", *ALGORITHMS, "any class of stable-baselines3 or sb3-contrib"],
+        }
+        for title, names in entries.items():
+            print(f"{title + ':':14} {', '.join(names)}")

@@ -1,0 +1,41 @@
+"""`art-gym references`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .tasks import imported_task
+
+
+@dataclass(frozen=True)
+class References:
+    """Compute the best fixed grids that scores are read against (slow; what exists is kept).
+
+    Attributes:
+        tasks: which tasks; the built-in ones by default. my_module:name imports my_module first.
+        solvers: which solvers.
+        steps: which K.
+        file: where to; the package's own data by default.
+        seed: of the search.
+        again: compute what exists too, and keep the better of the two on training noise.
+        candidates: files of JSON lines with schedules that were learned: polish these instead of a search.
+    """
+
+    tasks: tuple[str, ...] = ()
+    solvers: tuple[str, ...] = ("dpmpp_2m", "euler", "heun")
+    steps: tuple[int, ...] = (5, 7, 10, 18)
+    file: Path | None = None
+    seed: int = 0
+    again: bool = False
+    candidates: tuple[Path, ...] = ()
+
+    def run(self) -> None:
+        """Compute and store them."""
+        from art_gym.evaluation.references import compute_all
+        from art_gym.tasks.references import REFERENCES_FILE
+        from art_gym.tasks.registry import BUILT_IN
+
+        file = self.file or REFERENCES_FILE
+        wanted = [imported_task(task)[1] for task in self.tasks] or BUILT_IN, self.solvers, self.steps
+        compute_all(*wanted, file, self.seed, self.again, self.candidates)

@@ -1,0 +1,64 @@
+"""`art-gym reproduce`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Run a study of docs/results.md: its table, its plot and the JSON lines behind them; what is there is kept.
+
+    Attributes:
+        study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
+            (other solvers than Euler), per_sample (policies that see the latents), headroom (such policies by
+            gradients through the solver), transfer (to other K and tasks), networks (the shipped ones), discount (by
+            clock time, for PPO and SAC), choices (ART-RL's actors, advantages and critics beside each other), floors
+            (what is scored without learning anything).
+        seeds: of what is learned.
+        out: folder.
+        quick: a fraction of the training, to see that all is in place.
+    """
+
+    study: Annotated[
+        Literal[
+            "theory",
+            "table1",
+            "dual",
+            "defect",
+            "per_sample",
+            "headroom",
+            "transfer",
+            "networks",
+            "discount",
+            "choices",
+            "floors",
+        ],
+        tyro.conf.Positional,
+    ]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    out: Path = Path("runs/reproduce")
+    quick: bool = False
+
+    def run(self) -> None:
+        """Run it and print the table."""
+        from ..studies import choices, discount, floors, grids, headroom, networks, per_sample, table1, theory, transfer
+
+        studies = {
+            "theory": theory.theory,
+            "table1": table1.table1,
+            "dual": grids.dual,
+            "defect": grids.defects,
+            "per_sample": per_sample.per_sample,
+            "headroom": headroom.headroom,
+            "transfer": transfer.transfer,
+            "networks": networks.networks,
+            "discount": discount.discount,
+            "choices": choices.choices,
+            "floors": floors.floor_scores,
+        }
+        print(studies[self.study](self.out, self.seeds, self.quick))

@@ -1,0 +1,47 @@
+"""`art-gym train-denoiser`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class TrainDenoiser:
+    """Train one of the shipped networks again.
+
+    Attributes:
+        name: digits, photos, or digits_conv (a convolutional net that was tried for the digits).
+        kind: the denoiser, or the small classifier whose features images are compared in.
+        out: weight file (safetensors); checkpoints and TensorBoard logs go beside it.
+        seed: of everything random.
+        updates: instead of the recipe's number.
+        resume: go on from the last checkpoint.
+        progress: show a progress bar.
+    """
+
+    name: Annotated[str, tyro.conf.Positional]
+    kind: Literal["denoiser", "classifier"] = "denoiser"
+    out: Path | None = None
+    seed: int = 0
+    updates: int | None = None
+    resume: bool = False
+    progress: bool = True
+
+    def run(self) -> None:
+        """Train and print the facts."""
+        from ..training.networks import train_classifier, train_denoiser
+
+        file = self.out or Path("runs") / f"{self.name}_{'net' if self.kind == 'denoiser' else 'lenet'}.safetensors"
+        if self.kind == "classifier" and self.resume:
+            raise ValueError("a classifier is trained in a minute and has no checkpoints: leave --resume out")
+        if file.exists() and not self.resume:
+            raise ValueError(f"{file} exists already: remove it, or name another with --out")
+        if self.kind == "classifier":
+            facts = train_classifier(self.name, file, self.seed, *(() if self.updates is None else (self.updates,)))
+        else:
+            facts = train_denoiser(self.name, file, self.seed, self.resume, self.progress, self.updates)
+        print(f"written to {file}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))

@@ -1,0 +1,248 @@
+"""`art-gym learn`: from a model to a better schedule for it, with proof, within a budget.
+
+The closed form comes first and is written at once; then noises get precise endpoints, hand-made grids are compared, and
+Gauss-Newton and CMA-ES improve on the best until the budget is spent. Three sets of noises keep apart what is fitted,
+what is chosen and what is reported. Whatever stops it, the best schedule so far is in the file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from art_gym.common.isolation import isolated
+from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.checks import check_call_once
+from art_gym.schedules.grids.base import make_grid
+from art_gym.solvers.base import get_solver
+
+from ..reports.comparison import label
+from ..training.divergence import Diverged
+from .book import Book
+from .budget import Budget, BudgetSpent, Metered
+from .report import LEARNED, Proof, write_report
+from .request import check_request
+from .searches import ART, HAND_MADE, Quest, Tried, closed_form, dual_forms, evolution, gauss_newton, hand_made
+from .trial import REFERENCE_STEPS, Noises, Trial
+
+REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
+AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is left then
+SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
+CHUNK = 32  # noises that get precise endpoints at a time, and the fewest
+MOST_NOISES = 1024
+SPENT = "the budget was spent"
+
+
+class Learner:
+    """Watches the searches, shows how far they are, and reports.
+
+    Args:
+        denoiser: the model.
+        name: of the model, for the report and the schedule's provenance.
+        num_steps, solver, seed: what the schedule is for.
+        budget: of time or evaluations.
+        out: schedule file.
+        progress: show a bar.
+        agent: an SB3 algorithm that goes on where Gauss-Newton stops, instead of CMA-ES.
+
+    Raises:
+        ValueError: for a number of steps, a solver or an agent that is none, or a file that cannot be written.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        name: str,
+        num_steps: int,
+        solver: str,
+        budget: Budget,
+        out: Path,
+        seed: int = 0,
+        progress: bool = True,
+        agent: str | None = None,
+    ) -> None:
+        check_request(num_steps, solver, seed, out, agent)
+        self.num_steps, self.seed, self.agent = num_steps, seed, agent
+        self.meter = Metered(denoiser, budget, self._advance)
+        self.trial = Trial(denoiser, self.meter, get_solver(solver))
+        self.book = Book(self.trial, name, seed, out)
+        self.beside: dict[str, np.ndarray] = {}  # levels that the learned ones are compared with, beside hand-made ones
+        self.stages: list[tuple[str, float]] = []  # and when each began
+        self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
+
+    @isolated()
+    def run(self) -> str:
+        """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule.
+
+        Raises:
+            ValueError: for a model that fails, such as one that gives NaN; the message says what is kept.
+        """
+        try:
+            sets, stopped = self._learn()
+            return self._report(sets and sets[2], stopped)
+        except Exception as error:
+            if not self.book.history:
+                raise
+            if isinstance(error, ValueError):
+                raise ValueError(f"{error}; {self.book.kept()}") from None
+            error.add_note(self.book.kept())  # of the model's own code, which the traceback is about
+            raise
+        except KeyboardInterrupt:  # a second one, while the report was made
+            kept = f"{self.book.out} holds the best schedule so far, without a report"
+            raise KeyboardInterrupt(kept) from None
+
+    def _learn(self) -> tuple[tuple[Noises, Noises, Noises] | None, str]:
+        """The three sets of noises, None if it did not come to that, and what stopped it."""
+        stopped, sets = SPENT, None
+        try:
+            self._closed_form()
+            sets = self._noises()
+            self._search(*sets[:2])
+        except BudgetSpent:
+            pass
+        except KeyboardInterrupt:
+            stopped = "it was interrupted"
+        except Diverged as error:
+            stopped = str(error)
+        finally:
+            self.bar.close()
+        if not self.book.history:
+            spent = f"{self.meter.evaluations} evaluations took {self.meter.seconds:.0f} s"
+            remedy = "give it ten times as much" if stopped == SPENT else "nothing was written"
+            raise ValueError(f"{stopped} before the closed form was found ({spent}): {remedy}")
+        return sets, stopped
+
+    def _closed_form(self) -> None:
+        self._stage("closed form")
+        model = self.trial.model
+        check_call_once(model)
+        rng = np.random.default_rng([self.seed, 0])
+        probe = self._draw(2, rng)
+        # These calls tell how fast the model is, and whether it gives numbers at all: the meter looks.
+        for sigma in (model.sigma_max, model.data_std, model.sigma_min):
+            self.meter(probe, np.full(2, sigma, np.float32))
+        _choose_threads(lambda: self.meter(probe, np.full(2, model.data_std, np.float32)))
+        levels = closed_form(self.trial, self.num_steps, lambda count: self._draw(count, rng))
+        self.beside[ART] = levels
+        self.book.offer(ART, levels)
+
+    def _noises(self) -> tuple[Noises, Noises, Noises]:
+        """Precise endpoints, chunk by chunk while the next one fits into its share: the speed of batches shows then."""
+        self._stage("precise endpoints")
+        rng = np.random.default_rng([self.seed, 1])
+        chunks: list[Noises] = []
+        until, last = self.meter.share + REFERENCE_SHARE, 0.0
+        while not chunks or (len(chunks) * CHUNK < MOST_NOISES and self.meter.share + last < until):
+            before, start = self.meter.share, self._draw(CHUNK, rng)
+            chunks.append(Noises(start, self.trial.solve(start)))
+            last = self.meter.share - before
+            self._tick()
+        starts, ends = (np.concatenate([getattr(chunk, part) for chunk in chunks]) for part in ("start", "endpoints"))
+        cuts = np.cumsum([round(share * len(starts)) for share in SPLIT[:2]])
+        fitted, chosen, reported = (
+            Noises(a, b) for a, b in zip(np.split(starts, cuts), np.split(ends, cuts), strict=True)
+        )
+        return fitted, chosen, reported
+
+    def _search(self, fitted: Noises, chosen: Noises) -> None:
+        until = np.inf if self.agent is None else AGENT_FROM
+        quest = Quest(self.trial, self.num_steps, self.seed, fitted, lambda: self.book.best.levels, until)
+        self.book.choose_on(chosen)
+        published = {label(name) for name in HAND_MADE}
+        for stage, found in (("hand-made grids", hand_made(quest)), ("closed forms", dual_forms(quest))):
+            for method, levels in self._watched(stage, found):
+                if method not in published:
+                    self.beside[method] = levels
+        for _ in self._watched("Gauss-Newton", gauss_newton(quest)):
+            pass
+        if self.agent is not None:
+            self._train_agent(self.agent, fitted)
+            return
+        for _ in self._watched("CMA-ES", evolution(quest)):
+            pass
+
+    def _watched(self, stage: str, search: Iterator[Tried]) -> Iterator[tuple[str, np.ndarray]]:
+        """Offer what a search comes upon, and hand it on."""
+        self._stage(stage)
+        for method, levels in search:
+            if levels is not None:
+                self.book.offer(method, levels)
+                yield method, levels
+            self._tick()
+
+    def _train_agent(self, agent: str, fitted: Noises) -> None:
+        from .agent import train_agent  # stable-baselines3
+
+        self._stage(agent)
+
+        def offered(levels: np.ndarray) -> None:
+            self.book.offer(agent, levels)
+            self._tick()
+
+        left = self.meter.affordable(1 - self.meter.share)
+        best, noises = self.book.best.levels, (fitted.start, fitted.endpoints)
+        train_agent(self.meter, best, self.trial.solver.name, agent, self.seed, noises, left, offered)
+
+    def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        model = self.trial.model
+        return np.float32(model.sigma_max) * rng.standard_normal((count, *model.shape), np.float32)
+
+    def _stage(self, label: str) -> None:
+        self.stages.append((label, self.meter.seconds))
+        self._tick()
+
+    def _advance(self) -> None:
+        """Move the bar after a call of the model, of which a slow one makes few between what is said of them."""
+        self.bar.update(min(round(100 * self.meter.share), 100) - self.bar.n)
+
+    def _tick(self) -> None:
+        self._advance()
+        history = self.book.history
+        best = f", error {history[-1].error:.4f}" if history and np.isfinite(history[-1].error) else ""
+        self.bar.set_description_str(f"learn, {self.stages[-1][0]}{best}")
+
+    def _report(self, reported: Noises | None, stopped: str) -> str:
+        """Measure the schedule on noises that nothing was fitted or chosen on, and write that down."""
+        self.meter.enforced = False  # the proof belongs to the result, whatever was spent
+        seconds, book = self.meter.seconds, self.book
+        grids = {label(name): make_grid(name, self.num_steps, self.trial.model) for name in HAND_MADE} | self.beside
+        grids[LEARNED] = book.best.levels
+        proof = None
+        if reported is not None:
+            proof = Proof(self.trial, reported, grids)
+            book.schedule(proof.error).save(book.out)
+        title = f"A schedule of {self.num_steps} steps for {book.name}, {self.trial.solver.name}"
+        if proof is None and stopped == SPENT:
+            stopped = f"{SPENT}. {self._advice(seconds)}"
+        return write_report(book.out, title, grids, book.history, proof, self._spent(seconds), stopped, seconds)
+
+    def _spent(self, seconds: float) -> str:
+        ends = [begun for _, begun in self.stages[1:]] + [seconds]
+        stages = [f"{stage} until {end:.1f} s" for (stage, _), end in zip(self.stages, ends, strict=True)]
+        return f"{seconds:.0f} s and {self.meter.evaluations:,} denoiser evaluations ({', '.join(stages)})"
+
+    def _advice(self, seconds: float) -> str:
+        """How much a comparison takes."""
+        wanted = CHUNK * get_solver("rk4").evaluations(REFERENCE_STEPS) / REFERENCE_SHARE
+        took = wanted * seconds / max(self.meter.evaluations, 1)
+        return f"Give at least {wanted:,.0f} evaluations, which take about {took:.0f} s at this speed"
+
+
+def _choose_threads(call: Callable[[], object]) -> None:
+    """Make a call with all of torch's threads and with one, and go on with what was faster.
+
+    On cores that other programs use too, threads wait for each other: a small model took a thousand times as long.
+    """
+    import torch
+
+    seconds = {}
+    for threads in dict.fromkeys((torch.get_num_threads(), 1)):
+        torch.set_num_threads(threads)
+        began = time.perf_counter()
+        call()
+        seconds[threads] = time.perf_counter() - began
+    torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))

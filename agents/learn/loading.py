@@ -1,0 +1,38 @@
+"""What the command line loads from the folders of diffusers, without a word from model libraries."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from art_gym.denoisers.base import Denoiser
+
+
+def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
+    """The denoiser of a local diffusers folder, with options of `from_diffusers`.
+
+    Raises:
+        ValueError: that says what is wrong with the model or the options.
+    """
+    import torch
+
+    from art_gym.denoisers.diffusers_models import from_diffusers
+
+    if path.suffix in (".pkl", ".pt", ".pth", ".ckpt", ".bin"):
+        raise ValueError(
+            f"{path} is a pickle, which can run any code when it is loaded: save the model as a diffusers folder with "
+            f"safetensors, or load it in Python with art_gym.denoisers.from_edm(path, trust_pickle=True)"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what model libraries say on import and on loading
+        return from_diffusers(path, dtype=getattr(torch, dtype), **options)
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler in a local folder, its own or a pipeline's. Raises a ValueError where there is none."""
+    from art_gym.denoisers import diffusers_folders as adapters
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # likewise
+        return adapters.load_scheduler(folder)

@@ -1,0 +1,152 @@
+"""The stages of `art-gym learn`, as generators of schedules: who watches them keeps the best.
+
+Each may yield for as long as it likes: the meter of the denoiser ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
+from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
+from art_gym.schedules.grids.base import make_grid
+from art_gym.search.defect import FINALISTS, SCREENING, STEPS, screening
+from art_gym.search.evolution import evolve
+from art_gym.search.gauss_newton import GaussNewton, jacobian_cost
+from art_gym.search.tuned import EVALUATIONS as TUNING
+from art_gym.search.tuned import tuned
+
+from ..reports.comparison import label, tuned_label
+from .trial import Noises, Trial
+
+HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
+TUNING_SHARE = 0.03  # of the budget, for EDM's grid with its two parameters fitted
+FEWEST_TUNED = 8  # noises that it is fitted on
+CLOSED_FORM_SHARE = 0.05  # of the budget, for each closed form
+DUAL_FORMS = {"dual-weighted closed form": dual_weighted, "cancellation-aware closed form": cancellation_aware}
+DUAL_EVALUATIONS = DUAL_NODES * (DUAL_NODES + 2)  # of a noise: two solutions from each node to the end
+DUAL_NOISES = (8, 64)  # with fewer it is not tried; more are not needed
+ART_NOISES = (2, 64)  # likewise of the plain closed form
+SCREEN_SHARE = 0.2  # of the budget, for candidates on few latents
+FIT_SHARE = 0.25  # of the budget, for Gauss-Newton from one start
+FEWEST_FITTED = 16  # latents of it
+MOST_JUDGED = 64  # noises that a generation of CMA-ES is judged on
+OFFERED = 10  # generations of CMA-ES between schedules
+ART = "ART closed form"
+
+
+class Tried(NamedTuple):
+    """A schedule that a search came upon.
+
+    Attributes:
+        method: that found it.
+        levels: (K+1,) with a trailing 0; None where there is nothing new to say but that the search goes on.
+    """
+
+    method: str
+    levels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Quest:
+    """What all stages know.
+
+    Attributes:
+        trial: of the model, whose calls are metered, with its solver.
+        num_steps, seed: of the schedule.
+        fitted: noises that schedules are fitted on.
+        best: gives the (K+1,) levels of the best schedule so far.
+        until: share of the budget at which Gauss-Newton makes room for an agent.
+    """
+
+    trial: Trial
+    num_steps: int
+    seed: int
+    fitted: Noises
+    best: Callable[[], np.ndarray]
+    until: float = np.inf
+
+
+def closed_form(trial: Trial, num_steps: int, draw: Callable[[int], np.ndarray]) -> np.ndarray:
+    """The (K+1,) levels of ART's closed form, from as many noises as a share of the budget pays for."""
+    count = int(np.clip(trial.denoiser.affordable(CLOSED_FORM_SHARE) / ART_NODES, *ART_NOISES))
+    return art(trial.denoiser, num_steps, draw(count))
+
+
+def hand_made(quest: Quest) -> Iterator[Tried]:
+    """Grids by their published parameters, and EDM's with its own fitted."""
+    trial = quest.trial
+    for name in HAND_MADE:
+        yield Tried(label(name), make_grid(name, quest.num_steps, trial.model))
+    count = int(min(trial.denoiser.affordable(TUNING_SHARE) / (TUNING * quest.num_steps), len(quest.fitted.start)))
+    if count >= FEWEST_TUNED:
+        noises = quest.fitted.start[:count], quest.fitted.endpoints[:count]
+        levels, _ = tuned("edm", quest.num_steps, trial.denoiser, trial.solver, *noises)
+        yield Tried(tuned_label("edm"), levels)
+
+
+def dual_forms(quest: Quest) -> Iterator[Tried]:
+    """The closed forms that weigh a defect with what arrives of it."""
+    denoiser = quest.trial.denoiser
+    for name, form in DUAL_FORMS.items():
+        count = int(min(denoiser.affordable(CLOSED_FORM_SHARE) / DUAL_EVALUATIONS, DUAL_NOISES[1]))
+        if min(count, len(quest.fitted.start)) >= DUAL_NOISES[0]:
+            yield Tried(name, form(denoiser, quest.num_steps, quest.fitted.start[:count]))
+
+
+def gauss_newton(quest: Quest) -> Iterator[Tried]:
+    """The search of `defect`: many starts on few latents, from coarse to fine, then the best on many."""
+    model, denoiser = quest.trial.model, quest.trial.denoiser
+
+    def tried(logits: np.ndarray) -> Tried:
+        return Tried("Gauss-Newton", levels_from_logits(logits, model))
+
+    share, least = denoiser.affordable(SCREEN_SHARE), np.inf
+    few = _fit(quest, SCREEN_SHARE / 2, SCREENING, budget=denoiser.evaluations + share)
+    candidates = screening(few, quest.best(), quest.num_steps, share, quest.seed)
+    while True:
+        try:
+            found = next(candidates)
+        except StopIteration as end:
+            pool = end.value
+            break
+        better = len(found.logits) == quest.num_steps - 1 and found.error < least  # others are of fewer steps
+        least = min(found.error, least) if better else least
+        yield tried(found.logits) if better else Tried("Gauss-Newton", None)
+    fit = _fit(quest, FIT_SHARE, len(quest.fitted.start))
+    for _, logits in pool[:FINALISTS]:
+        yield tried(logits)  # it may have been a start
+        if denoiser.share < quest.until:
+            yield from (tried(found.logits) for found in fit.improving(logits, STEPS))
+
+
+def evolution(quest: Quest) -> Iterator[Tried]:
+    """CMA-ES from the best so far, again and again."""
+    trial, fitted = quest.trial, quest.fitted
+    for restart in range(1, 1000):  # until the meter stops it
+        search = evolve(
+            trial.denoiser,
+            quest.num_steps,
+            trial.solver,
+            fitted.start,
+            fitted.endpoints,
+            generations=40 + 10 * quest.num_steps,
+            batch=min(len(fitted.start), MOST_JUDGED),  # drawn with replacement: more are no others
+            seed=quest.seed + restart,
+            first=logits_from_levels(quest.best(), trial.model),
+            spread=0.3,
+        )
+        for generation, levels in enumerate(search, start=1):
+            yield Tried("CMA-ES", levels if generation % OFFERED == 0 else None)
+
+
+def _fit(quest: Quest, share: float, most: int, budget: float = np.inf) -> GaussNewton:
+    """Gauss-Newton on as many latents as a share of the budget pays for, from one start: Jacobians are dear."""
+    trial, fitted = quest.trial, quest.fitted
+    per_latent = STEPS * jacobian_cost(trial.solver, quest.num_steps)
+    count = int(np.clip(trial.denoiser.affordable(share) / per_latent, FEWEST_FITTED, most))
+    return GaussNewton(trial.denoiser, trial.solver, fitted.start[:count], fitted.endpoints[:count], budget)

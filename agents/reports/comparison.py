@@ -1,0 +1,209 @@
+"""The comparison on held-out noise: hand-made grids, closed forms, and what was learned, with every measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from art_gym.envs.config import EnvConfig
+from art_gym.envs.observations import lanes
+from art_gym.evaluation.edm_curve import EdmCurve
+from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_levels, evaluate_policy
+from art_gym.evaluation.references import reference_on
+from art_gym.schedules.closed_forms import art
+from art_gym.schedules.grids.base import make_grid
+from art_gym.search.tuned import tuned
+from art_gym.solvers.base import get_solver
+from art_gym.tasks.noise_bank import get_bank
+from art_gym.tasks.references import Reference, find_reference, score
+from art_gym.tasks.registry import resolve
+
+TUNING_NOISES = 256  # training noises that the tuned grids and the closed form are fitted on
+HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
+FLOORS = ("action 0", "random actions")  # what an agent that has learned nothing plays
+TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # what is fitted
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one K.
+
+    Attributes:
+        method: label.
+        num_steps: K.
+        evaluation: on held-out noise.
+        score: 0 for EDM's grid, 1 for the best fixed grid known; None without a reference.
+        fitted: the two parameters of a tuned grid.
+    """
+
+    method: str
+    num_steps: int
+    evaluation: Evaluation
+    score: float | None
+    fitted: tuple[float, float | None] | None = None
+
+
+def baselines(
+    task: str,
+    solver: str,
+    budgets: Iterable[int],
+    tick: Callable[[str], None] = lambda _: None,
+    config: EnvConfig | None = None,
+) -> list[Row]:
+    """Rows of what no agent is needed for: see `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form, the stored oracle.
+
+    Args:
+        task, solver, budgets: what is compared.
+        tick: called with a label before each row, to show progress.
+        config: of the environment that is played in without an agent; by default that of the action map "fraction".
+    """
+    denoiser = resolve(task)
+    rows = []
+    for num_steps in budgets:
+        reference = find_reference(task, solver, num_steps)
+        grids: dict[str, Callable[[], np.ndarray]] = {
+            label(name): partial(make_grid, name, num_steps, denoiser) for name in HAND_MADE
+        }
+        grids["ART closed form"] = lambda k=num_steps: art(denoiser, k, _training(task)[0])  # type: ignore[misc]
+        for method, make in grids.items():
+            tick(f"{method}, K = {num_steps}")
+            rows.append(row(method, task, solver, make(), reference))
+        tick(f"{FLOORS[0]}, K = {num_steps}")
+        rows += floors(task, solver, num_steps, config=config)
+        for name in TUNED:
+            tick(f"{tuned_label(name)}, K = {num_steps}")
+            levels, fitted = tuned_grid(name, num_steps, task, solver)
+            rows.append(replace(row(tuned_label(name), task, solver, levels, reference), fitted=fitted))
+        if reference is not None:
+            rows.append(row("oracle (best fixed grid)", task, solver, np.array(reference.oracle_sigmas), reference))
+    return rows
+
+
+def floors(task: str, solver: str, num_steps: int, count: int = HELDOUT, config: EnvConfig | None = None) -> list[Row]:
+    """Rows of what is played without an agent: the action 0 in every step, and random ones, on held-out noise."""
+    config = replace(config or EnvConfig(), task=task, solver=solver, num_steps=num_steps)
+    reference = reference_on(task, solver, num_steps, count)
+    rng = np.random.default_rng(0)
+    policies = (lambda seen: np.zeros((lanes(seen), 1))), (lambda seen: rng.uniform(-1, 1, (lanes(seen), 1)))
+    rows = []
+    for name, policy in zip(FLOORS, policies, strict=True):
+        found = evaluate_policy(policy, config, num_steps, count)
+        rows.append(Row(name, num_steps, found, score(found.error, reference)))
+    return rows
+
+
+def row(method: str, task: str, solver: str, levels: np.ndarray, reference: Reference | None) -> Row:
+    """Evaluate a grid."""
+    evaluation = evaluate_levels(task, solver, levels)
+    return Row(method, len(levels) - 1, evaluation, score(evaluation.error, reference))
+
+
+def label(name: str) -> str:
+    """A grid's name as people write it."""
+    return {"edm": "EDM ρ=7", "log_snr": "log-SNR", "log_normal": "log-normal"}.get(name, name)
+
+
+def tuned_label(name: str) -> str:
+    """What a grid is called whose parameters are fitted: EDM's has another ρ than 7 then."""
+    return f"{label(name).removesuffix(' ρ=7')}, tuned"
+
+
+def tuned_grid(name: str, num_steps: int, task: str, solver: str) -> tuple[np.ndarray, tuple[float, float | None]]:
+    """A hand-made grid with its two parameters fitted on training noise: (K+1,) levels, and these."""
+    return tuned(name, num_steps, resolve(task), get_solver(solver), *_training(task))
+
+
+def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
+    return get_bank(resolve(task), "train", 4096).first(TUNING_NOISES)
+
+
+def noises_of(rows: Iterable[Row]) -> str:
+    """How many held-out noises a table is about: "2048", or that its rows say so where they differ."""
+    counts = {entry.evaluation.noises for entry in rows}
+    most = max(counts)
+    return f"{most}" if len(counts) == 1 else f"{most} (fewer where a row says so: whole populations)"
+
+
+def table(rows: list[Row], first: str | None = None) -> str:
+    """Rows as a Markdown table, by K, then from worst to best.
+
+    Args:
+        rows: what to show.
+        first: a method to set in bold.
+    """
+    images = ["image error"] if any(entry.evaluation.image_error is not None for entry in rows) else []
+    features = ["Fréchet", "precision / recall"] if any(entry.evaluation.frechet is not None for entry in rows) else []
+    heads = [
+        "K",
+        "schedule",
+        "error ± 95 %",
+        *images,
+        "RMS",
+        "median",
+        "SW to endpoints",
+        "SW to data",
+        "energy",
+        *features,
+    ]
+    heads += ["score", "NFE", "seconds"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
+    most = max(entry.evaluation.noises for entry in rows)
+    for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
+        found = entry.evaluation
+        name = entry.method if found.noises == most else f"{entry.method}, {found.noises} noises"
+        in_features = [_number(found.frechet, 2), f"{_number(found.precision, 2)} / {_number(found.recall, 2)}"]
+        cells = [
+            str(entry.num_steps),
+            f"**{name}**" if entry.method == first else name,
+            f"{found.error:.4f} ± {found.error_interval:.4f}",
+            *[_number(found.image_error, 4) for _ in images],
+            f"{found.rms:.4f}",
+            f"{found.median:.4f}",
+            _number(found.sliced_endpoints, 4),
+            _number(found.sliced, 4),
+            _number(found.energy, 5),
+            *(in_features if features else []),
+            _number(entry.score, 3),
+            f"{found.nfe:g}",
+            f"{found.seconds:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def fitted_lines(rows: list[Row]) -> list[str]:
+    """What tuning made of each grid's two parameters, a line a grid; EDM's ρ may be far from 7."""
+    lines = []
+    for name, parameters in TUNED.items():
+        fitted = {row.num_steps: row.fitted for row in rows if row.method == tuned_label(name) and row.fitted}
+        values = [
+            f"{' and '.join(f'{value:.3g}' for value in fitted[k] if value is not None)} at K = {k}"
+            for k in sorted(fitted)
+        ]
+        if values:
+            lines.append(f"{tuned_label(name)}: {parameters} {', '.join(values)}.")
+    return lines
+
+
+def unscored(rows: list[Row]) -> str:
+    """What a table's score of – means, where it has one; else nothing."""
+    if all(entry.score is not None for entry in rows):
+        return ""
+    return "A score of – is that of a task, solver and K for which no best fixed grid is stored."
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:z.{digits}f}"  # z: no −0.000
+
+
+def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:
+    """The sentence that people ask for: how many steps EDM needs for the same error."""
+    needed = curve.steps_for(error)
+    if not np.isfinite(needed):
+        return f"EDM does not reach in 100 steps what the learned schedule does in {num_steps}."
+    saved = 100 * (1 - num_steps / needed)
+    comparison = f"{saved:.0f} % fewer" if saved >= 0 else f"the learned one takes {-saved:.0f} % more"
+    return f"EDM needs {needed:.1f} steps for what the learned schedule does in {num_steps}: {comparison}."

@@ -1,0 +1,172 @@
+"""The report of a run: the table, the sentence about steps saved, and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.common.files import write_text
+from art_gym.denoisers.base import Denoiser, visible
+from art_gym.envs.rendering import MAX_IMAGES
+from art_gym.evaluation.edm_curve import EdmCurve
+from art_gym.evaluation.heldout import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
+from art_gym.schedules.grids.base import edm_grid
+from art_gym.solvers.loop import integrate
+from art_gym.tasks.noise_bank import get_bank
+from art_gym.tasks.references import find_reference, score
+from art_gym.tasks.registry import resolve
+
+from ..runs.folder import Point
+from ..runs.outcome import Outcome
+from . import pictures
+from .comparison import FLOORS, Row, fitted_lines, noises_of, steps_saved_line, table, unscored
+
+SAMPLES = 36  # latents in the picture of samples, the first of the held-out bank
+FEATURES = "Fréchet distance, precision and recall compare with the data in the features of the task's network."
+ORACLE = "oracle (best fixed grid)"
+START = "search that the agent began with"
+
+
+def learned_rows(outcome: Outcome) -> list[Row]:
+    """The outcome's grids, and its policy where that depends on the latents, as rows of the comparison."""
+    rows = []
+    for num_steps, evaluation in outcome.as_grid.items():
+        reference = find_reference(outcome.task, outcome.solver, num_steps)
+        rows.append(Row(outcome.method, num_steps, evaluation, score(evaluation.error, reference)))
+        policy = outcome.as_policy and outcome.as_policy[num_steps]
+        if policy and policy.spread > 1e-6:
+            rows.append(Row(f"{outcome.method}, policy", num_steps, policy, score(policy.error, reference)))
+        if outcome.as_start:
+            start = outcome.as_start[num_steps]
+            rows.append(Row(START, num_steps, start, score(start.error, reference)))
+    return rows
+
+
+def write_report(
+    folder: Path, outcome: Outcome, rivals: list[Outcome], baselines: list[Row], history: list[Point], curve: EdmCurve
+) -> str:
+    """Write ``report.md`` and the pictures into a run's folder.
+
+    Args:
+        folder: where to.
+        outcome: what the run learned; the pictures and the bold rows are about it.
+        rivals: other methods' outcomes for the same task, solver and budgets.
+        baselines: rows of grids that were not learned.
+        history: progress of the run on validation noise.
+        curve: EDM's errors, which the steps that were saved are read from.
+
+    Returns:
+        The text of the report.
+    """
+    rows = [*baselines, *learned_rows(outcome), *(entry for rival in rivals for entry in learned_rows(rival))]
+    spreads = [
+        f"K = {k}: the policy's levels differ between populations by up to {policy.spread:.3f} in log σ "
+        f"(standard deviation); the schedule is its mean grid."
+        for k, policy in (outcome.as_policy or {}).items()
+        if policy.spread > 1e-6
+    ]
+    saved = [steps_saved_line(curve, k, evaluation.error) for k, evaluation in outcome.as_grid.items()]
+    costs = [f"| {each.method} | {each.seconds:.0f} | {_millions(each.evaluations)} |" for each in (outcome, *rivals)]
+    text = "\n".join(
+        [
+            f"# {outcome.method} on {outcome.task}, {outcome.solver}",
+            "",
+            f"Held-out noises: {noises_of(rows)}. Mean endpoint error in units of the data, its root mean square and",
+            "median; sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the",
+            "best fixed grid known. NFE are the denoiser calls of a sample, seconds the time of sampling all of them.",
+            *([FEATURES] if any(entry.evaluation.frechet is not None for entry in rows) else []),
+            *filter(None, [unscored(rows)]),
+            "",
+            table(rows, first=outcome.method),
+            "",
+            *(f"- {line}" for line in [*_begun(outcome, history), *saved, *spreads, *fitted_lines(rows)]),
+            "",
+            "Cost of learning, for all K together:",
+            "",
+            "| method | seconds | denoiser evaluations (millions) |",
+            "|:---|---:|---:|",
+            *costs,
+            "",
+            *(f"![{name}]({name}.png)" for name in _draw(folder, outcome, rows, history)),
+            "",
+        ]
+    )
+    write_text(folder / "report.md", text)
+    return text
+
+
+def _millions(count: int) -> str:
+    """In millions with one digit after the point, or what it takes to be above zero."""
+    return f"{count / 1e6:.1f}" if count >= 1e5 else f"{count / 1e6:.1g}"
+
+
+def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
+    """What is the search's and what the agent's, where an agent began with a schedule that was searched for."""
+    if not outcome.searches:
+        return []
+    errors = [error for point in history for error in point.errors.values()]  # of one K
+    return [
+        f"The policy began with a schedule that CMA-ES had found (searches: {outcome.searches}), after "
+        f"{history[0].seconds:.0f} s: error {errors[0]:.4f} on validation noise, {min(errors):.4f} after training."
+    ]
+
+
+def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:
+    """Write the pictures; returns their names."""
+    smallest = min(outcome.schedules)
+    shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K whose dots can still be told apart
+    rows = [entry for entry in rows if entry.method not in FLOORS]
+    grids = {entry.method: entry.evaluation.levels for entry in rows if entry.num_steps == shown}
+    pictures.schedules(folder / "schedules.png", grids, highlight=outcome.method)
+    errors: dict[str, dict[int, float]] = {}
+    for entry in rows:
+        errors.setdefault(entry.method, {})[entry.num_steps] = entry.evaluation.error
+    oracle = errors.pop(ORACLE, None)
+    names = ["schedules"]
+    if len(outcome.schedules) > 1:
+        pictures.error_curves(folder / "errors.png", errors, highlight=outcome.method, oracle=oracle)
+        names.append("errors")
+    _draw_samples(folder / "samples.png", outcome, smallest)
+    names.append("samples")
+    if history:
+        k = max(history[-1].errors)
+        # On the noises of the curve, not on those of the table: a few hundred differ visibly from other hundreds.
+        lines = {
+            entry.method: evaluate_levels(
+                outcome.task, outcome.solver, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
+            ).error
+            for entry in rows
+            if entry.num_steps == k and entry.method in ("EDM ρ=7", "ART closed form", ORACLE)
+        }
+        points = [point for point in history if k in point.errors]
+        steps, values = [point.steps for point in points], [point.errors[k] for point in points]
+        pictures.training_curve(folder / "training.png", steps, values, lines, x_label=f"environment steps (K = {k})")
+        names.append("training")
+    return names
+
+
+def _draw_samples(file: Path, outcome: Outcome, num_steps: int) -> None:
+    denoiser = resolve(outcome.task)
+    count = SAMPLES if len(denoiser.shape) == 3 else HELDOUT
+    start, exact = get_bank(denoiser, "heldout", 4096).first(count)
+    learned = np.array(outcome.schedules[num_steps].sigmas)
+    panels = {
+        f"EDM ρ=7, K = {num_steps}": integrate(denoiser, edm_grid(num_steps, denoiser), start, outcome.solver),
+        f"{outcome.method}, K = {num_steps}": integrate(denoiser, learned, start, outcome.solver),
+        "exact": exact,
+    }
+    draw_samples(file, denoiser, panels)
+
+
+def draw_samples(file: Path, denoiser: Denoiser, panels: Mapping[str, np.ndarray]) -> None:
+    """Draw (N, *shape) samples of the same noises by title: as images, where the denoiser decodes its latents."""
+    shown = {title: visible(samples, denoiser) for title, samples in panels.items()}
+    if getattr(denoiser, "decode", None) is not None:
+        images = {title: denoiser.decode(samples[:MAX_IMAGES]) for title, samples in shown.items()}  # type: ignore[attr-defined]
+        pictures.samples(file, images)
+        return
+    sample_data = getattr(denoiser, "sample_data", None)
+    data = None if sample_data is None else sample_data(HELDOUT, np.random.default_rng(17))
+    pictures.samples(file, shown, data)

@@ -1,0 +1,93 @@
+"""Training with stable-baselines3: from a configuration to a run's folder with a schedule in it."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+
+import torch
+from tqdm import tqdm
+
+from art_gym.common.isolation import isolated
+from art_gym.envs import core
+from art_gym.evaluation.heldout import HELDOUT
+
+from ..continuous_time import ARTRL
+from ..runs.config import TrainConfig
+from ..runs.folder import Run
+from ..runs.outcome import Outcome
+from .checkpoint import load_model
+from .divergence import Diverged, divergence_named
+from .hyperparams import algorithm_class
+from .policies import evaluator, make_outcome
+from .progress import Bar, Progress
+from .setup import Setup
+from .warm_start import Startable, warm_start
+
+
+@isolated()
+def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
+    """Train an SB3 agent; the run's folder then holds its schedule files, the best model and the history.
+
+    Args:
+        config: what to train.
+        run: where to.
+        resume: go on from the last checkpoint, if there is one.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for a configuration that does not fit, a folder in use, or training that diverges.
+        KeyboardInterrupt: after the state has been saved, if training has begun.
+    """
+    torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
+    setup = Setup.resolve(config)
+    if issubclass(algorithm_class(config.algo), ARTRL) and "action" in config.env:
+        raise ValueError(f"{config.algo} steers a clock of its own, and has no use for action: leave it out")
+    if setup.env_config.population > HELDOUT:  # whose noises would be those that the best model is chosen on, too
+        raise ValueError(
+            f"population is {setup.env_config.population}, and results are reported on {HELDOUT} noises: choose at "
+            f"most that many"
+        )
+    model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
+    run.prepare(config, {"env": setup.env_config.to_dict(), **setup.resolved}, resume)
+    checkpoint = run.folder / "checkpoint.pt"
+    if resume and checkpoint.exists():
+        load_model(model, checkpoint)
+        # The random streams of the first part are not replayed: go on with fresh ones, as repeatably.
+        model.set_random_seed((config.seed + model.num_timesteps) % 2**32)
+    bank = setup.env_config.make_core().problem.bank  # the environment's
+    bank.ensure(bank.size)  # before the clock starts, as for the rivals
+    callback = Progress(setup, run)
+    if setup.searches and not model.num_timesteps:
+        assert isinstance(model, Startable)
+        warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
+    remaining = setup.n_timesteps - model.num_timesteps
+    if remaining > 0:
+        bar = tqdm(
+            total=setup.n_timesteps, initial=model.num_timesteps, desc=config.algo, unit=" steps", disable=not progress
+        )
+        try:
+            with bar, divergence_named(model):
+                model.learn(remaining, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
+        except KeyboardInterrupt:
+            if callback.points:  # before the first one only the search is lost, and played again
+                callback.save()  # at once: who is in a hurry may not wait for the evaluation that follows
+                callback.finish()
+            raise
+        except (TypeError, AttributeError) as error:  # of a value that the algorithm uses only now
+            through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+            if not config.hyperparams or core.__file__ in through:  # of a part of one's own
+                raise
+            raise ValueError(f"{config.algo} cannot be trained with {config.hyperparams}: {error}") from error
+        except Diverged as error:
+            kept = f"the best policy so far is kept in {run.folder}" if callback.points else "nothing was saved yet"
+            raise ValueError(
+                f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; "
+                f"{kept}"
+            ) from None
+    as_start = None
+    if (started := run.folder / "start.pt").exists():
+        load_model(model, started)
+        as_start = {k: evaluator(setup, model)(k) for k in setup.budgets}
+    load_model(model, run.folder / "best.pt")
+    return replace(make_outcome(setup, evaluator(setup, model), run.history()[-1]), as_start=as_start)

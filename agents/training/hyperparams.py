@@ -1,0 +1,207 @@
+"""Hyperparameters: YAML keyed by environment id, as in rl-baselines3-zoo, and the SB3 class that they are for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..algorithms.base import ALGORITHMS, algorithm_class
+
+Values = dict[str, Any]
+COUNTS = (  # of which SB3 finds a 0 at work only, or not at all; gradient_steps is none of them: −1 has a meaning
+    "num_envs",
+    "n_timesteps",
+    "n_steps",
+    "n_epochs",
+    "batch_size",
+    "buffer_size",
+    "train_freq",
+    "policy_delay",
+    "target_update_interval",
+    "n_critic_updates",
+    "n_critics",
+    "n_quantiles",
+    "n_lstm_layers",
+    "lstm_hidden_size",
+    "cg_max_steps",
+    "line_search_max_iter",
+    "sub_sampling_factor",
+    "n_delta",
+    "n_top",
+    "n_eval_episodes",
+)
+
+
+def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
+    """The shipped values for an algorithm and an environment, with "4K" resolved for K = num_steps.
+
+    An id without an entry of its own, or none, gets the entry "default".
+
+    An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1, 16 environments and, if
+    it learns from rollouts, rollouts of four episodes; TD3 and DDPG noise on their actions.
+    """
+    file = resources.files("art_gym.envs_configs").joinpath(f"hyperparams/{algo}.yaml")
+    if not file.is_file():
+        recipe = ALGORITHMS[algo].recipe if algo in ALGORITHMS else None
+        return (
+            _defaults(algorithm_class(algo), num_steps) if recipe is None else resolve_numbers(dict(recipe), num_steps)
+        )
+    by_id = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return resolve_numbers(by_id.get(env_id, by_id["default"]), num_steps)
+
+
+def _defaults(kind: type, num_steps: int) -> Values:
+    from stable_baselines3 import DDPG, TD3
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+    aliases = kind.policy_aliases  # type: ignore[attr-defined]
+    values = {"num_envs": 16, "policy": "MlpPolicy" if "MlpPolicy" in aliases else next(iter(aliases))}
+    if issubclass(kind, OnPolicyAlgorithm):
+        values |= {"n_timesteps": 25000 * num_steps, "n_steps": 4 * num_steps}
+    else:
+        values |= {"n_timesteps": 2000 * num_steps}
+    if kind in (TD3, DDPG):  # whose policies do not explore by themselves
+        values |= {"noise_type": "normal", "noise_std": 0.1}
+    return values | ({"gamma": 1.0} if "gamma" in inspect.signature(kind).parameters else {})
+
+
+def resolve_numbers(values: Values, num_steps: int) -> Values:
+    """Turn "4K" into 4 · num_steps, "1e-3" (a string to YAML) into a number and "lin_1e-3" into a falling schedule.
+
+    What was typed is YAML too: "false", "null", "[64, 64]".
+    """
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: resolved(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [resolved(entry) for entry in value]
+        if not isinstance(value, str):
+            return value
+        if match := re.fullmatch(r"(\d+)K", value):
+            return int(match[1]) * num_steps
+        if match := re.fullmatch(r"lin_(\d[\d.]*(?:e[+-]?\d+)?)", value):
+            return Linear(float(match[1]))
+        for number in (int, float):
+            try:
+                return number(value)
+            except ValueError:
+                continue
+        try:
+            meant = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        return resolved(meant) if meant is None or isinstance(meant, bool | list | dict) else value
+
+    return resolved(values)
+
+
+def overridden(values: Values, changes: Values) -> Values:
+    """Values with changes laid over them; "policy_kwargs.budget", or a dictionary, changes keys of a dictionary."""
+    result = dict(values)
+    for key, change in changes.items():
+        key, _, rest = key.partition(".")
+        change = {rest: change} if rest else change
+        if isinstance(change, dict):
+            before = result.get(key)
+            change = overridden(before if isinstance(before, dict) else {}, change)
+        result[key] = change
+    return result
+
+
+def as_objects(values: Values) -> Values:
+    """Values with names made the objects that SB3 takes.
+
+    They are rl-baselines3-zoo's "noise_type" and "noise_std", of the noise on the actions, and the name of a class of
+    torch.nn as "activation_fn" in "policy_kwargs", such as ReLU.
+
+    Raises:
+        ValueError: for an unknown name, or a deviation that is none.
+    """
+    from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+    from torch import nn
+
+    kinds = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
+    result = {key: value for key, value in values.items() if key not in ("noise_type", "noise_std")}
+    policy = result.get("policy_kwargs")
+    if isinstance(policy, dict) and isinstance(activation := policy.get("activation_fn"), str):
+        found = getattr(nn, activation, None)
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise ValueError(f"activation_fn is the name of a class of torch.nn such as ReLU, got {activation!r}")
+        result["policy_kwargs"] = {**policy, "activation_fn": found}
+    name, deviation = values.get("noise_type"), values.get("noise_std", 0.1)
+    if name is None:
+        if "noise_std" in values and "noise_type" not in values:
+            raise ValueError(f"noise_std is of a noise_type, which is missing: choose one of {', '.join(kinds)}")
+        return result
+    if name not in kinds:
+        raise ValueError(f"unknown noise_type {name!r}: choose one of {', '.join(kinds)}, or null for none")
+    if not isinstance(deviation, int | float) or not 0 < deviation < np.inf:
+        raise ValueError(f"noise_std must be a positive number, got {deviation!r}")
+    return {**result, "action_noise": kinds[name](np.zeros(1), np.full(1, float(deviation)))}
+
+
+def check_counts(values: Values) -> None:
+    """Raise a ValueError for a count that is no whole number of at least 1, in dictionaries too."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            check_counts(value)
+        elif key in COUNTS and not isinstance(value, tuple | None):  # a train_freq of (1, "episode"), an n_top of None
+            whole = isinstance(value, int | np.integer)
+            if not whole or value < 1:
+                raise ValueError(
+                    f"{key} must be a whole number of at least 1, got {value!r}: leave it out for the default"
+                )
+
+
+def warm_start_of(values: Values) -> tuple[float, Values]:
+    """The share of the episodes that a warm start may take, 0 without, and the values that replace others after it.
+
+    Raises:
+        ValueError: for a share that is none.
+    """
+    warm = values.get("warm_start") or {}
+    share = warm.get("share", 0) if isinstance(warm, dict) else None
+    if not isinstance(share, int | float) or not 0 <= share < 1:
+        raise ValueError(
+            f"warm_start.share is the share of the episodes, at least 0 and below 1, and warm_start 0 leaves it out, "
+            f"got {warm!r}"
+        )
+    return share, {key: value for key, value in warm.items() if key != "share"}
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A learning rate that falls linearly from ``initial`` to 0, as SB3 calls it: with the progress that remains."""
+
+    initial: float
+
+    def __call__(self, progress_remaining: float) -> float:
+        return progress_remaining * self.initial
+
+    def __repr__(self) -> str:  # as the YAML has it, so that a run's resolved configuration can be read
+        return f"lin_{self.initial:g}"
+
+
+def clock_buffer(kind: type, rate: float) -> Values:
+    """Arguments that make an SB3 algorithm discount by e^{−rate·Δ} over elapsed clock time instead of by γ a step.
+
+    Raises:
+        ValueError: for an algorithm that keeps neither SB3's rollout buffer nor a replay buffer of its own choice.
+    """
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.ppo import PPO
+
+    from ..continuous_time.discount import ClockReplayBuffer, ClockRolloutBuffer
+
+    if issubclass(kind, OffPolicyAlgorithm):
+        return {"replay_buffer_class": ClockReplayBuffer, "replay_buffer_kwargs": {"rate": rate}, "n_steps": 1}
+    if issubclass(kind, PPO):
+        return {"rollout_buffer_class": ClockRolloutBuffer, "rollout_buffer_kwargs": {"rate": rate}}
+    raise ValueError(f"clock_discount is for PPO and off-policy algorithms such as SAC, not for {kind.__name__}")

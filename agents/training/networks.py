@@ -1,0 +1,289 @@
+"""Training of the shipped networks: `art-gym train-denoiser digits` makes the weights in art_gym/data again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import art_gym
+from art_gym.common.files import replacing
+from art_gym.common.isolation import isolated
+from art_gym.denoisers.networks import NO_LABEL, SIGMA_DATA, NetworkConfig, Preconditioned, save_weights
+from art_gym.measures.features import LeNet, LeNetConfig
+from art_gym.tasks.images import labelled_patches, photo_patches, split_digits
+
+Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+HELD_OUT = 1024  # pairs of image and noise on which the loss is measured
+LABEL_DROPOUT = 0.15  # so that the network runs without a label too
+EMA = 0.999
+CHECKPOINTS = 20
+CLASSIFIERS = {"digits": LeNetConfig(1, 8, 10), "photos": LeNetConfig(3, 16, 6)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        config: its architecture.
+        draw: (count, rng) to images and labels for training.
+        held_out: the same from images that are kept back.
+        updates, batch, learning_rate: of Adam; the rate falls to 0 along a cosine.
+        mean, std: of ln σ in training (Karras et al. 2022, table 1, moved towards the small images' scale).
+    """
+
+    config: NetworkConfig
+    draw: Draw
+    held_out: Draw
+    updates: int
+    batch: int
+    learning_rate: float
+    mean: float = -1.0
+    std: float = 1.4
+
+
+def _digits(held_out: bool) -> Draw:
+    images, labels = split_digits(held_out)
+
+    def draw(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        rows = rng.integers(len(images), size=count)
+        return images[rows], labels[rows]
+
+    return draw
+
+
+def _photos(held_out: bool) -> Draw:
+    return lambda count, rng: (photo_patches(count, rng, held_out), np.full(count, NO_LABEL))
+
+
+def recipes() -> dict[str, Callable[[], Recipe]]:
+    """What can be trained."""
+    return {
+        "digits": lambda: Recipe(
+            NetworkConfig("mlp", (1, 8, 8), width=256, blocks=4, labels=10, dropout=0.15),
+            _digits(False),
+            _digits(True),
+            updates=20_000,
+            batch=256,
+            learning_rate=2e-3,
+        ),
+        "digits_conv": lambda: Recipe(  # tried beside "digits", not shipped: docs/results.md has the comparison
+            NetworkConfig("unet", (1, 8, 8), width=32, blocks=1, labels=10, dropout=0.15),
+            _digits(False),
+            _digits(True),
+            updates=4_000,
+            batch=128,
+            learning_rate=2e-3,
+        ),
+        "photos": lambda: Recipe(
+            NetworkConfig("unet", (3, 16, 16), width=16, blocks=2),
+            _photos(False),
+            _photos(True),
+            updates=4_000,
+            batch=64,
+            learning_rate=2e-3,
+        ),
+    }
+
+
+@isolated()
+def train_denoiser(
+    name: str, file: Path, seed: int, resume: bool, progress: bool, updates: int | None = None
+) -> dict[str, float]:
+    """Train a network and write its weights (an exponential moving average) as safetensors.
+
+    Args:
+        name: a key of `recipes`.
+        file: where to; checkpoints and TensorBoard logs go beside it, in a folder of its name.
+        seed: of initial weights, batches and noise.
+        resume: go on from the last checkpoint.
+        progress: show a bar.
+        updates: instead of the recipe's, to try something.
+
+    Returns:
+        Facts that stand in the file's header too: held-out loss, seconds, parameters.
+
+    Raises:
+        ValueError: for an unknown name, fewer than one update, or a checkpoint that cannot be read.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    if name not in recipes():
+        raise ValueError(f"unknown network {name!r}: choose one of {', '.join(recipes())}")
+    recipe = recipes()[name]()
+    total = _checked(recipe.updates if updates is None else updates)
+    torch.manual_seed(seed)
+    network, average = Preconditioned(recipe.config), Preconditioned(recipe.config)
+    average.load_state_dict(network.state_dict())
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    done, spent = 0, 0.0
+    folder = file.parent / f"{file.stem}_training"
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.pt"
+    if resume and checkpoint.exists():
+        done, spent = _load(checkpoint, seed, network, average, optimizer)
+    writer = SummaryWriter(str(folder))
+    began = time.perf_counter() - spent
+    every = max(total // CHECKPOINTS, 1)
+    for update in tqdm(
+        range(done, total), desc=f"train-denoiser {name}", disable=not progress, initial=done, total=total
+    ):
+        rng = np.random.default_rng([seed, update])  # a resumed run draws what an uninterrupted one does
+        torch.manual_seed(seed * 1_000_003 + update)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * update / total))
+        images, labels = recipe.draw(recipe.batch, rng)
+        labels = np.where(rng.random(len(labels)) < LABEL_DROPOUT, NO_LABEL, labels)
+        loss = _loss(network.train(), images, labels, rng, recipe)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        keep = min(EMA, (update + 1) / (update + 10))
+        with torch.no_grad():
+            for mean, now in zip(average.parameters(), network.parameters(), strict=True):
+                mean.lerp_(now, 1 - keep)
+        if (update + 1) % every == 0:
+            writer.add_scalar("loss/train", float(loss.detach()), update + 1)
+            writer.add_scalar("loss/held_out", held_out_loss(average, recipe), update + 1)
+            _save(checkpoint, seed, network, average, optimizer, update + 1, time.perf_counter() - began)
+    writer.close()
+    facts = {
+        "held_out_loss": held_out_loss(average, recipe),
+        "seconds": time.perf_counter() - began,
+        "parameters": sum(parameter.numel() for parameter in average.parameters()),
+        "updates": total,
+        "seed": seed,
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(file, average, recipe.config, {**facts, "name": name, "version": art_gym.__version__})
+    return facts
+
+
+def held_out_loss(network: Preconditioned, recipe: Recipe) -> float:
+    """The loss on images that are not trained on, with labels, at fixed noises."""
+    rng = np.random.default_rng(21)
+    images, labels = recipe.held_out(HELD_OUT, rng)
+    with torch.no_grad():
+        return float(_loss(network.eval(), images, labels, rng, recipe))
+
+
+def _loss(
+    network: Preconditioned, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator, recipe: Recipe
+) -> torch.Tensor:
+    """Mean of λ(σ) ‖D − x₀‖² per element, λ = (σ² + s²)/(σ s)²: 1 for a network that knows nothing (equation 8)."""
+    sigma = np.exp(recipe.mean + recipe.std * rng.standard_normal(len(images))).astype(np.float32)
+    noisy = images + sigma[:, None, None, None] * rng.standard_normal(images.shape, dtype=np.float32)
+    arguments = (torch.from_numpy(array) for array in (noisy, sigma, labels))
+    weight = torch.from_numpy((sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2)
+    return (weight * ((network(*arguments) - torch.from_numpy(images)) ** 2).flatten(1).mean(dim=1)).mean()
+
+
+def _save(
+    file: Path,
+    seed: int,
+    network: Preconditioned,
+    average: Preconditioned,
+    optimizer: torch.optim.Adam,
+    done: int,
+    spent: float,
+) -> None:
+    content = {
+        "seed": seed,
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "done": done,
+        "seconds": spent,
+    }
+    with replacing(file) as temporary:
+        torch.save(content, temporary)
+
+
+def _load(
+    file: Path,
+    seed: int,
+    network: Preconditioned,
+    average: Preconditioned,
+    optimizer: torch.optim.Adam,
+) -> tuple[int, float]:
+    try:
+        content = torch.load(file, weights_only=True)
+        network.load_state_dict(content["network"])
+        average.load_state_dict(content["average"])
+        optimizer.load_state_dict(content["optimizer"])
+        before = content["seed"]
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise ValueError(f"cannot resume from {file}: {type(error).__name__}; delete it to begin anew") from None
+    if before != seed:
+        raise ValueError(
+            f"cannot resume from {file}, whose seed is {before}, with seed {seed}: delete it to begin anew"
+        )
+    return content["done"], content["seconds"]
+
+
+@isolated()
+def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> dict[str, float]:
+    """Train the small classifier whose features images are compared in, and write its weights.
+
+    Digits are told apart by their label; patches by their photograph and by which third of it they are from.
+
+    Args:
+        name: "digits" or "photos".
+        file: where to.
+        seed: of weights and batches.
+        updates: of Adam, batches of 128.
+
+    Returns:
+        Facts that stand in the file's header too: accuracy on held-out images, seconds, parameters.
+
+    Raises:
+        ValueError: for an unknown name, or fewer than one update.
+    """
+    if name not in CLASSIFIERS:
+        raise ValueError(f"unknown classifier {name!r}: choose one of {', '.join(CLASSIFIERS)}")
+    torch.manual_seed(seed)
+    rng, began = np.random.default_rng(seed), time.perf_counter()
+    updates = _checked(updates)
+    config = CLASSIFIERS[name]
+    network = LeNet(config)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    for update in range(updates):
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - update / updates)
+        images, labels = _labelled(name, 128, rng, held_out=False)
+        loss = torch.nn.functional.cross_entropy(network.classify(network(images)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    images, labels = _labelled(name, HELD_OUT, np.random.default_rng(21), held_out=True)
+    with torch.no_grad():
+        accuracy = float((network.classify(network(images)).argmax(dim=1) == labels).float().mean())
+    facts = {
+        "held_out_accuracy": accuracy,
+        "seconds": time.perf_counter() - began,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "seed": seed,
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(file, network, config, {**facts, "name": name, "version": art_gym.__version__})
+    return facts
+
+
+def _checked(updates: int) -> int:
+    if updates < 1:
+        raise ValueError(f"a network needs at least one update, got updates={updates}")
+    return updates
+
+
+def _labelled(name: str, count: int, rng: np.random.Generator, held_out: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    if name == "digits":
+        images, labels = _digits(held_out)(count, rng)
+    else:
+        images, labels = labelled_patches(count, rng, held_out)
+    return torch.from_numpy(images), torch.from_numpy(labels)

@@ -1,0 +1,23 @@
+"""One call for every algorithm: agents and searches alike."""
+
+from __future__ import annotations
+
+from art_gym.search.base import SEARCHES
+
+from ..runs.config import TrainConfig
+from ..runs.folder import Run
+from ..runs.outcome import Outcome
+from .agents import train_agent
+from .searches import train_search
+
+
+def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
+    """Train an agent or run a search, by the name of the algorithm; the schedule files are written.
+
+    Raises:
+        ValueError: as `train_agent` and `train_search`, and while another process works in the folder.
+    """
+    with run.alone():
+        outcome = (train_search if config.algo in SEARCHES else train_agent)(config, run, resume, progress)
+        outcome.save(run.folder)
+    return outcome

@@ -1,0 +1,198 @@
+"""A start for an agent: the best fixed schedule that CMA-ES finds from several random ones.
+
+Noise of the actions smooths what a policy gradient sees, and where the best schedules lie in narrow valleys the
+smoothed optimum is another one: on Ring2D with DPM-Solver++(2M) and five steps a policy of deviation e^{−2} leaves the
+best valley even if it begins in it. PPO that begins there with little noise stays; SAC, whose critic has yet to learn,
+leaves it and comes back only in part, so that what it keeps is the start.
+"""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any, cast
+
+import numpy as np
+import torch
+from stable_baselines3 import A2C, PPO, SAC
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+from tqdm import tqdm
+
+from art_gym.envs.observations import Observed
+
+Startable = PPO | A2C | SAC  # whose policies have a mean to fit
+
+SCREENED, SPREAD = 64, 0.3  # random schedules for each search that is begun, and the deviation of their actions
+CANDIDATES = 16  # of a generation
+FIRST_SPREADS = 0.2, 0.3  # of the first ones, of one search and the next: each finds valleys the other misses
+# The share of the K actions that move, between which the others are interpolated, and the generations: of every search,
+# then of the better half, then of its better half. From random grids of many steps a search ends in ragged ones, and
+# the best are smooth: there few actions move first, and all in the end.
+FEW = 10  # steps
+PHASES = (1.0, 40), (1.0, 30), (1.0, 80)
+PHASES_OF_MANY = (1 / 3, 30), (2 / 3, 40), (1.0, 60), (1.0, 120)
+FINER_SPREAD = 0.05  # from which on more actions move
+COMPARED = 64  # episodes on which the outcome of a search is judged
+CLONED, CLONING_SPREAD = 128, 0.1  # episodes near the best schedule that the policy is fitted on
+CLONING_STEPS, CLONING_RATE = 300, 1e-3  # of Adam
+
+
+def cost(searches: int, num_steps: int, lanes: int) -> int:
+    """Episodes of K steps that a warm start plays in an environment of so many lanes, which play whole rounds."""
+
+    def played(count: int) -> int:
+        return _rounds(count, lanes) * lanes
+
+    total = played(SCREENED * searches) + played(CLONED)
+    for _, generations in _phases(num_steps):
+        total += searches * (generations * played(CANDIDATES) + played(COMPARED))
+        searches = _half(searches)
+    return total
+
+
+def affordable_searches(episodes: float, num_steps: int, lanes: int) -> int:
+    """The most searches that so many episodes of K steps pay for."""
+    searches = 0
+    while cost(searches + 1, num_steps, lanes) <= episodes:
+        searches += 1
+    return searches
+
+
+def _phases(num_steps: int) -> list[tuple[int, int]]:
+    """How many actions move, and for how many generations."""
+    phases = PHASES if num_steps <= FEW else PHASES_OF_MANY
+    return [(round(share * num_steps), generations) for share, generations in phases]
+
+
+def _rounds(count: int, lanes: int) -> int:
+    return -(-count // lanes)
+
+
+def _half(searches: int) -> int:
+    return -(-searches // 2)
+
+
+def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progress: bool) -> None:
+    """Have the policy's mean play a good fixed schedule, found by playing some of them.
+
+    The steps that were played count as the model's. Its value function stays as it is.
+
+    Args:
+        model: fresh, of an `ARTDiffusionVecEnv` with one budget K.
+        num_steps: K, at least 2.
+        searches: CMA-ES runs from the best of random schedules.
+        seed: of the search.
+        progress: show a progress bar.
+    """
+    env = model.get_env()
+    assert env is not None
+    total = cost(searches, num_steps, env.num_envs)
+    with tqdm(desc="warm start", total=total, unit="episode", disable=not progress) as bar:
+        episodes = _Episodes(env, num_steps, np.random.default_rng([seed, num_steps]), bar)
+        _clone(model.policy, episodes, _search(episodes, searches))
+    if isinstance(model, SAC) and not model.use_sde:  # its deviation is an output of the network, of any size at first
+        head = cast(torch.nn.Linear, model.actor.log_std)
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.constant_(head.bias, model.actor.log_std_init)
+    model.num_timesteps = episodes.steps
+
+
+class _Episodes:
+    """Plays fixed schedules, each given by K actions, the last of which, of the step that lands, says nothing."""
+
+    def __init__(self, env: VecEnv, num_steps: int, rng: np.random.Generator, bar: tqdm) -> None:
+        self.env, self.num_steps, self.rng, self.bar = env, num_steps, rng, bar
+        self.core = env.get_attr("core")[0]
+        self.steps = 0  # of the environment
+
+    def play(self, actions: np.ndarray, same_noises: bool = False, seen: list[Observed] | None = None) -> np.ndarray:
+        """(N,) returns of an episode for each of (N, K) actions, E lanes at once; appends what each step saw."""
+        lanes = self.env.num_envs
+        rounds = _rounds(len(actions), lanes)
+        padded = np.resize(np.clip(actions, -1, 1), (rounds, lanes, self.num_steps)).astype(np.float32)
+        options: dict[str, Any] = {}
+        if same_noises:  # for all, so that chance favours none of them
+            noise = self.rng.integers(self.core.problem.bank.size, size=self.core.population)
+            options["noise"] = np.tile(noise, (lanes, 1))
+        returns = np.zeros((rounds, lanes))
+        for total, round_actions in zip(returns, padded, strict=True):
+            self.env.set_options(options)
+            observation = self.env.reset()
+            for action in round_actions.T:  # (E,)
+                if seen is not None:
+                    seen.append(observation)  # type: ignore[arg-type]  # SB3 knows tuples too
+                observation, reward, _, _ = self.env.step(action[:, None])
+                total += reward
+        self.steps += padded.size
+        self.bar.update(rounds * lanes)
+        return returns.ravel()[: len(actions)]
+
+
+def _search(episodes: _Episodes, searches: int) -> np.ndarray:
+    """(K,) actions of the best schedule."""
+    from cma import CMAEvolutionStrategy  # half a second
+
+    num_steps, rng = episodes.num_steps, episodes.rng
+    options = {
+        "popsize": CANDIDATES,
+        "verbose": -9,
+        "seed": np.nan,  # so that it leaves numpy's global generator alone
+        "randn": lambda *shape: rng.standard_normal(shape),
+    }
+    phases = _phases(num_steps)
+    moving, _ = phases[0]
+    screened = SPREAD * rng.standard_normal((SCREENED * searches, moving))
+    returns = episodes.play(_interpolated(screened, num_steps))
+    strategies = [
+        CMAEvolutionStrategy(first, spread, options)
+        for first, spread in zip(screened[np.argsort(-returns)[:searches]], cycle(FIRST_SPREADS), strict=False)
+    ]
+    for now_moving, generations in phases:
+        if now_moving > moving:
+            moving = now_moving
+            firsts = [_interpolated(strategy.mean, moving) for strategy in strategies]
+            strategies = [CMAEvolutionStrategy(first, FINER_SPREAD, options) for first in firsts]
+        for strategy in strategies:
+            for _ in range(generations):
+                asked = strategy.ask()
+                returns = episodes.play(_interpolated(np.array(asked), num_steps), same_noises=True)
+                strategy.tell(asked, (-returns).tolist())
+        merits = [_merit(episodes, _interpolated(strategy.mean, num_steps)) for strategy in strategies]
+        strategies = [strategies[i] for i in np.argsort(merits)[::-1][: _half(len(strategies))]]
+    return np.clip(strategies[0].mean, -1, 1)
+
+
+def _interpolated(actions: np.ndarray, count: int) -> np.ndarray:
+    """(…, count) actions, evenly between (…, n) and linearly."""
+    given = actions.shape[-1]
+    if given == count:
+        return actions
+    at = np.linspace(0, given - 1, count)
+    return actions @ np.maximum(0, 1 - np.abs(np.arange(given)[:, None] - at))  # hat functions
+
+
+def _merit(episodes: _Episodes, actions: np.ndarray) -> float:
+    return float(episodes.play(np.tile(actions, (COMPARED, 1))).mean())
+
+
+def _clone(policy: BasePolicy, episodes: _Episodes, actions: np.ndarray) -> None:
+    """Fit the mean of the policy to (K,) actions on what is observed near their schedule."""
+    seen: list[Observed] = []
+    noise = episodes.rng.standard_normal((CLONED, len(actions)))
+    episodes.play(actions + CLONING_SPREAD * noise, seen=seen)
+    inputs, _ = policy.obs_to_tensor(_joined(seen))
+    wanted = np.tile(np.repeat(actions, episodes.env.num_envs), len(seen) // len(actions))  # (rounds · K · E,)
+    targets = torch.as_tensor(wanted, dtype=torch.float32)[:, None]
+    optimiser = torch.optim.Adam(policy.parameters(), CLONING_RATE)  # leaves alone what the mean does not depend on
+    for _ in range(CLONING_STEPS):
+        loss = torch.nn.functional.mse_loss(policy._predict(inputs, deterministic=True), targets)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def _joined(observed: list[Observed]) -> Observed:
+    first = observed[0]
+    if isinstance(first, dict):
+        return {key: np.concatenate([entry[key] for entry in observed]) for key in first}
+    return np.concatenate(observed)  # type: ignore[arg-type]

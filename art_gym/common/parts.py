@@ -1,0 +1,158 @@
+"""Parts as text: "linear", "log_ratio?power=2", "my_module:MyReward?scale=3", so that a spec can hold them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from art_gym.common.registry import Registry
+
+Plain = str | int | float | bool | None
+
+
+def import_module(module: str, name: str) -> Any:
+    """Import the module of "module:name", which may register what it holds.
+
+    Raises:
+        ValueError: for a module that cannot be imported, or a file in its place.
+    """
+    if module.endswith(".py") or module.startswith(".") or "/" in module:
+        stem = Path(module.lstrip(".")).stem
+        raise ValueError(f"{module!r} is no module's name: say {stem}:{name}, and put its folder on PYTHONPATH")
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(f"cannot import {module!r} ({error}): put its folder on PYTHONPATH") from None
+
+
+def part_of(text: str, known: Mapping[str, Any]) -> Any:
+    """The object that a text stands for.
+
+    Args:
+        text: a key of ``known``, or "module:name" of a function or a class of one's own; behind either, after a
+            question mark, fields to set: "log_ratio?power=2&images=true".
+        known: objects by name.
+
+    Raises:
+        KeyError: for a name that is not known.
+        ValueError: for a module, a name in it, a field or a value that does not fit.
+    """
+    name, _, query = text.partition("?")
+    options = _options(query)
+    if ":" not in name:
+        part = known[name]
+        return _changed(part, options, text) if options else part
+    module_name, _, path = name.partition(":")
+    part = import_module(module_name, path)
+    for attribute in path.split("."):
+        if not hasattr(part, attribute):
+            raise ValueError(f"there is no {attribute!r} in {module_name!r}: {text!r} names it")
+        part = getattr(part, attribute)
+    if not isinstance(part, type):
+        return _changed(part, options, text) if options else part
+    try:
+        return part(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot make {text!r}: {error}") from None
+
+
+def text_of(part: Any, known: Registry[Any]) -> str | None:
+    """The text that `part_of` makes this object of, or an equal one; None if there is none.
+
+    Only frozen dataclasses have equals that can stand for them: others may keep a state.
+    """
+    candidates = [name for name, other in known.loaded().items() if other is part]
+    frozen = is_dataclass(part) and not isinstance(part, type) and part.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    if frozen:
+        candidates += _of_dataclass(part, known)
+    elif hasattr(part, "__qualname__"):
+        candidates.append(f"{part.__module__}:{part.__qualname__}")
+    for text in sorted(candidates, key=len):
+        try:
+            again = part_of(text, known)
+            same = again is part or (frozen and type(again) is type(part) and bool(again == part))
+        except Exception:  # of a class or an equality of the user's own
+            continue
+        if same:
+            return text
+    return None
+
+
+def _of_dataclass(part: Any, known: Registry[Any]) -> list[str]:
+    """Texts to try: a known object of this class with other fields, or the class with its fields."""
+    values = {field.name: getattr(part, field.name) for field in fields(part) if field.init}
+    found = []
+    for name, other in known.loaded().items():
+        if type(other) is type(part):
+            changes = {key: value for key, value in values.items() if not _same(value, getattr(other, key))}
+            found.append(_written(name, changes))
+    defaults = {field.name: field.default for field in fields(part)}
+    changes = {k: v for k, v in values.items() if defaults[k] is MISSING or not _same(v, defaults[k])}
+    found.append(_written(f"{type(part).__module__}:{type(part).__qualname__}", changes))
+    return [text for text in found if text is not None]
+
+
+def _same(first: Any, second: Any) -> bool:
+    return type(first) is type(second) and isinstance(first, Plain) and first == second
+
+
+def _written(name: str, changes: Mapping[str, Any]) -> str | None:
+    if not all(isinstance(value, Plain) for value in changes.values()):
+        return None
+    options = "&".join(f"{key}={_value(value)}" for key, value in changes.items())
+    return f"{name}?{options}" if options else name
+
+
+def _value(value: Plain) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _options(query: str) -> dict[str, Plain]:
+    options: dict[str, Plain] = {}
+    for part in query.split("&") if query else ():
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(f"expected name=value behind the question mark, got {part!r}")
+        try:
+            options[key] = json.loads(value)
+        except json.JSONDecodeError:
+            options[key] = value  # text needs no quotation marks
+    return options
+
+
+def _changed(part: Any, options: Mapping[str, Plain], text: str) -> Any:
+    if not is_dataclass(part) or isinstance(part, type):
+        raise ValueError(f"{text!r} sets {', '.join(options)}, and that part has nothing to set: leave it out")
+    names = [field.name for field in fields(part) if field.init]
+    for key in options:
+        if key not in names:
+            raise ValueError(f"unknown option {key!r} in {text!r}: choose one of {', '.join(names) or 'none'}")
+    return replace(part, **options)
+
+
+def get_part(key: str, part: Any, known: Registry[Any]) -> Any:
+    """A part by its text, or an object that can be called as one.
+
+    Args:
+        key: of a configuration, that it is given by: "action".
+        part: text or object.
+        known: the registry of such parts.
+
+    Raises:
+        ValueError: that lists the names, for what is neither.
+    """
+    if isinstance(part, type):
+        raise ValueError(f"{key} is the class {part.__name__}: give an object of it, {part.__name__}()")
+    if callable(part):
+        return part
+    name = part.partition("?")[0] if isinstance(part, str) else part
+    if not isinstance(part, str) or not (":" in name or name in known):
+        return known.find(part)  # which lists the names
+    found = part_of(part, known)
+    if not callable(found):
+        raise ValueError(f"{part!r} is no {known.kind}: it cannot be called as one")
+    return found

@@ -1,0 +1,120 @@
+"""Folders of diffusers: pipelines, models and schedulers, loaded without running code of theirs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from art_gym.denoisers.torch_denoiser import first_line
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler that was saved in a folder, or with the pipeline there. Raises a ValueError where there is none."""
+    inside = folder / "scheduler"
+    found = load_folder(inside if inside.is_dir() else folder)
+    return check_scheduler(found, f"{folder} holds")
+
+
+def check_scheduler(found: Any, whose: str) -> Any:
+    """Return a scheduler, or raise a ValueError if it is something else."""
+    if not (hasattr(found, "set_timesteps") and hasattr(found, "config")):
+        raise ValueError(
+            f"{whose} a {type(found).__name__}, which is no scheduler of diffusers: give one, or a folder with a "
+            f"scheduler_config.json or a pipeline"
+        )
+    return found
+
+
+def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = torch.float32) -> Any:
+    """The pipeline, model or scheduler of diffusers that was saved in a folder; nothing is downloaded, no pickle read.
+
+    Args:
+        folder: with a model_index.json, config.json or scheduler_config.json.
+        variant: of the weight files, such as "fp16".
+        dtype: of the weights in memory.
+
+    Raises:
+        ValueError: for a folder that holds none of them, or whose files are missing, truncated, pickled, of another
+            variant, or without some of the weights.
+    """
+    import diffusers
+
+    found = [name for name in ("model_index.json", "config.json", "scheduler_config.json") if (folder / name).is_file()]
+    if not found:
+        raise ValueError(f"{folder} is no folder of a diffusers model: it has no model_index.json or config.json")
+    options: dict[str, Any] = {}
+    if found[0] != "scheduler_config.json":
+        _refuse_pickles(folder)
+        options = {"use_safetensors": True, "variant": variant, "torch_dtype": dtype}
+    try:
+        kind = getattr(diffusers, json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"])
+    except (KeyError, AttributeError, TypeError, ValueError):  # the last for what is no JSON
+        raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}") from None
+    try:
+        with _quiet(diffusers.utils.logging):
+            return _loaded(kind, folder, {"local_files_only": True, **options})
+    except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
+        remedy = "download it again, or save the model again with save_pretrained(safe_serialization=True)"
+        if found[0] == "model_index.json" and "were passed" in str(error):  # parts of the pipeline are not there
+            remedy = "name the folder of its network, and its scheduler's with scheduler= (--scheduler)"
+        if (saved := _variants(folder)) and variant not in saved:
+            names = " and ".join(f"as variant {name!r}" if name else "without a variant" for name in saved)
+            choice = "leave variant (--variant) out" if saved == [None] else "choose with variant= (--variant)"
+            remedy = f"its weights were saved {names}: {choice}"
+        raise ValueError(f"cannot load {folder} ({first_line(error)}): {remedy}") from None
+
+
+def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
+    """What diffusers makes of a folder. Raises a ValueError for weights that are not there: they would be random."""
+    import diffusers
+
+    if issubclass(kind, diffusers.ModelMixin):
+        model, report = kind.from_pretrained(str(folder), output_loading_info=True, **options)
+        if missing := report["missing_keys"]:
+            raise ValueError(f"{len(missing)} of its weights are not in the files, the first {sorted(missing)[0]}")
+        return model
+    parts = {}
+    if issubclass(kind, diffusers.DiffusionPipeline):
+        for name, entry in json.loads((folder / "model_index.json").read_text(encoding="utf-8")).items():
+            theirs = isinstance(entry, list) and entry[0] == "diffusers"
+            of = getattr(diffusers, str(entry[1]), None) if theirs else None
+            if isinstance(of, type) and issubclass(of, diffusers.ModelMixin) and (part := folder / name).is_dir():
+                variant = options["variant"] if options["variant"] in _variants(part) else None  # as diffusers chooses
+                parts[name] = _loaded(of, part, {**options, "variant": variant})
+    return kind.from_pretrained(str(folder), **options, **parts)
+
+
+def _variants(folder: Path) -> list[str | None]:
+    """The variants of a folder's weight files; None stands for plain ones."""
+    pattern = r"(?:diffusion_pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors"  # as model libraries write them
+    matches = [re.fullmatch(pattern, file.name) for file in folder.rglob("*.safetensors")]
+    return sorted({match[1] for match in matches if match}, key=str)
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Without the messages and progress bars of diffusers, which are as they were afterwards."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)  # errors are raised as well
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _refuse_pickles(folder: Path) -> None:
+    pickles = [file for file in folder.rglob("*") if file.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
+    if pickles and not list(folder.rglob("*.safetensors")):
+        raise ValueError(
+            f"{folder} has pickled weights only ({pickles[0].name}), which can run any code when they are loaded: "
+            f"convert them to safetensors (save_pretrained does) where you trust them"
+        )

@@ -1,0 +1,29 @@
+"""The default map: the share of the remaining log-noise range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser
+from art_gym.envs.actions.base import action_map
+
+
+@action_map(fraction={})
+@dataclass(frozen=True)
+class FractionMap:
+    """The fraction of the remaining log-noise range that this step covers.
+
+    fraction = sigmoid(logit(1/m) + sharpness · a) with m steps left: a = 0 throughout gives equal steps in log σ that
+    would meet σ_min with the step that lands on 0.
+    """
+
+    sharpness: float = 3.0
+
+    def __call__(
+        self, action: np.ndarray, sigma: np.ndarray, step: np.ndarray, num_steps: np.ndarray, denoiser: Denoiser
+    ) -> np.ndarray:
+        odds = np.exp(self.sharpness * action)
+        fraction = odds / (num_steps - step - 1 + odds)  # logit(1/m) = −log(m − 1)
+        return sigma * (denoiser.sigma_min / sigma) ** fraction

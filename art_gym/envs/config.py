@@ -1,0 +1,206 @@
+"""The configuration of an environment: immutable, validated, read from YAML, and strict about unknown keys."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+
+import numpy as np
+
+from art_gym.common.parts import import_module, text_of
+from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
+from art_gym.envs.core import Core
+from art_gym.envs.ids import DEFAULT, configurations
+from art_gym.envs.observations import GROUPS, Observation
+from art_gym.envs.problem import Problem
+from art_gym.envs.rewards.base import REWARDS, Reward, get_reward
+from art_gym.solvers.base import SOLVERS, Solver, get_solver
+from art_gym.tasks.noise_bank import SPLITS, get_bank
+from art_gym.tasks.registry import TASKS, name_of_task, resolve
+
+MAX_STEPS = 1000
+T = TypeVar("T")
+
+
+class UnknownKeyError(ValueError, TypeError):
+    """A key that a configuration does not know: wrong in a YAML's value, and as a keyword argument of an environment.
+
+    TorchRL passes ``frameskip`` and relies on the TypeError, and on its wording, to learn that there is none.
+    """
+
+
+def make_config(kind: type[T], values: dict[str, Any]) -> T:
+    """A dataclass from a dictionary. Raises UnknownKeyError, which names the nearest known key."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            raise UnknownKeyError(
+                f"unknown key {key!r} for {kind.__name__}: {hint} (unexpected keyword argument {key!r})"
+            )
+    return kind(**values)
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """What an environment is made of. Parts are given by name or as objects; those that have a name are kept by it.
+
+    Attributes:
+        task: a task's name (`art_gym.task_names()`), "my_module:name" to import the module that registers it, or a
+            denoiser object.
+        solver: euler, heun, dpmpp_2m or rk4, or a Solver.
+        num_steps: K, or (lo, hi) to draw K for each episode, both ends included.
+        population: N, latents that one clock steers. 1 is per-sample scheduling.
+        action: name in `art_gym.envs.actions.base.ACTIONS`, or an ActionMap.
+        reward: name in `art_gym.envs.rewards.base.REWARDS`, or a Reward.
+        observation: groups of `art_gym.envs.observations.GROUPS`, or an Observation.
+        raw_latents: observe a dictionary of the groups ("features") and the latents themselves ("latents").
+        split: "train" or "heldout": which noises episodes start from.
+        noises: how many noises a split has.
+
+    Raises:
+        ValueError: for values out of range; the message names value, expectation and remedy.
+    """
+
+    task: str | Denoiser = "digits"
+    solver: str | Solver = "dpmpp_2m"
+    num_steps: int | tuple[int, int] = 7
+    population: int = 64
+    action: str | ActionMap = "fraction"
+    reward: str | Reward = "log_ratio"
+    observation: tuple[str, ...] | Observation = GROUPS
+    raw_latents: bool = False
+    split: str = "train"
+    noises: int = 4096
+
+    def __post_init__(self) -> None:
+        if isinstance(self.task, str) and ":" in self.task.partition("?")[0] and not self.task.startswith("model:"):
+            module, _, name = self.task.partition(":")
+            import_module(module, name)
+            object.__setattr__(self, "task", name)
+        if isinstance(self.num_steps, list | tuple):  # a list from YAML or a JSON spec
+            object.__setattr__(self, "num_steps", tuple(_plain(budget) for budget in self.num_steps))
+        for name in ("num_steps", "population", "noises"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        if isinstance(self.observation, list | str):
+            groups = (self.observation,) if isinstance(self.observation, str) else tuple(self.observation)
+            object.__setattr__(self, "observation", groups)
+        budgets: tuple[Any, ...] = self.budgets
+        whole = len(budgets) == 2 and all(type(budget) is int for budget in budgets)  # True is an int, but no number
+        if not (whole and 1 <= budgets[0] <= budgets[1] <= MAX_STEPS):
+            raise ValueError(
+                f"num_steps must be a whole number from 1 to {MAX_STEPS}, or a range (lo, hi) of them, "
+                f"got {self.num_steps!r}"
+            )
+        for name in ("population", "noises"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if not isinstance(self.raw_latents, bool):
+            raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
+        if not isinstance(self.observation, tuple | Observation):
+            raise ValueError(f"observation must name groups of {', '.join(GROUPS)}, got {self.observation!r}")
+        if not isinstance(self.split, str) or self.split not in SPLITS:
+            raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
+        get_solver(self.solver)
+        get_action(self.action)
+        get_reward(self.reward)
+        self.make_observation()
+        self._write_parts()
+
+    def _write_parts(self) -> None:
+        """Put names for objects that have one: equal configurations are equal, and can be written down."""
+        texts = {
+            "task": None if isinstance(self.task, str) else name_of_task(self.task),
+            "solver": text_of(self.solver, SOLVERS),
+            "action": text_of(self.action, ACTIONS),
+            "reward": text_of(self.reward, REWARDS),
+        }
+        for name, text in texts.items():
+            if text is not None:
+                object.__setattr__(self, name, text)
+        if isinstance(self.observation, Observation):
+            groups, raw = self.observation.groups, self.observation.raw
+            object.__setattr__(self, "observation", tuple(groups))
+            object.__setattr__(self, "raw_latents", raw)
+
+    @property
+    def budgets(self) -> tuple[int, int]:
+        """Lowest and highest K."""
+        return self.num_steps if isinstance(self.num_steps, tuple) else (self.num_steps, self.num_steps)
+
+    def make_observation(self) -> Observation:
+        """The Observation object. Raises a ValueError where it contradicts raw_latents."""
+        groups = self.observation
+        if isinstance(groups, tuple):
+            return Observation(groups, self.raw_latents)
+        if self.raw_latents and not groups.raw:
+            raise ValueError("raw_latents=True beside an Observation object: give the object raw=True instead")
+        return groups
+
+    def make_core(self) -> Core:
+        """Resolve the names and put the parts together."""
+        denoiser = resolve(self.task)
+        solver, reward = get_solver(self.solver), get_reward(self.reward)
+        if callable(check := getattr(reward, "check", None)):
+            try:
+                check(denoiser, self.population)
+            except ValueError as error:
+                raise ValueError(f"the reward {self.reward!r} does not fit the task {self.task!r}: {error}") from None
+        if self.budgets[1] * math.log1p(STEP_MARGIN) >= math.log(denoiser.sigma_max / denoiser.sigma_min):
+            raise ValueError(
+                f"{self.budgets[1]} steps, each of which lowers the level by {STEP_MARGIN:g} at least, do not fit "
+                f"between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: give fewer with num_steps"
+            )
+        problem = Problem(denoiser, solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
+        return Core(
+            problem=problem,
+            action_map=get_action(self.action),
+            reward=reward,
+            observation=self.make_observation(),
+            population=self.population,
+            max_steps=self.budgets[1],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Names and numbers, for YAML and provenance; objects by their repr."""
+        plain = (str, int, float, tuple)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict takes objects apart
+        return {key: value if isinstance(value, plain) else repr(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A whole number of numpy as Python's own."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    """The values of a shipped configuration: of a task's own name the defaults, unless there is a file of that name."""
+    file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
+    if file.is_file():
+        import yaml  # a quarter of `import art_gym`, and needed only when an environment is made
+
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    if name not in TASKS:
+        known = ", ".join(dict.fromkeys(configurations().values()))
+        raise ValueError(
+            f"no configuration {name!r}: choose one of {known} (ids such as ARTDiffusion-v0 are for gym.make; a task "
+            f"of your own is named by task=...)"
+        )
+    return {"task": name}
+
+
+def load_config(name: str = DEFAULT, **overrides: Any) -> EnvConfig:
+    """The shipped configuration of that name, with single keys overridden.
+
+    Raises:
+        ValueError: for an unknown name or key, or a value out of range.
+    """
+    return make_config(EnvConfig, {**_shipped(name), **overrides})

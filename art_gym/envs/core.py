@@ -1,0 +1,264 @@
+"""The batched dynamics: E environments of N latents each, one denoiser call for all of them. No Gymnasium in here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from art_gym.denoisers.base import check_finite
+from art_gym.envs.actions.base import ActionMap, bounded
+from art_gym.envs.observations import Observation, Observed, scaled_log
+from art_gym.envs.problem import Problem
+from art_gym.envs.rewards.base import Components, Reward
+from art_gym.envs.state import Landing, State, Transition
+from art_gym.solvers.base import Previous, land
+
+ACTION_BOUND = 1.0
+_LOWEST, _HIGHEST = np.array(-ACTION_BOUND), np.array(ACTION_BOUND)
+
+
+class Outcome(NamedTuple):
+    """What a step gave: (E,) rewards, (E,) landed, and named (E,) infos, NaN where an info has no value."""
+
+    reward: np.ndarray
+    landed: np.ndarray
+    info: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Core:
+    """The dynamics of DESIGN §3 as functions of a `State`; the faces keep the state.
+
+    A step is `advance` (the solver moves the latents; no denoiser call for single-call solvers, since D(x, σ) of the
+    state is known) followed by `denoise` (D at the new state: one call for all environments that need it).
+
+    Attributes:
+        problem: denoiser, solver, noises.
+        action_map, reward, observation: the three maps that make an environment.
+        population: N.
+        max_steps: largest budget K.
+    """
+
+    problem: Problem
+    action_map: ActionMap
+    reward: Reward
+    observation: Observation
+    population: int
+    max_steps: int
+
+    def start(self, noise: np.ndarray, num_steps: np.ndarray) -> State:
+        """The state at σ_max, D not yet computed, for (E, N) rows of the bank and (E,) budgets."""
+        bank = self.problem.bank
+        bank.ensure(int(noise.max()) + 1)
+        return self.begin(bank.start[noise], num_steps, noise)
+
+    def begin(self, x: np.ndarray, num_steps: np.ndarray, noise: np.ndarray) -> State:
+        """As `start`, from (E, N, *shape) latents at σ_max of one's own; ``noise`` is only carried along."""
+        count = len(x)
+        sigma = np.full(count, self.problem.denoiser.sigma_max)
+        grid = np.full((count, self.max_steps), np.nan)
+        grid[:, 0] = sigma
+        log_sigma, log_grid = np.ones(count), np.full(grid.shape, -1.0, np.float32)
+        log_grid[:, 0] = 1.0
+        return State(
+            x=x,
+            denoised=x,
+            previous_denoised=np.zeros_like(x),
+            sigma=sigma,
+            previous_sigma=np.full(count, np.inf),
+            step=np.zeros(count, np.int64),
+            num_steps=np.asarray(num_steps, np.int64),
+            grid=grid,
+            log_sigma=log_sigma,
+            log_grid=log_grid,
+            noise=noise,
+        )
+
+    def advance(self, state: State, action: np.ndarray) -> tuple[State, Outcome]:
+        """Take one solver step in every environment, with actions (E,) in [−1, 1].
+
+        Returns:
+            The new state, D not yet computed, and the outcome.
+        """
+        after, landed = self.move(state, action)
+        transition = Transition(state, after, landed, self._landing(after, landed))
+        reward, components = _checked_pair(self.reward(transition, self.problem), landed.shape, self.reward)
+        return after, Outcome(reward, landed, {**_info(transition), **components})
+
+    def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
+        """As `advance`, without a reward: the new state and (E,) landed.
+
+        Raises:
+            ValueError: for an action map that gives NaN, or not a level for each environment.
+        """
+        step = state.step + 1
+        left = state.num_steps - step
+        landed = left == 0
+        proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
+        # left − 1 positive levels are still to come after this one
+        sigma_next = bounded(proposed, state.sigma, left - 1, self.problem.denoiser)
+        fits = sigma_next.shape == landed.shape
+        if fits:
+            sigma_next[landed] = 0.0
+        if not (fits and _all_finite(sigma_next)):  # NaN alone is not bounded
+            raise ValueError(
+                f"the action map {_name(self.action_map)} must give a level for each of {len(landed)} environments, "
+                f"not NaN, got {_short(proposed)} from sigma = {_short(state.sigma)}: check its formula there"
+            )
+        log_sigma = scaled_log(sigma_next, self.problem.denoiser)
+        grid, log_grid = _extended(state, step, sigma_next, log_sigma)
+        after = State(
+            x=self._move(state, sigma_next, landed),
+            denoised=state.denoised,
+            previous_denoised=state.denoised,
+            sigma=sigma_next,
+            previous_sigma=state.sigma,
+            step=step,
+            num_steps=state.num_steps,
+            grid=grid,
+            log_sigma=log_sigma,
+            log_grid=log_grid,
+            noise=state.noise,
+        )
+        return after, landed
+
+    def denoise(self, state: State) -> State:
+        """Fill in D(x, σ), with one call for all environments whose σ is positive.
+
+        Raises:
+            ValueError: if the denoiser gives a value that is not finite; the message names σ.
+        """
+        count = np.count_nonzero(state.sigma)  # a quarter of the time of all() or any(): tells with few environments
+        if count == len(state.sigma):
+            return state.with_denoised(self._denoised(state))
+        if not count:
+            return state.with_denoised(state.x)
+        denoised, running = state.x.copy(), state.sigma > 0
+        denoised[running] = self._denoised(state.take(running))
+        return state.with_denoised(denoised)
+
+    def observe(self, state: State) -> Observed:
+        """(E, features) float32 observations, or a dictionary where the observation is raw."""
+        return self.observation(state, self.problem.denoiser, self.max_steps)
+
+    def _denoised(self, state: State) -> np.ndarray:
+        x, sigma = self._flat(state.x), self._per_latent(state.sigma)
+        denoised = self.problem.denoise(x, sigma)
+        check_finite(denoised, sigma, self.problem.denoiser)
+        return denoised.astype(state.x.dtype, copy=False).reshape(state.x.shape)
+
+    def _move(self, state: State, sigma_next: np.ndarray, landed: np.ndarray) -> np.ndarray:
+        """(E, N, *shape): x after the step; a landing is the same for every solver."""
+        count = np.count_nonzero(landed)
+        if not count:
+            return self._solve(state, sigma_next)
+        if count == len(landed):
+            return land(state.denoised)
+        x, moving = land(state.denoised).copy(), ~landed
+        x[moving] = self._solve(state.take(moving), sigma_next[moving])
+        return x
+
+    def _solve(self, state: State, sigma_next: np.ndarray) -> np.ndarray:
+        previous = Previous(self._flat(state.previous_denoised), self._per_latent(state.previous_sigma))
+        moved = self.problem.solver.step(
+            self.problem.denoise,
+            self._flat(state.x),
+            self._flat(state.denoised),
+            self._per_latent(state.sigma),
+            self._per_latent(sigma_next),
+            previous,
+        )
+        return moved.astype(state.x.dtype, copy=False).reshape(state.x.shape)  # solvers call D themselves
+
+    def _flat(self, array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, *array.shape[2:])  # (E·N, *shape)
+
+    def _per_latent(self, sigma: np.ndarray) -> np.ndarray:
+        single = sigma.astype(np.float32)
+        return single if self.population == 1 else np.repeat(single, self.population)  # (E·N,)
+
+    def _landing(self, after: State, landed: np.ndarray) -> Landing | None:
+        count = np.count_nonzero(landed)
+        if not count:
+            return None
+        ended = after if count == len(landed) else after.take(landed)
+        return Landing(ended, self.problem.endpoint_errors(ended), self.problem.reference_errors(ended))
+
+
+def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Actions as float64, clipped to [−1, 1]. Raises a ValueError for a wrong shape or a NaN."""
+    array = np.asarray(actions, np.float64)
+    if array.shape != shape:
+        raise ValueError(f"expected an action of shape {shape}, got {array.shape}")
+    clipped = np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
+    if not _all_finite(clipped):
+        where = f" in {np.isnan(clipped).sum()} of {len(array)} environments" if len(array) > 1 else ""
+        raise ValueError(f"the action is NaN{where}: check the agent's network and learning rate")
+    return clipped
+
+
+def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
+    """What a reward gave. Raises a ValueError if it is no pair of (E,) finite rewards and a dictionary of such."""
+    pair = isinstance(found, tuple) and len(found) == 2
+    if not (pair and isinstance(found[0], np.ndarray) and found[0].shape == shape and isinstance(found[1], dict)):
+        raise ValueError(
+            f"the reward {_name(reward)} must return a pair: an array of shape {shape}, a reward for each environment, "
+            f"and a dictionary of arrays of that shape, which may be empty; got {_short(found)}"
+        )
+    if not _all_finite(found[0]):
+        raise ValueError(
+            f"the reward {_name(reward)} must be finite, got {_short(found[0])}: no agent learns from that, look for a "
+            f"logarithm or a quotient of 0 in it"
+        )
+    for key, value in found[1].items():
+        if not (isinstance(value, np.ndarray) and value.shape == shape):
+            raise ValueError(
+                f"the reward {_name(reward)} must give an array of shape {shape} as {key!r} in its dictionary, a value "
+                f"for each environment or NaN, got {_short(value)}"
+            )
+    return found
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    """Whether there is no NaN and no infinity among values."""
+    # With one environment a call of numpy more would tell.
+    return math.isfinite(values.item() if values.size == 1 else np.add.reduce(values, axis=None))
+
+
+def _name(part: object) -> str:
+    """Of a function or of an object's class."""
+    return getattr(part, "__name__", type(part).__name__)
+
+
+def _short(value: object) -> str:
+    """The beginning of its repr, in one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _info(transition: Transition) -> dict[str, np.ndarray]:
+    before, after = transition.before.sigma, transition.after.sigma
+    ratio = after / before
+    if transition.landing is not None:
+        ratio[transition.landed] = np.nan  # the logarithm of 0
+    change = np.log(ratio)
+    info = {"sigma": before, "sigma_next": after, "delta_log_sigma": change}
+    if transition.landing is not None:
+        info["error"] = transition.on_landed(lambda landing: landing.errors.mean(axis=1), np.nan)
+        info["error_reference"] = transition.on_landed(lambda landing: landing.reference_errors.mean(axis=1), np.nan)
+    return info
+
+
+def _extended(
+    state: State, step: np.ndarray, sigma: np.ndarray, log_sigma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The grid and its logarithms with one more positive level written at (E,) positions."""
+    grid, log_grid = state.grid.copy(), state.log_grid.copy()
+    (lanes,) = sigma.nonzero()
+    at = step[lanes]
+    grid[lanes, at] = sigma[lanes]
+    log_grid[lanes, at] = log_sigma[lanes]
+    return grid, log_grid

@@ -1,0 +1,125 @@
+"""Which noises and which budget each episode gets: a pure function of an environment's seed and its episode number.
+
+A counter-based generator (SplitMix64, Steele et al. 2014) draws for all environments at once, and an environment draws
+the same alone as among a thousand others. The seed's own numpy Generator gives the key, one stream a purpose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from art_gym.tasks.noise_bank import NoiseBank
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+NOISE_STREAM, BUDGET_STREAM = np.uint64(1), np.uint64(2)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser on uint64, which wraps around as it should."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def draw(keys: np.ndarray, episode: np.ndarray, stream: np.uint64, count: int) -> np.ndarray:
+    """(E, count) uint64 numbers for (E,) keys and episode numbers."""
+    base = _mix(keys + _GOLDEN * _mix(episode.astype(np.uint64) * np.uint64(4) + stream))  # (E,)
+    return _mix(base[:, None] + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64))
+
+
+@dataclass
+class Episodes:
+    """Deals out episodes to E environments.
+
+    Attributes:
+        bank: where the noises are.
+        population: N noises an episode.
+        budgets: lowest and highest K.
+        keys: (E,) uint64, one a seed.
+        episode: (E,) how many episodes each environment has begun since its seed was set.
+    """
+
+    bank: NoiseBank
+    population: int
+    budgets: tuple[int, int]
+    keys: np.ndarray
+    episode: np.ndarray
+
+    @classmethod
+    def unseeded(cls, bank: NoiseBank, population: int, budgets: tuple[int, int], count: int) -> Episodes:
+        """For ``count`` environments, with keys still to be set."""
+        return cls(bank, population, budgets, np.zeros(count, np.uint64), np.zeros(count, np.int64))
+
+    def seed(self, lane: int, generator: np.random.Generator) -> None:
+        """Start one environment's episodes afresh from its generator."""
+        self.keys[lane] = generator.integers(2**63)
+        self.episode[lane] = 0
+
+    def begin(self, lanes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Next episode of some environments: (L, N) rows of the bank and (L,) budgets."""
+        keys, episode = self.keys[lanes], self.episode[lanes]
+        drawn, available = draw(keys, episode, NOISE_STREAM, self.population), self._available(episode)
+        noise = drawn % available[:, None]
+        if (conditions := self.bank.conditions(int(available.max()))) is not None:
+            for row, numbers, count in zip(noise, drawn, available, strict=True):
+                alike = np.flatnonzero(conditions[:count] == conditions[row[0]])
+                others = alike[np.argsort(_mix(numbers[0] + _GOLDEN * alike.astype(np.uint64)))]  # shuffled
+                row[1:] = np.resize(others[others != row[0]] if len(others) > 1 else others, len(row) - 1)
+        low, high = self.budgets
+        budget = low + draw(keys, episode, BUDGET_STREAM, 1)[:, 0] % np.uint64(high - low + 1)
+        self.episode[lanes] += 1
+        return noise.astype(np.int64), budget.astype(np.int64)
+
+    def _available(self, episode: np.ndarray) -> np.ndarray:
+        """(L,) rows to draw from: one chunk at first, doubled whenever about as many noises have been used.
+
+        The first episode then waits for one chunk of endpoints only. It depends on the environment's own count, not
+        on what others have drawn, so that a rollout does not depend on its neighbours.
+        """
+        used = episode * self.population // self.bank.chunk
+        doublings = np.floor(np.log2(used + 1)).astype(np.int64)
+        return np.minimum(self.bank.chunk << np.minimum(doublings, 30), self.bank.size).astype(np.uint64)
+
+
+def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndarray:
+    """Budgets as an array of whole numbers. Raises a ValueError for other ones, or outside the configured range."""
+    array = np.asarray(wanted)
+    if not np.issubdtype(array.dtype, np.integer) or not array.size:
+        raise ValueError(f"{name} must be a whole number, got {array.tolist()!r}")
+    low, high = budgets
+    outside = array[(array < low) | (array > high)]
+    if outside.size:
+        expected = f"be {low}, as configured" if low == high else f"lie in the configured range {budgets}"
+        raise ValueError(f"{name} must {expected}, got {outside[0]}")
+    return array
+
+
+def pinned(
+    options: dict[str, object] | None, noise: np.ndarray, budget: np.ndarray, size: int, budgets: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What reset options ask for instead of the draw: "noise", rows of the bank; "num_steps", a budget.
+
+    Raises:
+        ValueError: for an unknown option, rows outside the bank or a budget outside the configured range.
+    """
+    for key in options or {}:
+        if key not in ("noise", "num_steps"):
+            raise ValueError(f"unknown reset option {key!r}: known are 'noise', 'num_steps'")
+    if options and "noise" in options:
+        rows = np.asarray(options["noise"])
+        if rows.size != noise.size:
+            raise ValueError(f"option 'noise' needs {noise.shape} rows (environments, population), got {rows.shape}")
+        if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() >= size:
+            raise ValueError(f"option 'noise' takes whole numbers from 0 to {size - 1}, got {rows!r}")
+        noise = rows.reshape(noise.shape).astype(np.int64)
+    if options and "num_steps" in options:
+        wanted = checked_budgets(options["num_steps"], budgets, "option 'num_steps'")
+        if wanted.size not in (1, budget.size):
+            raise ValueError(
+                f"option 'num_steps' takes one number, or one for each of {budget.size}, got {wanted.tolist()}"
+            )
+        budget = np.broadcast_to(wanted.astype(np.int64), budget.shape).copy()
+    return noise, budget

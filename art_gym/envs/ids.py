@@ -1,0 +1,54 @@
+"""The registered ids: they follow from the tasks and from the shipped configurations."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+from gymnasium.envs.registration import register, registry
+
+from art_gym.tasks.registry import TASKS
+
+DEFAULT = "digits"  # of ARTDiffusion-v0
+
+
+def register_environments() -> None:
+    """Register an id for each task, for each variant of one, and the short one of the default."""
+    for name, config in configurations().items():
+        if name not in registry:
+            register(
+                id=name,
+                entry_point="art_gym.envs.env:ARTDiffusionEnv",
+                vector_entry_point="art_gym.envs.vector_env:ARTDiffusionVectorEnv",
+                kwargs={"config": config},
+            )
+
+
+def configurations() -> dict[str, str]:
+    """The name of the configuration by registered id.
+
+    A task's configuration has its name. A file "ring_2d_per_sample.yaml" in envs_configs is a variant of the task
+    "ring_2d", and has the id ARTDiffusion-Ring2D-PerSample-v0.
+    """
+    found = {"ARTDiffusion-v0": DEFAULT}
+    files = sorted(entry.name for entry in resources.files("art_gym.envs_configs").iterdir())
+    for task in TASKS:
+        found[env_id(task)] = task
+        for file in files:
+            if (
+                file.startswith(f"{task}_")
+                and file.endswith(".yaml")
+                and (name := file.removesuffix(".yaml")) not in TASKS
+            ):
+                found[env_id(task, name.removeprefix(f"{task}_"))] = name
+    return found
+
+
+def env_id(task: str, variant: str = "") -> str:
+    """The registered id of a task's environment: that of "ring_2d" is ARTDiffusion-Ring2D-v0."""
+    return "-".join(["ARTDiffusion", *(_camel(name) for name in (task, variant) if name), "v0"])
+
+
+def _camel(name: str) -> str:
+    words = "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    return re.sub(r"(\d)([a-z])", lambda match: match[1] + match[2].upper(), words)  # 2d is 2D

@@ -1,0 +1,176 @@
+"""What an agent sees: time, the grid so far, and statistics of the latents, with finite bounds and of order one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser, visible
+from art_gym.envs.state import State
+
+GROUPS = ("time", "grid", "latents")
+TIME = ("progress", "remaining", "log_sigma")
+LATENTS = (
+    "mean",
+    "std",
+    "relative_rms",
+    "denoised_rms",
+    "denoised_change",
+    "log_denoised_change",
+    "velocity_norm",
+)
+LIMIT = 10.0  # latent statistics are clipped here; random play stays below 8
+_LOWEST, _HIGHEST = np.array(-LIMIT, np.float32), np.array(LIMIT, np.float32)  # arrays, as `_Scales`
+_ZERO, _TINY, _FIVE = (np.array(number, np.float32) for number in (0.0, 1e-6, 5.0))
+
+Observed = np.ndarray | dict[str, np.ndarray]
+
+
+def lane_of(observed: Observed, lane: int) -> Observed:
+    """One environment's observation out of E."""
+    return {key: value[lane] for key, value in observed.items()} if isinstance(observed, dict) else observed[lane]
+
+
+def lanes(observed: Observed) -> int:
+    """E, how many environments were observed."""
+    return len(next(iter(observed.values())) if isinstance(observed, dict) else observed)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A flat float32 vector of the chosen groups.
+
+    - ``time``: share of the steps taken; steps left over the largest budget; log σ, as below.
+    - ``grid``: log σ of every level so far, the first at σ_max, padded with −1 to the largest budget.
+    - ``latents``: over the population and all elements, with r = √(σ² + s²), s the data's standard deviation: mean of
+      x/r; standard deviation of x/r; RMS of x/r; RMS of D/s; RMS change of D since the last step, over s; its natural
+      logarithm divided by 5; RMS of x − D over r (the velocity in log σ).
+
+    log σ is scaled to 1 at σ_max and 0 at σ_min. Latent statistics are clipped to ±10.
+
+    Attributes:
+        groups: which groups, in this order: any of "time", "grid", "latents".
+        raw: observe a dictionary instead: this vector as "features", and the latents themselves, x/r of shape
+            (N, *shape) clipped to ±10, as "latents".
+    """
+
+    groups: tuple[str, ...] = GROUPS
+    raw: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [group for group in self.groups if group not in GROUPS]
+        if unknown or not self.groups or len(set(self.groups)) < len(self.groups):
+            raise ValueError(f"observation groups must be distinct ones of {', '.join(GROUPS)}, got {self.groups!r}")
+
+    def names(self, max_steps: int) -> tuple[str, ...]:
+        """One name an element."""
+        named = {"time": TIME, "grid": tuple(f"log_sigma_{k}" for k in range(max_steps)), "latents": LATENTS}
+        return tuple(name for group in self.groups for name in named[group])
+
+    def bounds(self, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value of each element, two float32 vectors."""
+        low = {"time": [0.0] * 3, "grid": [-1.0] * max_steps, "latents": [-LIMIT] * len(LATENTS)}
+        high = {"time": [1.0] * 3, "grid": [1.0] * max_steps, "latents": [LIMIT] * len(LATENTS)}
+        return tuple(  # type: ignore[return-value]
+            np.array([value for group in self.groups for value in side[group]], np.float32) for side in (low, high)
+        )
+
+    def __call__(self, state: State, denoiser: Denoiser, max_steps: int) -> Observed:
+        """Observe E environments: a fresh (E, features) float32 array, in a dictionary beside the latents if raw."""
+        features = self._features(state, denoiser, max_steps)
+        if not self.raw:
+            return features
+        scale = (1 / np.sqrt(state.sigma**2 + denoiser.data_std**2)).astype(np.float32)
+        latents = state.x * scale.reshape(-1, *[1] * (state.x.ndim - 1))  # (E, N, *shape)
+        return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
+
+    def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
+        width, columns = _layout(tuple(self.groups), max_steps)
+        features = np.empty((len(state.sigma), width), np.float32)
+        for group, where in columns.items():
+            part = features[:, where]
+            if group == "time":
+                part[:, 0] = state.step / state.num_steps
+                part[:, 1] = (state.num_steps - state.step) / max_steps
+                part[:, 2] = state.log_sigma
+            elif group == "grid":
+                part[:] = state.log_grid
+            else:
+                _write_latents(part, state, denoiser)
+        return features
+
+
+@lru_cache(maxsize=64)
+def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, slice]]:
+    """The number of features, and the columns of each group."""
+    widths = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS)}
+    ends = np.cumsum([widths[group] for group in groups]).tolist()
+    return ends[-1], {group: slice(end - widths[group], end) for group, end in zip(groups, ends, strict=True)}
+
+
+class _Scales(NamedTuple):
+    """A denoiser's numbers as arrays: numpy converts a number at every call, which tells with one environment."""
+
+    sigma_min: np.ndarray
+    log_min: np.ndarray
+    log_range: np.ndarray
+    std: np.ndarray
+    variance: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def _scales(sigma_min: float, sigma_max: float, std: float) -> _Scales:
+    low, high = math.log(sigma_min), math.log(sigma_max)
+    return _Scales(
+        sigma_min=np.array(sigma_min),
+        log_min=np.array(low),
+        log_range=np.array(high - low),
+        std=np.array(std, np.float32),
+        variance=np.array(std * std),
+    )
+
+
+def scales(denoiser: Denoiser) -> _Scales:
+    """The numbers of this denoiser that observations need."""
+    return _scales(denoiser.sigma_min, denoiser.sigma_max, denoiser.data_std)
+
+
+def scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
+    """(…) log of levels: 0 at σ_min and below, 1 at σ_max."""
+    known = scales(denoiser)
+    return (np.log(np.maximum(sigma, known.sigma_min)) - known.log_min) / known.log_range
+
+
+def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:
+    """Fill (E, 7) with the statistics of `LATENTS`."""
+    count, known = len(state.sigma), scales(denoiser)
+    x, denoised, before = (
+        visible(array, denoiser, 2).reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
+    )  # (E, N·d)
+    size = x.shape[1]
+    vectors = np.empty((4, count, size), np.float32)
+    vectors[0], vectors[1] = x, denoised
+    np.subtract(denoised, before, out=vectors[2])
+    np.subtract(x, denoised, out=vectors[3])
+    if size == 1:  # sums over one element take a third of a step's time with very many environments
+        rms, mean, deviation = np.abs(vectors[..., 0]), x[:, 0], _ZERO  # (4, E)
+    else:
+        rms, mean = np.sqrt(np.vecdot(vectors, vectors) / size), np.add.reduce(x, axis=1) / size
+        variance = np.square(rms[0], dtype=np.float64) - np.square(mean, dtype=np.float64)
+        deviation = np.sqrt(np.maximum(variance, _ZERO)).astype(np.float32)
+    spread = np.sqrt(state.sigma * state.sigma + known.variance).astype(np.float32)
+    columns = np.empty((len(LATENTS), count), np.float32)
+    columns[0] = mean / spread
+    columns[1] = deviation / spread
+    columns[2] = rms[0] / spread
+    columns[3] = rms[1] / known.std
+    columns[4] = change = rms[2] / known.std * np.isfinite(state.previous_sigma)  # there is none before the first step
+    columns[5] = np.log(change + _TINY) / _FIVE
+    columns[6] = rms[3] / spread
+    # Of the largest floats squares overflow, and a difference is NaN: fmax takes the number instead.
+    np.minimum(np.fmax(columns, _LOWEST, out=columns), _HIGHEST, out=columns)
+    features[:] = columns.T

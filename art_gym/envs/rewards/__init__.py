@@ -1,0 +1,8 @@
+"""Rewards: what a step is worth, a file a kind."""
+
+from art_gym.common.lazy import exports
+
+__all__, __getattr__, __dir__ = exports(
+    __name__,
+    base="REWARDS Reward reward get_reward",
+)

@@ -1,0 +1,72 @@
+"""The spec that an environment carries: its horizon, the reward that counts as solved, and its arguments as text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from art_gym.envs.config import EnvConfig
+from art_gym.solvers.base import SOLVERS
+from art_gym.tasks.references import find_reference
+
+SOLVED = 0.95  # of the best fixed grid's gain over EDM's grid
+REMEDIES = {
+    "task": "art_gym.register_task('name', it) and pass task='name'",
+    "solver": f"name one of {', '.join(SOLVERS)}",
+}
+REMEDY = "give a function, or a frozen dataclass of numbers and text, that can be imported by name"
+
+
+def completed(spec: EnvSpec, config: EnvConfig) -> EnvSpec:
+    """A spec with what the configuration says of it, such that ``EnvSpec.from_json(spec.to_json())`` makes it again.
+
+    Args:
+        spec: as `gym.make` or `gym.make_vec` has made it.
+        config: of the environment.
+
+    Raises:
+        ValueError: for a part that has no text; the message says how to pass it.
+    """
+    known = config.to_dict()
+    given = {k: v if isinstance(v, str) else getattr(config, k, v) for k, v in spec.kwargs.items()}
+    if "observation" in given:
+        given["raw_latents"] = known["raw_latents"]  # an Observation says both
+    for key, value in given.items():
+        if key in known and not isinstance(value, str | int | tuple):
+            raise ValueError(
+                f"gym.make writes down what an environment is made of, and {key}={known[key]:.60} has no text: "
+                f"{REMEDIES.get(key, REMEDY)}; or make it without: art_gym.envs.env.ARTDiffusionEnv({key}=...), or "
+                f"art_gym.envs.vector_env.ARTDiffusionVectorEnv"
+            )
+    return replace(
+        spec,
+        kwargs={key: _plain(value) for key, value in given.items()},
+        max_episode_steps=spec.max_episode_steps or spec.kwargs.get("max_episode_steps") or config.budgets[1],
+        reward_threshold=threshold(config),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return list(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def threshold(config: EnvConfig) -> float | None:
+    """The return of 0.95 of the best fixed grid's gain; None where no reference is stored, or for other rewards."""
+    low, high = config.budgets
+    rewards = {"log_ratio": lambda gain: gain, "linear": lambda gain: 1 - math.exp(-gain)}
+    if low != high or not isinstance(config.reward, str) or config.reward not in rewards:
+        return None
+    reference = find_reference(str(config.task), str(config.solver), high)
+    if reference is None:
+        return None
+    return rewards[config.reward](SOLVED * math.log(reference.edm_error / reference.oracle_error))

@@ -1,0 +1,228 @@
+"""Evaluation on held-out noise: every measure of a schedule or of a policy, on the same fixed noises for all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.denoisers.base import Counted, Denoiser, check_levels, visible
+from art_gym.envs.config import EnvConfig
+from art_gym.envs.episodes import checked_budgets
+from art_gym.evaluation.policies import Policy, follow
+from art_gym.measures.distances import energy_distance, mean_distance, random_directions, sliced_wasserstein
+from art_gym.measures.errors import endpoint_error, image_error
+from art_gym.measures.frechet import NEIGHBOURS, ball_radii, frechet_distance, precision_recall
+from art_gym.schedules.schedule import Schedule, as_levels
+from art_gym.solvers.base import Solver
+from art_gym.solvers.loop import integrate
+from art_gym.tasks.noise_bank import Same, get_bank
+from art_gym.tasks.registry import resolve
+
+HELDOUT_BANK = 4096  # noises that nothing is trained on
+HELDOUT = 2048  # its first rows, on which results are reported
+VALIDATION_NOISES = 512
+VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures over the held-out noises, whatever the reward of training was.
+
+    Attributes:
+        error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises.
+        rms, median: root mean square and median of the same errors.
+        sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
+        sliced_endpoints: sliced-Wasserstein distance to the precise endpoints of the same noises.
+        energy: energy distance to the same draws; None without data or with a single noise.
+        frechet: Fréchet distance to the same draws in the features of a network; None without data, without features or
+            with fewer than 4 noises. Its bias grows with 1/count: `docs/results.md` has what as many draws of the data
+            have against each other.
+        precision, recall: of the samples in the same features. Data that are drawn with replacement, as those of the
+            shipped networks, hold an image more than once, which lowers both a little.
+        image_error: mean endpoint error between decoded images; None without a decoder.
+        nfe: denoiser calls for one sample.
+        seconds: wall time of the sampling.
+        levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
+        spread: standard deviation of log σ over populations, the largest of all steps; 0 for a fixed grid.
+        noises: how many were sampled: of a policy whole populations, which may be fewer than were asked for.
+    """
+
+    error: float
+    error_interval: float
+    rms: float
+    median: float
+    sliced: float | None
+    energy: float | None
+    nfe: float
+    seconds: float
+    levels: np.ndarray
+    spread: float = 0.0
+    sliced_endpoints: float | None = None
+    image_error: float | None = None
+    frechet: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    noises: int = HELDOUT
+
+
+def evaluate_levels(
+    task: str | Denoiser,
+    solver: str | Solver,
+    levels: np.ndarray | Schedule,
+    count: int = HELDOUT,
+    first: int = 0,
+    distances: bool = True,
+) -> Evaluation:
+    """Evaluate a fixed grid.
+
+    Args:
+        task: name or denoiser.
+        solver: name or object.
+        levels: (K+1,) decreasing levels with a trailing 0, or a Schedule.
+        count: how many held-out noises.
+        first: row of the held-out bank to begin with.
+        distances: compute the distances to data too.
+
+    Raises:
+        ValueError: for levels that are no schedule or begin outside the noise range, an unknown name, or no count.
+    """
+    _check_count(count)
+    denoiser, sigmas = resolve(task), as_levels(levels)
+    # The first level alone: closed forms and what is carried over to another task may end a little below σ_min.
+    check_levels(sigmas[[0, -1]], denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
+    bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
+    bank.ensure(rows.stop)
+    counted = Counted(denoiser)
+    # A schedule that starts elsewhere than at σ_max starts from noise of its own first level.
+    start = bank.start[rows] * np.float32(sigmas[0] / denoiser.sigma_max)
+    began = time.perf_counter()
+    samples = integrate(counted, sigmas, start, solver)
+    seconds = time.perf_counter() - began
+    return _measured(denoiser, samples, bank.endpoints[rows], counted.evaluations / count, seconds, sigmas, distances)
+
+
+def evaluate_policy(
+    policy: Policy,
+    config: EnvConfig,
+    num_steps: int,
+    count: int = HELDOUT,
+    first: int = 0,
+    distances: bool = True,
+) -> Evaluation:
+    """Run a policy on held-out noises in populations of the configured size.
+
+    Args:
+        policy: deterministic map from (E, features) observations to (E, 1) actions.
+        config: the environment that the policy was trained on; its split is replaced.
+        num_steps: K, within the configured range.
+        count: how many held-out noises, rounded down to whole populations, but at least one.
+        first: row of the held-out bank to begin with.
+        distances: compute the distances to data too.
+
+    Raises:
+        ValueError: for a K or a count out of range, or actions that are NaN or not of shape (E, 1).
+    """
+    checked_budgets(num_steps, config.budgets, "num_steps")
+    _check_count(count)
+    rows = first + whole_populations(count, config.population)
+    order = np.arange(first, rows)
+    # A large population may take more noises than are asked for: there are as many as one likes, the first the same.
+    # The reward of training is not paid, and may want what this task does not have.
+    core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows), reward="log_ratio").make_core()
+    conditions = core.problem.bank.conditions(rows)
+    if conditions is not None:  # each population has one, but where one ends and the next begins
+        order = order[np.argsort(conditions[order], kind="stable")]
+    noise = order.reshape(-1, config.population)  # (E, N)
+    core.problem.bank.ensure(rows)  # whose precise endpoints are no part of sampling
+    began = time.perf_counter()
+    state = core.denoise(core.start(noise, np.full(len(noise), num_steps)))
+    state = follow(core, policy, state, num_steps)
+    seconds = time.perf_counter() - began
+    logs = np.log(state.grid[:, :num_steps])  # (E, K)
+    mean = np.where(np.ptp(logs, axis=0) == 0, state.grid[0, :num_steps], np.exp(logs.mean(axis=0)))  # σ_max exactly
+    levels = np.append(mean, 0.0)
+    shape = core.problem.denoiser.shape
+    samples, endpoints = state.x.reshape(-1, *shape), core.problem.bank.endpoints[noise].reshape(-1, *shape)
+    nfe = core.problem.denoise.evaluations / noise.size
+    measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
+    return replace(measured, spread=float(logs.std(axis=0).max()))
+
+
+def whole_populations(count: int, population: int) -> int:
+    """How many noises a policy is evaluated on where ``count`` are asked for: whole populations, at least one."""
+    return max(count // population, 1) * population
+
+
+def _check_count(count: int) -> None:
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"count must be a whole number of at least 1, got {count!r}")
+
+
+class _Data(NamedTuple):
+    """Draws of the data that samples are compared with, and what each comparison needs of them."""
+
+    samples: np.ndarray  # (N, d)
+    within: float | None  # mean distance; None of a single one
+    features: np.ndarray | None  # (N, f); None without features, or of too few
+    radii: np.ndarray | None  # (N,)
+
+
+@lru_cache(maxsize=8)
+def _data(denoiser: Same, features: Same, shape: tuple[int, ...]) -> _Data:
+    """The draws that samples of this shape, (N, …), are compared with, always the same."""
+    count = shape[0]
+    drawn = denoiser.one.sample_data(count, np.random.default_rng(17)).reshape(shape)  # a user's may be flat
+    flat = drawn.reshape(count, -1)
+    found = features.one(drawn) if features.one is not None and count > NEIGHBOURS else None
+    radii = None if found is None else ball_radii(found)
+    return _Data(flat, mean_distance(flat) if count > 1 else None, found, radii)
+
+
+def _measured(
+    denoiser: Denoiser,
+    samples: np.ndarray,
+    endpoints: np.ndarray,
+    nfe: float,
+    seconds: float,
+    levels: np.ndarray,
+    distances: bool,
+) -> Evaluation:
+    samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
+    errors = endpoint_error(samples, endpoints)
+    sliced = to_endpoints = energy = images = frechet = precision = recall = None
+    if distances:
+        flat = samples.reshape(len(samples), -1)
+        directions = random_directions(flat.shape[1], 1 if flat.shape[1] == 1 else 256, np.random.default_rng(18))
+        to_endpoints = float(sliced_wasserstein(flat, endpoints.reshape(flat.shape), directions))
+    if distances and getattr(denoiser, "decode", None) is not None:
+        images = float(image_error(denoiser, samples, endpoints).mean())
+    if distances and getattr(denoiser, "sample_data", None) is not None:
+        features = getattr(denoiser, "features", None)
+        data = _data(Same(denoiser), Same(features), samples.shape)
+        sliced = float(sliced_wasserstein(flat, data.samples, directions))
+        energy = None if data.within is None else energy_distance(flat, data.samples, data.within)
+        if features is not None and data.features is not None:
+            ours = features(samples)
+            frechet = frechet_distance(ours, data.features)
+            precision, recall = precision_recall(ours, data.features, data.radii)
+    return Evaluation(
+        error=float(errors.mean()),
+        error_interval=float(1.96 * errors.std() / np.sqrt(len(errors))),
+        rms=float(np.sqrt((errors**2).mean())),
+        median=float(np.median(errors)),
+        sliced=sliced,
+        sliced_endpoints=to_endpoints,
+        energy=energy,
+        nfe=nfe,
+        seconds=seconds,
+        levels=levels,
+        image_error=images,
+        frechet=frechet,
+        precision=precision,
+        recall=recall,
+        noises=len(errors),
+    )

@@ -1,0 +1,53 @@
+"""Policies that choose each step from what they see, and how they are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from art_gym.envs.config import EnvConfig
+from art_gym.envs.core import Core, checked_actions
+from art_gym.envs.episodes import checked_budgets
+from art_gym.envs.observations import Observed
+from art_gym.envs.state import State
+
+# Observations of E environments to (E, 1) actions. Of one with a memory, `begin()` is called before each rollout.
+Policy = Callable[[Observed], np.ndarray]
+
+
+def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
+    """Let a policy take ``num_steps`` steps from a denoised state, without rewards; first forget what it remembers.
+
+    Raises:
+        ValueError: for actions that are NaN or not of shape (E, 1).
+    """
+    if hasattr(policy, "begin"):
+        policy.begin()
+    for _ in range(num_steps):
+        action = checked_actions(policy(core.observe(state)), (len(state.sigma), 1))
+        moved, _ = core.move(state, action[:, 0])
+        state = core.denoise(moved)
+    return state
+
+
+@dataclass(frozen=True)
+class AdaptivePolicy:
+    """A policy, and the environment whose observations and actions it speaks.
+
+    Attributes:
+        policy: (E, features) observations to (E, 1) actions, such as an SB3 model's ``predict`` without its state.
+        config: the configuration that it was trained with.
+        num_steps: K, within the configured range.
+
+    Raises:
+        ValueError: for another K.
+    """
+
+    policy: Policy
+    config: EnvConfig
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        checked_budgets(self.num_steps, self.config.budgets, "num_steps")

@@ -1,0 +1,69 @@
+"""`sample`: draw samples with a schedule or a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser, check_levels, checked
+from art_gym.denoisers.checks import check_call_once
+from art_gym.evaluation.policies import AdaptivePolicy, follow
+from art_gym.schedules.schedule import Schedule, as_levels
+from art_gym.solvers.base import Solver
+from art_gym.solvers.loop import integrate
+from art_gym.tasks.registry import resolve
+
+
+class Sampled(NamedTuple):
+    """(B, *shape) samples, and the (B, K+1) levels that each of them took."""
+
+    samples: np.ndarray
+    sigmas: np.ndarray
+
+
+def sample(
+    denoiser: str | Denoiser,
+    schedule: Schedule | Sequence[float] | np.ndarray | AdaptivePolicy,
+    noise: np.ndarray,
+    solver: str | Solver = "dpmpp_2m",
+) -> Sampled:
+    """Draw samples with a schedule, or with a policy; no callback into the sampler is needed.
+
+    Args:
+        denoiser: D(x, σ), or a task's name. An object is called twice more the first time, to check that call.
+        schedule: a Schedule, (K+1,) levels, or an `AdaptivePolicy`. A policy steers populations of its configured
+            size: that many samples in a row share a grid.
+        noise: (B, *shape) standard normal noise.
+        solver: name or object.
+
+    Raises:
+        ValueError: for a denoiser that cannot be called as one, noise of another shape, levels that are none or beyond
+            the denoiser's noise range, a B that populations do not divide, or values of D that are not finite; the
+            message names σ.
+    """
+    denoiser, noise = resolve(denoiser), np.asarray(noise, np.float32)
+    if noise.shape[1:] != tuple(denoiser.shape):
+        raise ValueError(f"expected noise of shape (B, {', '.join(map(str, denoiser.shape))}), got {noise.shape}")
+    if not np.isfinite(noise).all():
+        raise ValueError("the noise must be finite, got NaN or infinity in it")
+    if not isinstance(schedule, AdaptivePolicy):  # whose core has the denoiser's call checked by its bank
+        levels = as_levels(schedule)
+        check_call_once(denoiser)
+        check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
+        samples = integrate(checked(denoiser), levels, np.float32(levels[0]) * noise, solver)
+        return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
+    population = schedule.config.population
+    if len(noise) % population:
+        raise ValueError(f"{len(noise)} samples cannot be divided into populations of {population}")
+    # Without the reward of training, which may want data or a decoder that this denoiser does not have.
+    core = replace(schedule.config, task=denoiser, solver=solver, reward="log_ratio").make_core()
+    lanes = len(noise) // population
+    start = (np.float32(denoiser.sigma_max) * noise).reshape(lanes, population, *denoiser.shape)
+    rows = np.zeros((lanes, population), np.int64)  # of no bank
+    state = core.denoise(core.begin(start, np.full(lanes, schedule.num_steps), rows))
+    state = follow(core, schedule.policy, state, schedule.num_steps)
+    levels = np.concatenate([state.grid[:, : schedule.num_steps], np.zeros((lanes, 1))], axis=1)
+    return Sampled(state.x.reshape(noise.shape), np.repeat(levels, population, axis=0))

@@ -1,0 +1,8 @@
+"""Schedules in the forms that other programs take."""
+
+from art_gym.common.lazy import exports
+
+__all__, __getattr__, __dir__ = exports(
+    __name__,
+    diffusers="diffusers_arguments",
+)

@@ -1,0 +1,38 @@
+"""Distances of samples to the precise endpoints of their own noises."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from art_gym.denoisers.base import Denoiser
+
+
+def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:
+    """err_i of DESIGN §3: root-mean-square distance, over a latent's elements, to the precise endpoint of its noise.
+
+    Args:
+        samples, endpoints: (…batch, *shape).
+        batch_axes: how many leading axes are batch.
+
+    Returns:
+        (…batch): one error a latent, in the units of the data.
+    """
+    difference = (samples - endpoints).reshape(*samples.shape[:batch_axes], -1)
+    return np.sqrt(np.einsum("...i,...i->...", difference, difference) / difference.shape[-1])
+
+
+def image_error(denoiser: Denoiser, samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:
+    """As `endpoint_error`, between the images that the denoiser's ``decode`` makes of clean latents.
+
+    Raises:
+        ValueError: if the denoiser has no decoder.
+    """
+    decode = getattr(denoiser, "decode", None)
+    if decode is None:
+        raise ValueError(
+            f"{type(denoiser).__name__} has no decoder, so that there is no error in image space: load a pipeline with "
+            f"a VAE, pass decoder=..., or choose reward='log_ratio'"
+        )
+    batch = samples.shape[:batch_axes]
+    images = [decode(x.reshape(-1, *x.shape[batch_axes:])) for x in (samples, endpoints)]
+    return endpoint_error(*images).reshape(batch)

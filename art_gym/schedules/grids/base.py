@@ -1,0 +1,128 @@
+"""Hand-made grids of K steps: K positive levels from σ_max down to a last one, then 0.
+
+A grid is a curve from u ∈ [0, 1] to σ, read off at equal steps of u. With a last positive level given, the K levels run
+from σ_max to it and 0 is appended; without one (``last=None``, for curves that reach 0) the K equal steps run to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from art_gym.common.registry import Registry
+from art_gym.denoisers.base import Denoiser
+
+# curve(u, high, low, shape): σ at u, which is `high` at u = 0 and `low` at u = 1
+Curve = Callable[[np.ndarray, float, float, float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A family of hand-made grids with two parameters, of which either may be absent.
+
+    Attributes:
+        name: key in `GRIDS`.
+        curve: the map from u to σ.
+        shape: published value of the shape parameter; None where there is none; "data_std" for the data's own.
+        reaches_zero: whether the published grid takes its K equal steps to 0 and so has no last level of its own.
+    """
+
+    name: str
+    curve: Curve
+    shape: float | str | None
+    reaches_zero: bool
+
+    def published(self, denoiser: Denoiser) -> tuple[float | None, float | None]:
+        """The parameters (last, shape) as published, for this denoiser's noise range and data."""
+        shape = denoiser.data_std if isinstance(self.shape, str) else self.shape
+        return (None if self.reaches_zero else denoiser.sigma_min), shape
+
+    def levels(self, num_steps: int, sigma_max: float, last: float | None, shape: float | None) -> np.ndarray:
+        """The (K+1,) levels. ``last`` is the last positive one, or None to take K equal steps to 0."""
+        if num_steps == 1:
+            return np.array([sigma_max, 0.0])
+        stop = 0.0 if last is None else last
+        count = num_steps + 1 if last is None else num_steps
+        values = self.curve(np.linspace(0, 1, count), sigma_max, stop, 0.0 if shape is None else shape)
+        levels = np.concatenate([values[:num_steps], [0.0]])
+        levels[0] = sigma_max
+        if last is not None:
+            levels[num_steps - 1] = last
+        return levels
+
+
+class Family(Protocol):
+    """What is registered: grids by two parameters."""
+
+    @property
+    def name(self) -> str: ...
+
+    def published(self, denoiser: Denoiser) -> tuple[float | None, float | None]:
+        """The two parameters as published, for this denoiser's noise range and data."""
+
+    def levels(self, num_steps: int, sigma_max: float, first: Any, second: Any, /) -> np.ndarray:
+        """The (K+1,) levels with these parameters."""
+
+
+GRIDS: Registry[Family] = Registry("grid", "art_gym.schedules.grids")
+
+
+def grid(name: str, shape: float | str | None, reaches_zero: bool) -> Callable[[Curve], Curve]:
+    """Register a curve as a grid; the arguments are those of `Grid`."""
+
+    def decorate(curve: Curve) -> Curve:
+        GRIDS.add(name, Grid(name, curve, shape, reaches_zero))
+        return curve
+
+    return decorate
+
+
+def get_grid(name: str) -> Family:
+    """The family of that name. Raises a ValueError that lists the names."""
+    return GRIDS.find(name)
+
+
+def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float | None) -> np.ndarray:
+    """The (K+1,) levels of a named grid over the denoiser's noise range.
+
+    With very many steps a published curve to 0 would come below σ_min: its levels there are raised to just above it.
+
+    Args:
+        name: a key of `GRIDS`.
+        num_steps: K.
+        denoiser: gives σ_max, σ_min and the data's standard deviation.
+        parameters: the two parameters of the family, None as published; both as published when left out. A last level
+            of one's own may be below σ_min.
+
+    Raises:
+        ValueError: for an unknown name, a K that is no whole number of at least 1, or levels that do not fall from
+            σ_max to 0 with these parameters.
+    """
+    family = get_grid(name)
+    if not isinstance(num_steps, int | np.integer) or isinstance(num_steps, bool) or num_steps < 1:
+        raise ValueError(f"num_steps of a grid must be a whole number of at least 1, got {num_steps!r}")
+    if isinstance(denoiser, str):
+        raise ValueError(f"a grid needs the denoiser itself, got {denoiser!r}: art_gym.get_task({denoiser!r}) has it")
+    if len(parameters) not in (0, 2):
+        raise ValueError(f"a grid has two parameters, of which None is as published, got {parameters}")
+    published = family.published(denoiser)
+    first, second = (
+        own if given is None else given for given, own in zip(parameters or published, published, strict=True)
+    )
+    try:
+        levels = family.levels(num_steps, denoiser.sigma_max, first, second)
+    except (ArithmeticError, ValueError) as error:  # of a logarithm or a quotient
+        raise ValueError(f"grid {name!r} cannot have the parameters {(first, second)}: {error}") from None
+    if not (np.isfinite(levels).all() and (np.diff(levels) < 0).all()):
+        raise ValueError(f"grid {name!r} with parameters {(first, second)} does not decrease: {levels}")
+    if not parameters and levels[-2] < denoiser.sigma_min * (1 - 1e-9):
+        levels[:-1] = np.maximum(levels[:-1], denoiser.sigma_min * np.linspace(1.001, 1, num_steps))
+    return levels
+
+
+def edm_grid(num_steps: int, denoiser: Denoiser) -> np.ndarray:
+    """The reference of all scores: the grid of EDM's own sampler, ρ = 7 to σ_min, then 0."""
+    return make_grid("edm", num_steps, denoiser)

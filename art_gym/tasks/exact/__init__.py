@@ -1,0 +1,1 @@
+"""Tasks whose denoiser is known exactly, a file each."""

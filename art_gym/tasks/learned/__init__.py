@@ -1,0 +1,1 @@
+"""Tasks on the shipped networks, a file each."""

@@ -1,0 +1,78 @@
+"""Tasks on the shipped networks: digits without and with a class, with known pixels, and patches of photographs.
+
+A condition rides along in the latents: one more channel, which the denoiser hands back as it is. The flow leaves it
+alone (x − D = 0), so every solver, bank and search works on conditional tasks without knowing of them, and each noise
+has a condition of its own, drawn with it. Errors, statistics and pictures leave carried channels out. The noises of an
+episode have one class: each of them is drawn from those that carry the class of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from art_gym.denoisers.networks import Preconditioned, load_network
+from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser
+from art_gym.measures.features import features_of
+from art_gym.tasks.images import split_digits
+
+Draw = Callable[[int, np.random.Generator], np.ndarray]
+SIGMA_MIN, SIGMA_MAX = 0.01, 40.0  # what the networks were trained on, three deviations of ln σ either way
+
+
+class NetworkTask(TorchDenoiser):
+    """A shipped network as a task's denoiser, with the data that it learned to compare with.
+
+    Args:
+        function, shape, fingerprint: as for `TorchDenoiser`.
+        data: (count, rng) to (count, *visible shape) images.
+        kind: of images, "digits" or "photos", in whose classifier's features samples are compared with data.
+        carried_channels: trailing channels of the latent that carry a condition.
+        condition: (B, *shape) noises to (B,) whole numbers, which those of an episode share; None if they need not.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        shape: tuple[int, ...],
+        fingerprint: str,
+        data: Draw,
+        kind: str,
+        carried_channels: int = 0,
+        condition: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.carried_channels = carried_channels
+        self.condition = condition
+        self._data = data
+        self.features = partial(features_of, name=kind)
+        super().__init__(function, shape, SIGMA_MIN, SIGMA_MAX, 0.5, fingerprint=fingerprint)
+
+    def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw (count, *visible shape) images."""
+        return self._data(count, rng)
+
+
+@cache
+def load_shipped(name: str) -> tuple[Preconditioned, str]:
+    """The network on "digits" or "photos" that ships with the package, and its fingerprint."""
+    with resources.as_file(resources.files("art_gym").joinpath(f"data/{name}_net.safetensors")) as file:
+        network, _, fingerprint = load_network(Path(file))
+    return network, fingerprint
+
+
+def draw_digits(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw (count, 1, 8, 8) images of those that the networks were trained on."""
+    images = split_digits(held_out=False)[0]
+    return images[rng.integers(len(images), size=count)]
+
+
+def uniform(carried: torch.Tensor) -> torch.Tensor:
+    """(B,) uniform numbers from carried channels, which are σ_max times standard normal noise."""
+    flat = carried.flatten(1)
+    normal = flat.sum(dim=1) / (SIGMA_MAX * flat.shape[1] ** 0.5)
+    return torch.special.ndtr(normal)

@@ -1,0 +1,110 @@
+"""The references that scores are read against: EDM's error and the oracle's, stored as data with their provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.common.files import write_text
+from art_gym.denoisers.base import Denoiser, visible
+from art_gym.tasks.noise_bank import Same
+from art_gym.tasks.registry import get_task
+
+REFERENCES_FILE = Path(__file__).parents[1] / "data" / "references.json"
+PROBED = 5  # levels at which a denoiser is known again
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Errors at the two ends of the score for one task, solver and K.
+
+    Attributes:
+        task, solver, num_steps: what was sampled.
+        edm_error, oracle_error: mean endpoint errors on held-out noise, in the units of the data.
+        oracle_sigmas: (K+1,) the oracle's levels.
+        floor: errors below this one count as this one (10⁻⁴ of the data's standard deviation).
+        train_noises, heldout_noises: how many noises the oracle was optimised and evaluated on.
+        seed: of the optimisation.
+        method: how the oracle was found, "search" or "polish".
+        version: of art_gym.
+        probe: D at a few points (`probe_of`), since the name of a task of one's own may come to stand for another
+            denoiser; None where that was not kept.
+    """
+
+    task: str
+    solver: str
+    num_steps: int
+    edm_error: float
+    oracle_error: float
+    oracle_sigmas: tuple[float, ...]
+    floor: float
+    train_noises: int
+    heldout_noises: int
+    seed: int
+    method: str
+    version: str
+    probe: tuple[float, ...] | None = None
+
+    def fits(self) -> bool:
+        """Whether the task's name still stands for the denoiser that this was computed for."""
+        return self.probe is None or bool(np.allclose(self.probe, probe_of(get_task(self.task)), rtol=1e-3))
+
+
+def probe_of(denoiser: Denoiser) -> tuple[float, ...]:
+    """Root mean squares of D at the same latent and several levels, by which a denoiser is known again."""
+    return _probe(Same(denoiser))
+
+
+@lru_cache(maxsize=64)
+def _probe(of: Same) -> tuple[float, ...]:
+    denoiser: Denoiser = of.one
+    levels = np.geomspace(denoiser.sigma_max, denoiser.sigma_min, PROBED).astype(np.float32)
+    noise = np.random.default_rng(19).standard_normal(denoiser.shape, dtype=np.float32)
+    x = np.multiply.outer(np.hypot(levels, denoiser.data_std).astype(np.float32), noise)  # (PROBED, *shape)
+    return tuple(np.sqrt((visible(denoiser(x, levels), denoiser) ** 2).reshape(PROBED, -1).mean(axis=1)).tolist())
+
+
+def score(error: float, reference: Reference | None) -> float | None:
+    """log(e_EDM / e) / log(e_EDM / e_oracle): 0 for EDM's grid, 1 for the best fixed grid.
+
+    None without a reference, and where EDM's grid is the best one: nothing is to be gained then, as with one step.
+    """
+    if reference is None:
+        return None
+    edm, best, found = (max(e, reference.floor) for e in (reference.edm_error, reference.oracle_error, error))
+    if best >= edm:
+        return None
+    return math.log(edm / found) / math.log(edm / best)
+
+
+@lru_cache(maxsize=4)
+def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
+    """The stored references; none where there is no file. Raises a ValueError for a file that holds none."""
+    if not file.is_file():
+        return ()
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(Reference(**{**entry, "oracle_sigmas": tuple(entry["oracle_sigmas"])}) for entry in stored)
+    except (ValueError, KeyError, TypeError) as error:  # not text, not JSON, or other JSON
+        raise ValueError(f"{file} holds no references ({error}): name another file") from None
+
+
+def find_reference(task: str, solver: str, num_steps: int) -> Reference | None:
+    """The stored reference, or None, also where it is of another denoiser that had this name."""
+    for entry in load_references():
+        if (entry.task, entry.solver, entry.num_steps) == (task, solver, num_steps):
+            return entry if entry.fits() else None
+    return None
+
+
+def write_references(entries: Iterable[Reference], file: Path = REFERENCES_FILE) -> None:
+    """Store references, one a line, instead of the file's content."""
+    ordered = sorted(entries, key=lambda entry: (entry.task, entry.solver, entry.num_steps))
+    write_text(file, "[\n" + ",\n".join(json.dumps(asdict(entry)) for entry in ordered) + "\n]\n")
+    load_references.cache_clear()

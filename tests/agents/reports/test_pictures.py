@@ -1,0 +1,120 @@
+"""Pictures of a run: files that are PNG images with something on them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from art_gym.agents.reports import pictures, style
+from art_gym.agents.reports.comparison import HAND_MADE, TUNED, label, tuned_label
+from art_gym.agents.reports.style import spread
+from art_gym.search.base import SEARCHES
+
+GRIDS = {
+    "EDM": np.array([80.0, 10.0, 1.0, 0.002, 0.0]),
+    "arctan": np.array([80.0, 1.0, 0.5, 0.2, 0.0]),
+    "learned": np.array([80.0, 2.0, 0.6, 0.1, 0.0]),
+}
+
+
+def check_png(file: Path, folder: Path) -> None:
+    assert file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    image = imread(file)
+    assert image.shape[1] == 1000
+    assert image[..., :3].std() > 0.02
+    border = np.concatenate([image[:3].ravel(), image[-3:].ravel(), image[:, :3].ravel(), image[:, -3:].ravel()])
+    assert (border == 1).all()  # nothing is cut off
+    assert [path.name for path in folder.iterdir()] == [file.name]  # no temporary file stays
+
+
+def test_schedules(tmp_path: Path) -> None:
+    check_png(pictures.schedules(tmp_path / "a.png", GRIDS, highlight="learned"), tmp_path)
+
+
+def test_schedules_of_one_step(tmp_path: Path) -> None:
+    check_png(pictures.schedules(tmp_path / "a.png", {**GRIDS, "one step": np.array([80.0, 0.0])}), tmp_path)
+
+
+def test_many_schedules(tmp_path: Path) -> None:
+    many = {f"a schedule called {i}": GRIDS["EDM"] * (1 + i) for i in range(20)}
+    check_png(pictures.schedules(tmp_path / "a.png", many), tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 4, 14])
+def test_error_curves(tmp_path: Path, count: int) -> None:
+    errors = {f"schedule {i}": {K: 0.1 * (1 + i) / K for K in (5, 7, 10, 18)} for i in range(count)}
+    errors["one K"] = {7: 0.02}
+    errors["failed"] = {5: float("nan"), 7: float("inf"), 10: 0.0}
+    file = pictures.error_curves(tmp_path / "a.png", errors, highlight="schedule 0", oracle={5: 0.01, 7: 0.005})
+    check_png(file, tmp_path)
+
+
+def test_error_curves_of_one_k(tmp_path: Path) -> None:
+    check_png(pictures.error_curves(tmp_path / "a.png", {"EDM": {7: 0.1}, "learned": {7: 0.01}}), tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (5,), (1, 8, 8), (3, 6, 6)])
+@pytest.mark.parametrize("with_data", [False, True])
+@pytest.mark.parametrize("count", [8, 40])
+def test_samples(tmp_path: Path, shape: tuple[int, ...], with_data: bool, count: int) -> None:
+    rng = np.random.default_rng(0)
+    panels = {title: rng.standard_normal((count, *shape)) for title in ("EDM, 5 steps", "learned, 5 steps", "exact")}
+    data = rng.standard_normal((100, *shape)) if with_data else None
+    check_png(pictures.samples(tmp_path / "a.png", panels, data), tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_training_curve(tmp_path: Path, count: int) -> None:
+    steps = 1000 * np.arange(count)
+    errors = 0.1 + 0.1 * np.exp(-steps / 5000)
+    errors[5:6] = np.nan
+    errors[7:8] = 0
+    references = {"EDM": 0.2, "oracle": 0.1, "failed": float("nan")}
+    check_png(pictures.training_curve(tmp_path / "a.png", steps, errors, references), tmp_path)
+
+
+def test_a_picture_replaces_an_older_one_and_makes_its_folder(tmp_path: Path) -> None:
+    file = pictures.schedules(tmp_path / "run" / "a.png", GRIDS)
+    before = file.read_bytes()
+    pictures.schedules(file, {"EDM": GRIDS["EDM"]})
+    assert file.read_bytes() != before
+    check_png(file, file.parent)
+
+
+def test_schedule_image() -> None:
+    image = pictures.schedule_image(GRIDS["learned"])
+    assert image.shape == (300, 400, 3) and image.dtype == np.uint8 and np.ptp(image) > 100
+    assert (image != pictures.schedule_image(GRIDS["EDM"])).any()
+    assert pictures.schedule_image(np.array([80.0, 0.0])).shape == (300, 400, 3)
+
+
+def test_clear_errors(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot highlight 'ppo': it is none of EDM, arctan, learned"):
+        pictures.schedules(tmp_path / "a.png", GRIDS, highlight="ppo")
+    with pytest.raises(ValueError, match="no error is positive and finite"):
+        pictures.error_curves(tmp_path / "a.png", {"EDM": {5: float("nan")}})
+    with pytest.raises(ValueError, match="panel"):
+        pictures.samples(tmp_path / "a.png", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_spread_keeps_order_and_distance() -> None:
+    heights = np.array([0.0, 0.01, 0.02, 0.5, 0.99, 1.0])
+    apart = spread(heights, 0.1)
+    assert (np.diff(apart) >= 0.1 - 1e-12).all() and apart.min() >= 0 and apart.max() <= 1 + 1e-12
+    assert apart[3] == pytest.approx(0.5)
+
+
+def test_all_that_stands_in_a_report_has_a_style_of_its_own():
+    baselines = [*map(label, HAND_MADE), *map(tuned_label, TUNED), "ART closed form"]
+    assert set(style.KNOWN) == {*baselines, *SEARCHES}
+
+
+def test_a_name_has_one_style_in_all_pictures_and_no_two_share_one():
+    few = style.styles_of(["EDM ρ=7", "ART closed form", "oracle (best fixed grid)", "mine"], "mine")
+    names = [*style.KNOWN, "oracle (best fixed grid)", "mine", "mine, policy", "another"]
+    many = style.styles_of(names, "mine")
+    assert all(many[name] == style for name, style in few.items())
+    looks = [(str(style["color"]), str(style.get("linestyle"))) for style in many.values()]
+    assert len(set(looks)) == len(names)

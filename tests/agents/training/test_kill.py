@@ -1,0 +1,38 @@
+"""A run that is killed loses nothing of what was saved."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+from art_gym.agents.runs.folder import Run
+
+PROGRAM = "from art_gym.agents.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+
+
+def command(folder, *more):
+    arguments = ["train", "--env", "ARTDiffusion-Gaussian1D-v0", "--num-steps", "5", "--timesteps", "4000"]
+    return [sys.executable, "-c", PROGRAM, *arguments, "--no-progress", "--out", str(folder), *more]
+
+
+def test_kill_and_resume(tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(Run(folder).history()) < 5:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    saved = Run(folder).history()
+    assert 5 <= len(saved) < 40
+    done = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    history = Run(folder).history()
+    assert history[: len(saved)] == saved
+    assert history[-1].steps >= 4000
+    assert (folder / "schedule_K5.json").exists()
+    assert not list(folder.glob(".*"))

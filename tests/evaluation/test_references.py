@@ -1,0 +1,137 @@
+"""The stored references: two are recomputed, all are held against their own levels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from art_gym.denoisers.function import FunctionDenoiser
+from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.references import better, compute_all, compute_reference
+from art_gym.schedules.grids.base import make_grid
+from art_gym.tasks.references import find_reference, load_references, score, write_references
+from art_gym.tasks.registry import register_task, resolve
+
+FAST = [entry for entry in load_references() if entry.task != "digits"]
+
+
+@pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])
+def test_two_are_recomputed(task, num_steps):
+    stored = find_reference(task, "dpmpp_2m", num_steps)
+    again = compute_reference(task, "dpmpp_2m", num_steps, stored.seed)
+    assert again.edm_error == pytest.approx(stored.edm_error, rel=1e-3)
+    assert again.oracle_error == pytest.approx(stored.oracle_error, rel=0.02)
+
+
+@pytest.mark.parametrize("entry", FAST, ids=lambda entry: f"{entry.task}-{entry.solver}-{entry.num_steps}")
+def test_stored_levels_give_the_stored_error(entry):
+    found = evaluate_levels(entry.task, entry.solver, np.array(entry.oracle_sigmas), distances=False)
+    assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
+    assert entry.oracle_error < entry.edm_error
+
+
+def test_every_built_in_task_has_references_at_the_budgets_of_the_tables():
+    known = {(entry.task, entry.solver, entry.num_steps) for entry in load_references()}
+    tasks = {entry.task for entry in load_references()}
+    assert len(tasks) == 5
+    assert known == {(t, s, k) for t in tasks for s in ("dpmpp_2m", "euler", "heun") for k in (5, 7, 10, 18)}
+
+
+def test_score_is_0_for_edm_and_1_for_the_oracle():
+    entry = find_reference("digits", "dpmpp_2m", 10)
+    assert score(entry.edm_error, entry) == 0
+    assert score(entry.oracle_error, entry) == pytest.approx(1)
+    assert score(np.sqrt(entry.edm_error * entry.oracle_error), entry) == pytest.approx(0.5)
+    assert score(1.0, None) is None
+
+
+def test_there_is_no_score_where_edms_grid_is_the_best():
+    entry = find_reference("digits", "dpmpp_2m", 10)
+    assert score(0.01, replace(entry, oracle_error=entry.edm_error)) is None
+    assert score(0.01, replace(entry, edm_error=entry.floor / 3, oracle_error=entry.floor / 9)) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (("gaussian_1d", "euler", 1), "at least 2 steps, got 1"),
+        (("nope", "euler", 5), "unknown task 'nope'"),
+        (("gaussian_1d", "nope", 5), "unknown solver 'nope'"),
+    ],
+)
+def test_what_can_have_no_reference_is_said_before_the_first_is_computed(wanted, expected, tmp_path, capsys):
+    task, solver, num_steps = wanted
+    with pytest.raises(ValueError, match=expected):
+        compute_all(("mixture_1d", task), ("euler", solver), (5, num_steps), tmp_path / "references.json")
+    assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""  # no bar either
+
+
+def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
+    stored = find_reference("mixture_1d", "euler", 5)
+    grid = make_grid("edm", 5, resolve("mixture_1d"))
+    worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), seed=7)
+    assert better(worse, stored) is stored and better(stored, worse) is stored
+    file, other = tmp_path / "references.json", find_reference("ring_2d", "euler", 5)
+    write_references([worse, other], file)
+    monkeypatch.setattr("art_gym.evaluation.references.compute_reference", lambda *_: stored)
+    wanted = (("mixture_1d",), ("euler",), (5,), file)
+    compute_all(*wanted)
+    assert load_references(file) == (worse, other)
+    compute_all(*wanted, again=True)
+    assert load_references(file) == (stored, other)
+    monkeypatch.setattr("art_gym.evaluation.references.compute_reference", lambda *_: worse)
+    compute_all(*wanted, again=True)
+    assert load_references(file) == (stored, other)
+
+
+def test_candidates_are_polished_and_kept_if_better(tmp_path):
+    stored = find_reference("mixture_1d", "euler", 5)
+    grid = make_grid("edm", 5, resolve("mixture_1d"))
+    worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), oracle_error=stored.edm_error)
+    file, lines = tmp_path / "references.json", tmp_path / "learned.jsonl"
+    write_references([worse], file)
+    near = [80.0, *(1.05 * level for level in stored.oracle_sigmas[1:-1]), 0.0]
+    lines.write_text(json.dumps({"task": "mixture_1d", "solver": "euler", "num_steps": 5, "sigmas": near}) + "\n")
+    compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
+    (found,) = load_references(file)
+    assert found.oracle_error == pytest.approx(stored.oracle_error, rel=0.01)
+    assert (worse.method, found.method) == ("search", "polish")
+    lines.write_text("no lines of JSON")
+    with pytest.raises(ValueError, match="holds no schedules as JSON lines"):
+        compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
+
+
+def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
+    """As where a model was trained again: what is stored for the former one scores nothing, and is computed anew."""
+
+    def register(spread):
+        flow = FunctionDenoiser(lambda x, sigma: x * (spread / (spread + sigma**2))[:, None], (2,), 0.01, 80.0, 0.5)
+        register_task("trained_again", flow)
+
+    monkeypatch.setattr("art_gym.evaluation.references.TRAIN_NOISES", 64)
+    file, wanted = tmp_path / "references.json", (("trained_again",), ("euler",), (3,))
+    register(0.25)
+    compute_all(*wanted, file)
+    (first,) = load_references(file)
+    compute_all(*wanted, file)
+    assert load_references(file) == (first,) and first.fits()
+    monkeypatch.setattr("art_gym.tasks.references.load_references", lambda file=file: (first,))
+    assert find_reference("trained_again", "euler", 3) is first
+    register(0.01)
+    assert find_reference("trained_again", "euler", 3) is None
+    monkeypatch.undo()
+    monkeypatch.setattr("art_gym.evaluation.references.TRAIN_NOISES", 64)
+    compute_all(*wanted, file)
+    (second,) = load_references(file)
+    assert second.fits() and not first.fits() and second.edm_error != first.edm_error
+
+
+@pytest.mark.parametrize("content", ["{]", '{"a": 1}', '[{"task": "digits"}]', "[3]"])
+def test_a_file_without_references_is_named(content, tmp_path):
+    file = tmp_path / "references.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"references\.json holds no references \(.*\): name another file"):
+        load_references(file)

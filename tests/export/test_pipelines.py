@@ -1,0 +1,158 @@
+"""Whole diffusers pipelines, given our schedule, end where our own solvers end on their model: the consumer, run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from art_gym import sample
+from art_gym.denoisers import from_diffusers
+from art_gym.denoisers.variance_preserving import vp_sigmas
+from art_gym.export.diffusers import diffusers_arguments
+from art_gym.schedules import Schedule
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    import diffusers
+    from diffusers.pipelines.stable_diffusion import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion_3 import StableDiffusion3Pipeline
+
+LEVELS = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
+SHAPE, TOKENS, WIDTH, POOLED, GUIDANCE = (4, 4, 4), 5, 8, 6, 3.0
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+def autoencoder(channels: int) -> Any:
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        latent_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+    )
+
+
+@pytest.fixture
+def stable_diffusion() -> Any:
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=4,
+        block_out_channels=(8,),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+    )
+    pipe = StableDiffusionPipeline(
+        autoencoder(4), None, None, unet, diffusers.EulerDiscreteScheduler(), None, None, requires_safety_checker=False
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture
+def stable_diffusion_3() -> Any:
+    torch.manual_seed(0)
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=4,
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        caption_projection_dim=16,
+        pooled_projection_dim=POOLED,
+    )
+    parts = dict.fromkeys(f"{name}{index}" for index in ("", "_2", "_3") for name in ("text_encoder", "tokenizer"))
+    pipe = StableDiffusion3Pipeline(
+        transformer=transformer, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(), vae=autoencoder(4), **parts
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def guided(conditions: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The model's call with classifier-free guidance: (2, …) conditions, without and with."""
+
+    def call(model: Any, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        both = {name: value.repeat_interleave(len(x), dim=0) for name, value in conditions.items()}
+        output = model(torch.cat([x, x]), timestep=torch.cat([timestep, timestep]), **both).sample
+        without, with_prompt = output.chunk(2)
+        return without + GUIDANCE * (with_prompt - without)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "solver"),
+    [
+        ("EulerDiscreteScheduler", "euler"),  # pipe(sigmas=…)
+        ("DPMSolverMultistepScheduler", "dpmpp_2m"),  # pipe(timesteps=…)
+        ("HeunDiscreteScheduler", "heun"),  # pipe(timesteps=…)
+    ],
+)
+def test_stable_diffusion(stable_diffusion: Any, kind: str, solver: str) -> None:
+    pipe = stable_diffusion
+    pipe.scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config)
+    free, given = torch.randn(2, 1, TOKENS, WIDTH)
+    denoiser = from_diffusers(
+        pipe.unet, pipe.scheduler, call=guided({"encoder_hidden_states": torch.cat([free, given])})
+    )
+    arguments, noise = diffusers_arguments(LEVELS, pipe.scheduler), torch.randn(3, *SHAPE)
+    levels = np.array(LEVELS.sigmas)
+    if "timesteps" in arguments:  # the levels of whole timesteps
+        levels = np.append(vp_sigmas(pipe.scheduler)[arguments["timesteps"]], 0.0)
+    # a variance-preserving scheduler takes noise of variance 1 at σ_max: x / √(1 + σ²) in ours
+    scale = (1 + levels[0] ** -2) ** 0.5 if solver == "dpmpp_2m" else 1.0
+    found = pipe(
+        prompt_embeds=given.expand(3, -1, -1),
+        negative_prompt_embeds=free.expand(3, -1, -1),
+        latents=noise,
+        guidance_scale=GUIDANCE,
+        output_type="latent",
+        **arguments,
+    ).images
+    expected = sample(denoiser, levels, noise.numpy() * scale, solver).samples
+    np.testing.assert_allclose(found.numpy(), expected, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler"])
+def test_stable_diffusion_3(stable_diffusion_3: Any, kind: str) -> None:
+    """pipe(sigmas=…) without the trailing 0; the scheduler shifts them, and ends up with ours."""
+    pipe, euler = stable_diffusion_3, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    unipc = {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"}
+    pipe.scheduler = euler if kind.startswith("Flow") else diffusers.UniPCMultistepScheduler(**unipc)
+    free, given = torch.randn(2, 1, TOKENS, WIDTH)
+    pooled_free, pooled = torch.randn(2, 1, POOLED)
+    conditions = {
+        "encoder_hidden_states": torch.cat([free, given]),
+        "pooled_projections": torch.cat([pooled_free, pooled]),
+    }
+    noise = torch.randn(3, *SHAPE)
+    found = pipe(
+        prompt_embeds=given.expand(3, -1, -1),
+        negative_prompt_embeds=free.expand(3, -1, -1),
+        pooled_prompt_embeds=pooled.expand(3, -1),
+        negative_pooled_prompt_embeds=pooled_free.expand(3, -1),
+        latents=noise,
+        guidance_scale=GUIDANCE,
+        output_type="latent",
+        **diffusers_arguments(replace(LEVELS, flow=True), pipe.scheduler),
+    ).images
+    levels = np.array(LEVELS.sigmas)
+    np.testing.assert_allclose(pipe.scheduler.sigmas.numpy(), levels / (1 + levels), rtol=1e-5)
+    if pipe.scheduler is euler:  # UniPC is no solver of ours
+        denoiser = from_diffusers(pipe.transformer, euler, call=guided(conditions))
+        # z = (1 − s) x = x / (1 + σ), and a flow's scheduler takes noise of variance 1
+        expected = sample(denoiser, levels, noise.numpy() * (1 + 1 / levels[0]), "euler").samples
+        np.testing.assert_allclose(found.numpy(), expected, rtol=2e-4, atol=2e-4)
