@@ -24,6 +24,7 @@ from art_gym.agents.training.run import train
 from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES
 from art_gym.evaluation.references import reference_on
 from art_gym.tasks.references import find_reference, score
+from art_gym.tasks.target import Target
 
 FILE = Path(__file__).parent / "results" / "learning.jsonl"
 GOOD = 0.95  # the score that agents are to reach
@@ -69,7 +70,7 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
         run = Run(Path(folder) / "run")
         outcome = train(config, run, resume=False, progress=False)
         history = run.history()
-    reference = reference_on(task, solver, num_steps, VALIDATION_NOISES, VALIDATION)
+    reference = reference_on(Target.of(task, solver), num_steps, VALIDATION_NOISES, VALIDATION)
     good = [point.seconds for point in history if (score(point.errors[num_steps], reference) or 0.0) >= GOOD]
     found = (outcome.as_policy or outcome.as_grid)[num_steps]
     return {
@@ -104,7 +105,7 @@ def table(algo: str) -> str:
         "|:---|:---|---:|:---|---:|---:|---:|---:|---:|---:|",
     ]
     for (task, solver, k, action), entries in sorted(rows.items()):
-        scores = [score(entry["error"], find_reference(task, solver, k)) for entry in entries]
+        scores = [score(entry["error"], find_reference(Target.of(task, solver), k)) for entry in entries]
         scored = [value for value in scores if value is not None]
         firsts = [entry["first_score"] for entry in entries if entry.get("first_score") is not None]
         lines.append(

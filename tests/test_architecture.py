@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # The rooms, each of which imports from those before it and from itself.
 ROOMS = ("common", "denoisers", "measures", "solvers", "schedules", "search", "tasks", "envs", "evaluation", "export")
-AGENT_ROOMS = ("runs", "reports", "continuous_time", "algorithms", "training", "learn", "studies", "cli")
+AGENT_ROOMS = ("runs", "reports", "continuous_time", "algorithms", "training", "learn", "jobs", "studies", "cli")
 MOST_LINES = 300  # of a file
 ONLY_IN = {
     "stable_baselines3": {"art_gym.envs.sb3"},

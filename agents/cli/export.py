@@ -1,19 +1,12 @@
-"""`art-gym export`; what a list of levels cannot say of itself goes to stderr."""
+"""`art-gym export`."""
 
 from __future__ import annotations
 
-import json
-import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
-
-from art_gym.export.diffusers import diffusers_arguments
-from art_gym.schedules.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class Export:
             write_text(self.out, text + "\n")
 
     def _text(self) -> str:
-        from .export import exported, exported_for, exported_table
+        from ..jobs.export import exported, exported_for, exported_table
 
         if self.scheduler and self.format not in (None, "diffusers"):
             raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
@@ -64,85 +57,3 @@ class Export:
         if self.scheduler is not None:
             return exported_for(self.schedule, self.scheduler, self.num_steps)
         return exported(self.schedule, self.format or "sigmas", self.num_steps)
-
-
-FORMATS = {
-    "sigmas": lambda schedule: json.dumps(schedule.to_sigmas()),
-    "diffusers": lambda schedule: json.dumps(schedule.to_diffusers()),
-    "comfyui": Schedule.to_comfyui,
-    "csv": lambda schedule: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
-    "json": Schedule.to_json,
-}
-COMFYUI_STEPS = {  # of a flow, where it has other methods of our solvers' names
-    "heun": "ComfyUI's heun steps in s = σ/(1+σ), another method: what was gained may be lost",
-    "dpmpp_2m": "ComfyUI's dpmpp_2m steps in s = σ/(1+σ), another method: take its node SamplerDPMPP_2M_SDE "
-    "with solver_type midpoint and eta 0, which is this one",
-}
-
-
-def exported(file: Path, style: str, num_steps: int | None) -> str:
-    """A schedule file in one of `FORMATS`, resampled to another K if asked."""
-    schedule = _resampled(file, num_steps)
-    if schedule.flow and style in ("sigmas", "csv"):
-        _say_of_flow(file)
-    if schedule.flow and style == "comfyui" and schedule.solver in COMFYUI_STEPS:
-        _say(f"{file} was found for {schedule.solver}, and with a flow model {COMFYUI_STEPS[schedule.solver]}")
-    return FORMATS[style](schedule)
-
-
-def exported_for(file: Path, scheduler: Path, num_steps: int | None) -> str:
-    """The arguments that the diffusers scheduler in a local folder takes, as a JSON object."""
-    from ..learn.loading import load_scheduler  # diffusers
-
-    schedule = _resampled(file, num_steps)
-    loaded = load_scheduler(scheduler)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", UserWarning)  # ours
-        arguments = diffusers_arguments(schedule, loaded)
-    for warning in said:
-        _say(str(warning.message))
-    return json.dumps({key: np.asarray(values).tolist() for key, values in arguments.items()})
-
-
-def exported_table(folder: Path) -> str:
-    """All schedules in a folder as diffusers' AysSchedules: for each K the levels that were found for it.
-
-    Raises:
-        ValueError: for a folder without schedules, or with two of the same K.
-    """
-    found: dict[int, tuple[Path, Schedule]] = {}
-    for file in sorted(folder.glob("*.json")):
-        try:
-            schedule = Schedule.load(file)
-        except ValueError:
-            if file.name.startswith("schedule_K"):
-                raise
-            continue  # a run has other files of JSON too
-        if schedule.num_steps in found:
-            raise ValueError(
-                f"{found[schedule.num_steps][0]} and {file} both have {schedule.num_steps} steps, and the table has "
-                f"room for one: name the file, or move one away"
-            )
-        found[schedule.num_steps] = file, schedule
-    if not found:
-        raise ValueError(f"{folder} holds no schedules: train first, or name a schedule file")
-    if any(schedule.flow for _, schedule in found.values()):
-        _say_of_flow(folder)
-    return json.dumps({num_steps: schedule.to_sigmas() for num_steps, (_, schedule) in sorted(found.items())})
-
-
-def _resampled(file: Path, num_steps: int | None) -> Schedule:
-    schedule = Schedule.load(file)
-    return schedule if num_steps is None else schedule.resample(num_steps)
-
-
-def _say_of_flow(file: Path) -> None:
-    _say(
-        f"{file} is for a flow model, and these are σ: samplers that take s = σ/(1+σ) need --format comfyui, or "
-        f"--scheduler FOLDER for those of diffusers"
-    )
-
-
-def _say(text: str) -> None:
-    print(f"art-gym: {text}", file=sys.stderr)

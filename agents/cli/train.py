@@ -6,17 +6,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
-from art_gym.envs.config import EnvConfig
-from art_gym.evaluation.edm_curve import EdmCurve
-
-from ..reports.comparison import Row, baselines
-from ..reports.report import write_report
-from ..runs.config import TrainConfig
-from ..runs.folder import Run
-from ..runs.outcome import Outcome
-from ..training.run import train
 from .tasks import imported_task
 
 
@@ -62,9 +51,9 @@ class Train:
 
     def run(self) -> None:
         """Train and report."""
+        from ..jobs.train import train_and_report
         from ..runs.config import TrainConfig
         from ..runs.folder import Run
-        from .train import train_and_report
 
         keys = ("task", "solver", "num_steps", "population", "reward", "action", "observation")
         overrides = {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
@@ -82,21 +71,3 @@ class Train:
             print(f"art-gym: {folder} holds nothing to go on with: a new run begins there", file=sys.stderr)
         print(train_and_report(config, Run(folder), self.resume, self.progress))
         print(f"\nwritten to {folder}: report.md, the schedule files, TensorBoard logs")
-
-
-def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool) -> str:
-    """The command ``train``. Returns the report."""
-    outcome = train(config, run, resume, progress)
-    rows = _baselines_with_progress(outcome, config.env_config(), progress)
-    return write_report(run.folder, outcome, [], rows, run.history(), EdmCurve(outcome.task, outcome.solver))
-
-
-def _baselines_with_progress(outcome: Outcome, config: EnvConfig, progress: bool) -> list[Row]:
-    """`baselines`, with a bar."""
-    with tqdm(desc="comparing", unit=" grids", disable=not progress) as bar:
-
-        def tick(label: str) -> None:
-            bar.set_postfix_str(label)
-            bar.update()
-
-        return baselines(outcome.task, outcome.solver, list(outcome.schedules), tick, config)

@@ -16,10 +16,8 @@ from art_gym.evaluation.references import reference_on
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search.tuned import tuned
-from art_gym.solvers.base import get_solver
-from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.references import Reference, find_reference, score
-from art_gym.tasks.registry import resolve
+from art_gym.tasks.target import Target
 
 TUNING_NOISES = 256  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
@@ -47,8 +45,7 @@ class Row:
 
 
 def baselines(
-    task: str,
-    solver: str,
+    target: Target,
     budgets: Iterable[int],
     tick: Callable[[str], None] = lambda _: None,
     config: EnvConfig | None = None,
@@ -56,36 +53,36 @@ def baselines(
     """Rows of what no agent is needed for: see `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form, the stored oracle.
 
     Args:
-        task, solver, budgets: what is compared.
+        target, budgets: what is compared.
         tick: called with a label before each row, to show progress.
         config: of the environment that is played in without an agent; by default that of the action map "fraction".
     """
-    denoiser = resolve(task)
+    denoiser = target.denoiser
     rows = []
     for num_steps in budgets:
-        reference = find_reference(task, solver, num_steps)
+        reference = find_reference(target, num_steps)
         grids: dict[str, Callable[[], np.ndarray]] = {
             label(name): partial(make_grid, name, num_steps, denoiser) for name in HAND_MADE
         }
-        grids["ART closed form"] = lambda k=num_steps: art(denoiser, k, _training(task)[0])  # type: ignore[misc]
+        grids["ART closed form"] = partial(art, denoiser, num_steps, target.noises("train", TUNING_NOISES)[0])
         for method, make in grids.items():
             tick(f"{method}, K = {num_steps}")
-            rows.append(row(method, task, solver, make(), reference))
+            rows.append(row(method, target, make(), reference))
         tick(f"{FLOORS[0]}, K = {num_steps}")
-        rows += floors(task, solver, num_steps, config=config)
+        rows += floors(target, num_steps, config=config)
         for name in TUNED:
             tick(f"{tuned_label(name)}, K = {num_steps}")
-            levels, fitted = tuned_grid(name, num_steps, task, solver)
-            rows.append(replace(row(tuned_label(name), task, solver, levels, reference), fitted=fitted))
+            levels, fitted = tuned_grid(name, num_steps, target)
+            rows.append(replace(row(tuned_label(name), target, levels, reference), fitted=fitted))
         if reference is not None:
-            rows.append(row("oracle (best fixed grid)", task, solver, np.array(reference.oracle_sigmas), reference))
+            rows.append(row("oracle (best fixed grid)", target, np.array(reference.oracle_sigmas), reference))
     return rows
 
 
-def floors(task: str, solver: str, num_steps: int, count: int = HELDOUT, config: EnvConfig | None = None) -> list[Row]:
+def floors(target: Target, num_steps: int, count: int = HELDOUT, config: EnvConfig | None = None) -> list[Row]:
     """Rows of what is played without an agent: the action 0 in every step, and random ones, on held-out noise."""
-    config = replace(config or EnvConfig(), task=task, solver=solver, num_steps=num_steps)
-    reference = reference_on(task, solver, num_steps, count)
+    config = replace(config or EnvConfig(), task=target.denoiser, solver=target.solver, num_steps=num_steps)
+    reference = reference_on(target, num_steps, count)
     rng = np.random.default_rng(0)
     policies = (lambda seen: np.zeros((lanes(seen), 1))), (lambda seen: rng.uniform(-1, 1, (lanes(seen), 1)))
     rows = []
@@ -95,9 +92,9 @@ def floors(task: str, solver: str, num_steps: int, count: int = HELDOUT, config:
     return rows
 
 
-def row(method: str, task: str, solver: str, levels: np.ndarray, reference: Reference | None) -> Row:
+def row(method: str, target: Target, levels: np.ndarray, reference: Reference | None) -> Row:
     """Evaluate a grid."""
-    evaluation = evaluate_levels(task, solver, levels)
+    evaluation = evaluate_levels(target, levels)
     return Row(method, len(levels) - 1, evaluation, score(evaluation.error, reference))
 
 
@@ -111,13 +108,10 @@ def tuned_label(name: str) -> str:
     return f"{label(name).removesuffix(' ρ=7')}, tuned"
 
 
-def tuned_grid(name: str, num_steps: int, task: str, solver: str) -> tuple[np.ndarray, tuple[float, float | None]]:
+def tuned_grid(name: str, num_steps: int, target: Target) -> tuple[np.ndarray, tuple[float, float | None]]:
     """A hand-made grid with its two parameters fitted on training noise: (K+1,) levels, and these."""
-    return tuned(name, num_steps, resolve(task), get_solver(solver), *_training(task))
-
-
-def _training(task: str) -> tuple[np.ndarray, np.ndarray]:
-    return get_bank(resolve(task), "train", 4096).first(TUNING_NOISES)
+    noises = target.noises("train", TUNING_NOISES)
+    return tuned(name, num_steps, target.denoiser, target.solver, *noises)
 
 
 def noises_of(rows: Iterable[Row]) -> str:

@@ -14,14 +14,13 @@ from art_gym.evaluation.edm_curve import EdmCurve
 from art_gym.evaluation.heldout import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.solvers.loop import integrate
-from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.references import find_reference, score
-from art_gym.tasks.registry import resolve
+from art_gym.tasks.target import Target
 
 from ..runs.folder import Point
 from ..runs.outcome import Outcome
 from . import pictures
-from .comparison import FLOORS, Row, fitted_lines, noises_of, steps_saved_line, table, unscored
+from .comparison import FLOORS, Row, fitted_lines, label, noises_of, steps_saved_line, table, unscored
 
 SAMPLES = 36  # latents in the picture of samples, the first of the held-out bank
 FEATURES = "Fréchet distance, precision and recall compare with the data in the features of the task's network."
@@ -29,11 +28,11 @@ ORACLE = "oracle (best fixed grid)"
 START = "search that the agent began with"
 
 
-def learned_rows(outcome: Outcome) -> list[Row]:
-    """The outcome's grids, and its policy where that depends on the latents, as rows of the comparison."""
+def learned_rows(target: Target, outcome: Outcome) -> list[Row]:
+    """The outcome's grids, its policy where that depends on the latents, and the search that it began with."""
     rows = []
     for num_steps, evaluation in outcome.as_grid.items():
-        reference = find_reference(outcome.task, outcome.solver, num_steps)
+        reference = find_reference(target, num_steps)
         rows.append(Row(outcome.method, num_steps, evaluation, score(evaluation.error, reference)))
         policy = outcome.as_policy and outcome.as_policy[num_steps]
         if policy and policy.spread > 1e-6:
@@ -45,14 +44,21 @@ def learned_rows(outcome: Outcome) -> list[Row]:
 
 
 def write_report(
-    folder: Path, outcome: Outcome, rivals: list[Outcome], baselines: list[Row], history: list[Point], curve: EdmCurve
+    folder: Path,
+    target: Target,
+    outcome: Outcome,
+    rivals: list[Outcome],
+    baselines: list[Row],
+    history: list[Point],
+    curve: EdmCurve,
 ) -> str:
     """Write ``report.md`` and the pictures into a run's folder.
 
     Args:
         folder: where to.
-        outcome: what the run learned; the pictures and the bold rows are about it.
-        rivals: other methods' outcomes for the same task, solver and budgets.
+        target: what the run learned for.
+        outcome: what it learned; the pictures and the bold rows are about it.
+        rivals: other methods' outcomes for the same target and budgets.
         baselines: rows of grids that were not learned.
         history: progress of the run on validation noise.
         curve: EDM's errors, which the steps that were saved are read from.
@@ -60,41 +66,49 @@ def write_report(
     Returns:
         The text of the report.
     """
-    rows = [*baselines, *learned_rows(outcome), *(entry for rival in rivals for entry in learned_rows(rival))]
-    spreads = [
+    rows = [*baselines, *(entry for each in (outcome, *rivals) for entry in learned_rows(target, each))]
+    saved = [steps_saved_line(curve, k, evaluation.error) for k, evaluation in outcome.as_grid.items()]
+    remarks = [*_begun(outcome, history), *saved, *_spreads(outcome), *fitted_lines(rows)]
+    lines = [
+        f"# {outcome.method} on {outcome.task}, {outcome.solver}",
+        "",
+        f"Held-out noises: {noises_of(rows)}. Mean endpoint error in units of the data, its root mean square and",
+        "median; sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the",
+        "best fixed grid known. NFE are the denoiser calls of a sample, seconds the time of sampling all of them.",
+        *([FEATURES] if any(entry.evaluation.frechet is not None for entry in rows) else []),
+        *filter(None, [unscored(rows)]),
+        "",
+        table(rows, first=outcome.method),
+        "",
+        *(f"- {line}" for line in remarks),
+        "",
+        *_costs([outcome, *rivals]),
+        "",
+        *(f"![{name}]({name}.png)" for name in _draw(folder, target, outcome, rows, history)),
+        "",
+    ]
+    text = "\n".join(lines)
+    write_text(folder / "report.md", text)
+    return text
+
+
+def _costs(outcomes: list[Outcome]) -> list[str]:
+    return [
+        "Cost of learning, for all K together:",
+        "",
+        "| method | seconds | denoiser evaluations (millions) |",
+        "|:---|---:|---:|",
+        *(f"| {each.method} | {each.seconds:.0f} | {_millions(each.evaluations)} |" for each in outcomes),
+    ]
+
+
+def _spreads(outcome: Outcome) -> list[str]:
+    return [
         f"K = {k}: the policy's levels differ between populations by up to {policy.spread:.3f} in log σ "
         f"(standard deviation); the schedule is its mean grid."
         for k, policy in (outcome.as_policy or {}).items()
         if policy.spread > 1e-6
     ]
-    saved = [steps_saved_line(curve, k, evaluation.error) for k, evaluation in outcome.as_grid.items()]
-    costs = [f"| {each.method} | {each.seconds:.0f} | {_millions(each.evaluations)} |" for each in (outcome, *rivals)]
-    text = "\n".join(
-        [
-            f"# {outcome.method} on {outcome.task}, {outcome.solver}",
-            "",
-            f"Held-out noises: {noises_of(rows)}. Mean endpoint error in units of the data, its root mean square and",
-            "median; sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the",
-            "best fixed grid known. NFE are the denoiser calls of a sample, seconds the time of sampling all of them.",
-            *([FEATURES] if any(entry.evaluation.frechet is not None for entry in rows) else []),
-            *filter(None, [unscored(rows)]),
-            "",
-            table(rows, first=outcome.method),
-            "",
-            *(f"- {line}" for line in [*_begun(outcome, history), *saved, *spreads, *fitted_lines(rows)]),
-            "",
-            "Cost of learning, for all K together:",
-            "",
-            "| method | seconds | denoiser evaluations (millions) |",
-            "|:---|---:|---:|",
-            *costs,
-            "",
-            *(f"![{name}]({name}.png)" for name in _draw(folder, outcome, rows, history)),
-            "",
-        ]
-    )
-    write_text(folder / "report.md", text)
-    return text
 
 
 def _millions(count: int) -> str:
@@ -113,9 +127,8 @@ def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
     ]
 
 
-def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:
+def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:
     """Write the pictures; returns their names."""
-    smallest = min(outcome.schedules)
     shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K whose dots can still be told apart
     rows = [entry for entry in rows if entry.method not in FLOORS]
     grids = {entry.method: entry.evaluation.levels for entry in rows if entry.num_steps == shown}
@@ -128,36 +141,37 @@ def _draw(folder: Path, outcome: Outcome, rows: list[Row], history: list[Point])
     if len(outcome.schedules) > 1:
         pictures.error_curves(folder / "errors.png", errors, highlight=outcome.method, oracle=oracle)
         names.append("errors")
-    _draw_samples(folder / "samples.png", outcome, smallest)
+    _draw_samples(folder / "samples.png", target, outcome, min(outcome.schedules))
     names.append("samples")
     if history:
-        k = max(history[-1].errors)
-        # On the noises of the curve, not on those of the table: a few hundred differ visibly from other hundreds.
-        lines = {
-            entry.method: evaluate_levels(
-                outcome.task, outcome.solver, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
-            ).error
-            for entry in rows
-            if entry.num_steps == k and entry.method in ("EDM ρ=7", "ART closed form", ORACLE)
-        }
-        points = [point for point in history if k in point.errors]
-        steps, values = [point.steps for point in points], [point.errors[k] for point in points]
-        pictures.training_curve(folder / "training.png", steps, values, lines, x_label=f"environment steps (K = {k})")
+        _draw_training(folder / "training.png", target, rows, history)
         names.append("training")
     return names
 
 
-def _draw_samples(file: Path, outcome: Outcome, num_steps: int) -> None:
-    denoiser = resolve(outcome.task)
-    count = SAMPLES if len(denoiser.shape) == 3 else HELDOUT
-    start, exact = get_bank(denoiser, "heldout", 4096).first(count)
-    learned = np.array(outcome.schedules[num_steps].sigmas)
-    panels = {
-        f"EDM ρ=7, K = {num_steps}": integrate(denoiser, edm_grid(num_steps, denoiser), start, outcome.solver),
-        f"{outcome.method}, K = {num_steps}": integrate(denoiser, learned, start, outcome.solver),
-        "exact": exact,
+def _draw_training(file: Path, target: Target, rows: list[Row], history: list[Point]) -> None:
+    k = max(history[-1].errors)
+    # On the noises of the curve, not on those of the table: a few hundred differ visibly from other hundreds.
+    lines = {
+        entry.method: evaluate_levels(
+            target, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
+        ).error
+        for entry in rows
+        if entry.num_steps == k and entry.method in (label("edm"), "ART closed form", ORACLE)
     }
-    draw_samples(file, denoiser, panels)
+    points = [point for point in history if k in point.errors]
+    steps, values = [point.steps for point in points], [point.errors[k] for point in points]
+    pictures.training_curve(file, steps, values, lines, x_label=f"environment steps (K = {k})")
+
+
+def _draw_samples(file: Path, target: Target, outcome: Outcome, num_steps: int) -> None:
+    denoiser = target.denoiser
+    start, exact = target.noises("heldout", SAMPLES if len(denoiser.shape) == 3 else HELDOUT)
+    grids = {label("edm"): edm_grid(num_steps, denoiser), outcome.method: outcome.schedules[num_steps].sigmas}
+    panels = {
+        f"{name}, K = {num_steps}": integrate(denoiser, levels, start, target.solver) for name, levels in grids.items()
+    }
+    draw_samples(file, denoiser, {**panels, "exact": exact})
 
 
 def draw_samples(file: Path, denoiser: Denoiser, panels: Mapping[str, np.ndarray]) -> None:

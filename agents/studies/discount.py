@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from art_gym.tasks.references import find_reference, score
+from art_gym.tasks.target import Target
 
 from ..reports import pictures
 from ..runs.config import TrainConfig
@@ -72,6 +73,6 @@ def _run(algo: str, hyperparams: dict[str, Any], seed: int, quick: bool) -> Reco
     error = outcome.as_grid[NUM_STEPS].error
     return {
         "error": error,
-        "score": score(error, find_reference(TASK, "dpmpp_2m", NUM_STEPS)),
+        "score": score(error, find_reference(Target.of(TASK, "dpmpp_2m"), NUM_STEPS)),
         "seconds": outcome.seconds,
     }

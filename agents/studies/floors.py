@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.registry import BUILT_IN
+from art_gym.tasks.target import Target
 
 from ..reports import pictures
 from ..reports.comparison import FLOORS, floors
@@ -21,15 +23,13 @@ def floor_scores(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     lines, shown = [], {}
     for task in ("gaussian_1d",) if quick else BUILT_IN:
         for solver in SOLVERS:
+            target = Target.of(task, solver)
             cells: dict[str, list[str]] = {name: [] for name in FLOORS}
             for num_steps in STEPS:
                 errors = study.once(
-                    {"task": task, "solver": solver, "num_steps": num_steps},
-                    lambda where=(task, solver, num_steps): {  # type: ignore[misc]
-                        row.method: row.evaluation.error for row in floors(*where)
-                    },
+                    {"task": task, "solver": solver, "num_steps": num_steps}, partial(_errors, target, num_steps)
                 )
-                reference = find_reference(task, solver, num_steps)
+                reference = find_reference(target, num_steps)
                 for name, found in cells.items():
                     found.append(f"{score(errors[name], reference) or 0:.2f}")
                 if num_steps == 7:
@@ -40,3 +40,7 @@ def floor_scores(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     )
     heads = ["task, solver", *(f"{name}: K = {' / '.join(map(str, STEPS))}" for name in FLOORS)]
     return study.finish("What is scored without learning anything", markdown(heads, lines))
+
+
+def _errors(target: Target, num_steps: int) -> dict[str, float]:
+    return {row.method: row.evaluation.error for row in floors(target, num_steps)}

@@ -19,6 +19,7 @@ from art_gym.search.evolution import evolve
 from art_gym.search.tuned import tuned
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import BUILT_IN, resolve
+from art_gym.tasks.target import Target
 
 from ..reports import pictures
 from ..reports.comparison import tuned_label
@@ -141,7 +142,7 @@ def _evaluated(study: Study, method: str, task: str, solver: str, num_steps: int
 
 
 def _measures(task: str, solver: str, levels: np.ndarray) -> Record:
-    found = evaluate_levels(task, solver, levels, distances=False)
+    found = evaluate_levels(Target.of(task, solver), levels, distances=False)
     return {"error": found.error, "rms": found.rms, "median": found.median}
 
 
@@ -176,11 +177,12 @@ def _ratios(
 @lru_cache
 def _oracle(task: str, solver: str, num_steps: int, key: str) -> tuple[float, float]:
     """The stored oracle's error (or root mean square) on held-out noise, and the floor below which errors are equal."""
-    reference = find_reference(task, solver, num_steps)
+    target = Target.of(task, solver)
+    reference = find_reference(target, num_steps)
     assert reference is not None  # every exact task has one for these solvers and K
     if key == "error":
         return reference.oracle_error, reference.floor
-    return evaluate_levels(task, solver, np.array(reference.oracle_sigmas), distances=False).rms, reference.floor
+    return evaluate_levels(target, np.array(reference.oracle_sigmas), distances=False).rms, reference.floor
 
 
 def _median_and_worst(ratios: list[float]) -> str:

@@ -25,6 +25,7 @@ from art_gym.solvers.base import Previous, get_solver, land
 from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import resolve
+from art_gym.tasks.target import Target
 
 from ..reports import pictures
 from .study import Record, Study, interval, markdown
@@ -78,7 +79,7 @@ def headroom(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     heads += ["held-out ratio (seeds, IQM, 95 %)", "± (noises)", "training ratio", "held-out ratio, last update"]
     heads += ["seconds"]
     for task, solver, noises, policies, rate, updates, batch in SETTINGS[:1] if quick else SETTINGS:
-        reference = find_reference(task, solver, NUM_STEPS)
+        reference = find_reference(Target.of(task, solver), NUM_STEPS)
         assert reference is not None
         best = reference.oracle_error
         if quick:
@@ -121,7 +122,7 @@ def train(
 
     The loss is the mean error and not its logarithm: at population 1 that is a geometric mean, which gives up samples.
     """
-    reference = find_reference(task, solver, NUM_STEPS)
+    reference = find_reference(Target.of(task, solver), NUM_STEPS)
     assert reference is not None
     policy = Policy(resolve(task), solver, np.array(reference.oracle_sigmas), view, seed)
     training = _rows(policy.denoiser, "train", 0, noises)

@@ -10,6 +10,7 @@ import numpy as np
 
 from art_gym.evaluation.heldout import evaluate_policy
 from art_gym.tasks.references import find_reference, score
+from art_gym.tasks.target import Target
 
 from ..reports import pictures
 from ..runs.config import TrainConfig
@@ -36,7 +37,7 @@ def per_sample(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
         for agent in ("ppo", "sac", "art_rl"):
             for view, groups in VIEWS.items():
                 runs = [_run(study, agent, task, solver, view, groups, seed, quick) for seed in seeds]
-                reference = find_reference(task, solver, NUM_STEPS)
+                reference = find_reference(Target.of(task, solver), NUM_STEPS)
                 scores = [score(run["error"], reference) or 0.0 for run in runs]
                 seconds = float(np.mean([run["seconds"] for run in runs]))
                 lines.append([f"{task}, {solver}", agent, view, interval(scores), f"{seconds:.0f}"])

@@ -12,6 +12,7 @@ from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.grids.log_snr import log_snr
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks.registry import BUILT_IN, resolve
+from art_gym.tasks.target import Target
 
 from ..reports import pictures
 from ..reports.comparison import tuned_grid, tuned_label
@@ -78,7 +79,7 @@ def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
     grids: dict[str, Callable[[int], np.ndarray]] = {
         "DPM (geometric)": geometric,
         "EDM": lambda k: edm_grid(k, denoiser),
-        tuned_label("edm"): lambda k: tuned_grid("edm", k, task, solver)[0],
+        tuned_label("edm"): lambda k: tuned_grid("edm", k, Target.of(task, solver))[0],
     }
     return {
         name: study.once(
@@ -124,4 +125,4 @@ def _gain(
 
 
 def _error(task: str, solver: str, levels: np.ndarray) -> float:
-    return evaluate_levels(task, solver, levels, distances=False).error
+    return evaluate_levels(Target.of(task, solver), levels, distances=False).error

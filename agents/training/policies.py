@@ -16,10 +16,8 @@ from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_levels, eva
 from art_gym.evaluation.policies import AdaptivePolicy, Policy
 from art_gym.schedules.schedule import Schedule
 from art_gym.search.base import SEARCHES
-from art_gym.tasks.registry import resolve
 
 from ..continuous_time import ARTRL
-from ..runs.config import name_of
 from ..runs.folder import Point, Run
 from ..runs.outcome import Outcome
 from .checkpoint import load_model
@@ -107,7 +105,7 @@ def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
     def evaluate(num_steps: int, count: int = HELDOUT, first: int = 0, distances: bool = True) -> Evaluation:
         if isinstance(model, ARTRL):
             levels = model.levels(num_steps)
-            return evaluate_levels(resolve(config.task), config.solver, levels, count, first, distances)
+            return evaluate_levels(setup.target, levels, count, first, distances)
         return evaluate_policy(policy_of(model), config, num_steps, count, first, distances)
 
     return evaluate
@@ -115,13 +113,12 @@ def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
 
 def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
     """Evaluate a policy on held-out noise both ways: as it is, and distilled to its mean grid."""
-    config = setup.env_config
-    task, solver = name_of(config.task), name_of(config.solver)
+    task, solver = setup.target.task, setup.target.solver.name
     schedules, as_grid, as_policy = {}, {}, {}
     for num_steps in setup.budgets:
         as_policy[num_steps] = evaluate(num_steps)
         levels = as_policy[num_steps].levels
-        as_grid[num_steps] = evaluate_levels(resolve(config.task), config.solver, levels)
+        as_grid[num_steps] = evaluate_levels(setup.target, levels)
         schedules[num_steps] = Schedule(
             sigmas=tuple(levels),
             method=f"{setup.config.algo}, begun by CMA-ES" if setup.searches else setup.config.algo,
@@ -129,7 +126,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
             solver=solver,
             seed=setup.config.seed,
             heldout_error=as_grid[num_steps].error,
-            flow=getattr(resolve(config.task), "flow", False),
+            flow=setup.target.flow,
         )
     return Outcome(
         setup.config.algo,

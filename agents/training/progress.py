@@ -45,7 +45,7 @@ class Progress(BaseCallback):
         self.points = run.history()
         evaluations = EVALUATIONS if len(setup.budgets) == 1 else EVALUATIONS // 2
         self.interval = max(setup.n_timesteps // evaluations, 1)
-        self.tracker = Tracker(setup.env_config, setup.budgets)
+        self.tracker = Tracker(setup.target, setup.env_config, setup.budgets)
         self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
         self.began, self.paused = time.perf_counter(), 0.0  # from here on a warm start counts
 

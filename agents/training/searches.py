@@ -7,6 +7,8 @@ grid on validation noise, as an agent's best policy is kept: their cost and resu
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from stable_baselines3.common.logger import configure
@@ -14,15 +16,13 @@ from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
 from art_gym.denoisers.base import Counted
-from art_gym.envs.config import load_config
+from art_gym.envs.config import EnvConfig, load_config
 from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_levels
 from art_gym.schedules.schedule import Schedule
 from art_gym.search.base import SEARCHES, Sought
-from art_gym.solvers.base import get_solver
 from art_gym.tasks.noise_bank import get_bank
-from art_gym.tasks.registry import resolve
 
-from ..runs.config import TrainConfig, config_name, name_of, reported_budgets
+from ..runs.config import TrainConfig, config_name, reported_budgets
 from ..runs.folder import Point, Run
 from ..runs.outcome import Outcome
 from .tracking import Tracker
@@ -39,6 +39,42 @@ def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: 
     Raises:
         ValueError: for a configuration that does not fit, or a folder in use.
     """
+    env_config = _checked(config)
+    run.prepare(config, {"env": env_config.to_dict()}, resume)
+    watched = _Watched(config, env_config, run, progress)
+    schedules, as_grid = {}, {}
+    for num_steps in watched.budgets:
+        file = run.folder / f"schedule_K{num_steps}.json"
+        # That of a run that is resumed is there already.
+        levels = np.array(Schedule.load(file).sigmas) if file.exists() else watched.search(num_steps)
+        with watched.clock.stopped():
+            as_grid[num_steps] = evaluate_levels(watched.target, levels)
+            schedules[num_steps] = Schedule(
+                sigmas=tuple(levels),
+                method=config.algo,
+                task=watched.target.task,
+                solver=watched.target.solver.name,
+                seed=config.seed,
+                heldout_error=as_grid[num_steps].error,
+                flow=watched.target.flow,
+            )
+            run.write_history(watched.points)
+            schedules[num_steps].save(file)
+    watched.logger.close()
+    return Outcome(
+        config.algo,
+        watched.target.task,
+        watched.target.solver.name,
+        schedules,
+        as_grid,
+        None,
+        evaluations=watched.evaluations,
+        seconds=watched.clock.seconds,
+    )
+
+
+def _checked(config: TrainConfig) -> EnvConfig:
+    """The environment's configuration. Raises a ValueError for what a search has no use for."""
     if config.hyperparams:
         raise ValueError(
             f"{config.algo} has no hyperparameters to set, got {', '.join(config.hyperparams)}: "
@@ -49,72 +85,65 @@ def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: 
     ignored = [key for key in OF_EPISODES if key in config.env and getattr(env_config, key) != getattr(usual, key)]
     if ignored:
         raise ValueError(f"{config.algo} plays no episodes, and has no use for {', '.join(ignored)}: leave that out")
-    run.prepare(config, {"env": env_config.to_dict()}, resume)
-    denoiser, solver = Counted(resolve(env_config.task)), name_of(env_config.solver)
-    bank = get_bank(denoiser.denoiser, "train", env_config.noises)
-    bank.ensure(bank.size)
-    budgets = reported_budgets(env_config)
-    tracker, logger = Tracker(env_config, budgets), configure(str(run.tensorboard / "run_1"), ["tensorboard"])
-    tracker.record_hyperparams(
-        logger, config, {} if config.n_timesteps is None else {"n_timesteps": config.n_timesteps}
-    )
-    logger.dump(0)
-    points = run.history()
-    before = (points[-1].seconds, points[-1].evaluations) if points else (0.0, 0)
-    began, paused = time.perf_counter(), 0.0
-    schedules, as_grid = {}, {}
-    for num_steps in budgets:
-        file = run.folder / f"schedule_K{num_steps}.json"
-        if file.exists():  # by the run that is resumed
-            levels = np.array(Schedule.load(file).sigmas)
-        else:
-            sought = Sought(
-                denoiser,
-                get_solver(env_config.solver),
-                num_steps,
-                bank.start,
-                bank.endpoints,
-                config.seed,
-                config.n_timesteps,
-            )
-            found = SEARCHES[config.algo](sought) if num_steps > 1 else iter(())
-            levels, least = np.array([denoiser.sigma_max, 0.0]), np.inf
-            for episodes, tried in tqdm(found, desc=f"{config.algo} K={num_steps}", disable=not progress):
-                pause = time.perf_counter()
-                evaluation = evaluate_levels(
-                    denoiser.denoiser, env_config.solver, tried, VALIDATION_NOISES, VALIDATION, distances=False
-                )
+    return env_config
+
+
+class _Clock:
+    """Seconds that count, begun with those of an earlier part of the run."""
+
+    def __init__(self, before: float) -> None:
+        self.before, self.began, self.left_out = before, time.perf_counter(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.began - self.left_out
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What is done within does not count."""
+        since = time.perf_counter()
+        yield
+        self.left_out += time.perf_counter() - since
+
+
+class _Watched:
+    """A search whose candidates are evaluated on validation noise, logged, and of which the best is kept."""
+
+    def __init__(self, config: TrainConfig, env_config: EnvConfig, run: Run, progress: bool) -> None:
+        self.config, self.progress = config, progress
+        self.target, self.budgets = env_config.target(), reported_budgets(env_config)
+        self.counted = Counted(self.target.denoiser)
+        self.bank = get_bank(self.target.denoiser, "train", env_config.noises)
+        self.bank.ensure(self.bank.size)
+        self.tracker = Tracker(self.target, env_config, self.budgets)
+        self.logger = configure(str(run.tensorboard / "run_1"), ["tensorboard"])
+        values = {} if config.n_timesteps is None else {"n_timesteps": config.n_timesteps}
+        self.tracker.record_hyperparams(self.logger, config, values)
+        self.logger.dump(0)
+        self.points = run.history()
+        self.spent = self.points[-1].evaluations if self.points else 0
+        self.clock = _Clock(self.points[-1].seconds if self.points else 0.0)
+
+    @property
+    def evaluations(self) -> int:
+        """Of the denoiser, in earlier parts of the run too."""
+        return self.spent + self.counted.evaluations
+
+    def search(self, num_steps: int) -> np.ndarray:
+        """The (K+1,) levels of the best candidate."""
+        levels, least = np.array([self.target.denoiser.sigma_max, 0.0]), np.inf
+        if num_steps == 1:
+            return levels
+        noises = self.bank.start, self.bank.endpoints
+        sought = Sought(self.counted, self.target.solver, num_steps, *noises, self.config.seed, self.config.n_timesteps)
+        found = SEARCHES[self.config.algo](sought)
+        for episodes, tried in tqdm(found, desc=f"{self.config.algo} K={num_steps}", disable=not self.progress):
+            with self.clock.stopped():
+                seconds, steps = self.clock.seconds, episodes * num_steps
+                evaluation = evaluate_levels(self.target, tried, VALIDATION_NOISES, VALIDATION, distances=False)
                 if evaluation.error < least:
                     levels, least = tried, evaluation.error
-                steps, seconds = episodes * num_steps, before[0] + pause - began - paused
-                points.append(Point(steps, before[1] + denoiser.evaluations, seconds, {num_steps: evaluation.error}))
-                tracker.record(logger, num_steps, evaluation)
-                logger.dump(steps)
-                paused += time.perf_counter() - pause
-        pause = time.perf_counter()
-        as_grid[num_steps] = evaluate_levels(denoiser.denoiser, env_config.solver, levels)
-        schedules[num_steps] = Schedule(
-            sigmas=tuple(levels),
-            method=config.algo,
-            task=name_of(env_config.task),
-            solver=solver,
-            seed=config.seed,
-            heldout_error=as_grid[num_steps].error,
-            flow=getattr(denoiser.denoiser, "flow", False),
-        )
-        run.write_history(points)
-        schedules[num_steps].save(file)
-        paused += time.perf_counter() - pause
-    logger.close()
-    seconds = before[0] + time.perf_counter() - began - paused
-    evaluations = before[1] + denoiser.evaluations
-    return Outcome(
-        config.algo,
-        name_of(env_config.task),
-        solver,
-        schedules,
-        as_grid,
-        None,
-        evaluations=evaluations,
-        seconds=seconds,
-    )
+                self.points.append(Point(steps, self.evaluations, seconds, {num_steps: evaluation.error}))
+                self.tracker.record(self.logger, num_steps, evaluation)
+                self.logger.dump(steps)
+        return levels

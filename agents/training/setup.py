@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
+from art_gym.tasks.target import Target
 
 from ..runs.config import TrainConfig, config_name, reported_budgets
 from .hyperparams import (
@@ -75,6 +77,11 @@ class Setup:
             searches=searches,
             hyperparams={key: value for key, value in values.items() if key not in ("n_timesteps", "warm_start")},
         )
+
+    @cached_property
+    def target(self) -> Target:
+        """What is sampled, and with which solver."""
+        return self.env_config.target()
 
     @property
     def budgets(self) -> list[int]:

@@ -12,9 +12,10 @@ from art_gym.evaluation.edm_curve import EdmCurve
 from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, Evaluation
 from art_gym.evaluation.references import reference_on
 from art_gym.tasks.references import score
+from art_gym.tasks.target import Target
 
 from ..reports.pictures import schedule_image
-from ..runs.config import TrainConfig, name_of
+from ..runs.config import TrainConfig
 from ..runs.folder import plain
 
 PICTURE_EVERY = 4  # evaluations: TensorBoard shows ten pictures a tag, and one takes 0.1 s to draw
@@ -26,15 +27,15 @@ class Tracker:
     Both ends of the score are measured on the same noises: a few hundred differ visibly from those of the references.
 
     Args:
-        config: names task and solver.
+        target: what is sampled.
+        config: of the environment, for HParams.
         budgets: the K that will be recorded.
     """
 
-    def __init__(self, config: EnvConfig, budgets: Iterable[int]) -> None:
-        where = name_of(config.task), name_of(config.solver)
+    def __init__(self, target: Target, config: EnvConfig, budgets: Iterable[int]) -> None:
         self.environment = config.to_dict()
-        self.references = {k: reference_on(*where, k, VALIDATION_NOISES, VALIDATION) for k in budgets}
-        self.edm = EdmCurve(config.task, config.solver, VALIDATION_NOISES, VALIDATION)
+        self.references = {k: reference_on(target, k, VALIDATION_NOISES, VALIDATION) for k in budgets}
+        self.edm = EdmCurve(target, VALIDATION_NOISES, VALIDATION)
         self.recorded = dict.fromkeys(self.references, 0)
 
     def record_hyperparams(self, logger: Logger, config: TrainConfig, values: dict[str, Any]) -> None:

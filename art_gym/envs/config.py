@@ -21,7 +21,8 @@ from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import REWARDS, Reward, get_reward
 from art_gym.solvers.base import SOLVERS, Solver, get_solver
 from art_gym.tasks.noise_bank import SPLITS, get_bank
-from art_gym.tasks.registry import TASKS, name_of_task, resolve
+from art_gym.tasks.registry import TASKS, name_of_task
+from art_gym.tasks.target import Target
 
 MAX_STEPS = 1000
 T = TypeVar("T")
@@ -144,10 +145,14 @@ class EnvConfig:
             raise ValueError("raw_latents=True beside an Observation object: give the object raw=True instead")
         return groups
 
+    def target(self) -> Target:
+        """The denoiser and the solver that the names stand for."""
+        return Target.of(self.task, self.solver)
+
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""
-        denoiser = resolve(self.task)
-        solver, reward = get_solver(self.solver), get_reward(self.reward)
+        target, reward = self.target(), get_reward(self.reward)
+        denoiser = target.denoiser
         if callable(check := getattr(reward, "check", None)):
             try:
                 check(denoiser, self.population)
@@ -158,7 +163,7 @@ class EnvConfig:
                 f"{self.budgets[1]} steps, each of which lowers the level by {STEP_MARGIN:g} at least, do not fit "
                 f"between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: give fewer with num_steps"
             )
-        problem = Problem(denoiser, solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
+        problem = Problem(denoiser, target.solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(
             problem=problem,
             action_map=get_action(self.action),

@@ -66,7 +66,7 @@ def threshold(config: EnvConfig) -> float | None:
     rewards = {"log_ratio": lambda gain: gain, "linear": lambda gain: 1 - math.exp(-gain)}
     if low != high or not isinstance(config.reward, str) or config.reward not in rewards:
         return None
-    reference = find_reference(str(config.task), str(config.solver), high)
+    reference = find_reference(config.target(), high)
     if reference is None:
         return None
     return rewards[config.reward](SOLVED * math.log(reference.edm_error / reference.oracle_error))

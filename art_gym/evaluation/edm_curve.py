@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation.heldout import HELDOUT, evaluate_levels
 from art_gym.schedules.grids.base import edm_grid
-from art_gym.solvers.base import Solver, get_solver
+from art_gym.solvers.base import Solver
 from art_gym.tasks.noise_bank import Same
-from art_gym.tasks.registry import resolve
+from art_gym.tasks.target import Target
 
 LIMIT = 100  # steps; beyond, the answer is "more than 100"
 # Every K up to 20, then steps of a tenth, between which the curve is as good as straight in its logarithm.
@@ -23,20 +22,19 @@ class EdmCurve:
     """Error of EDM's grid at the K of `STEPS`, on fixed held-out noises.
 
     Args:
-        task, solver: what to sample.
+        target: what to sample.
         count, first: rows of the held-out bank.
         known: errors that another process has found, by K.
     """
 
     def __init__(
         self,
-        task: str | Denoiser,
-        solver: str | Solver,
+        target: Target,
         count: int = HELDOUT,
         first: int = 0,
         known: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
-        self._which = Same(resolve(task)), get_solver(solver), count, first
+        self._which = Same(target.denoiser), target.solver, count, first
         self._known = known
 
     def error(self, num_steps: int) -> float:
@@ -52,15 +50,15 @@ class EdmCurve:
 
 
 def edm_errors(task: str, solver: str, steps: Iterable[int]) -> dict[int, float]:
-    """A part of the curve on the noises of results, for a process beside."""
-    curve = EdmCurve(task, solver)
+    """A part of the curve on the noises of results, for a process beside, which names cross."""
+    curve = EdmCurve(Target.of(task, solver))
     return {k: curve.error(k) for k in steps}
 
 
 @lru_cache(maxsize=1024)  # of one run of each rival as of the next
 def _error(of: Same, solver: Solver, count: int, first: int, num_steps: int) -> float:
     levels = edm_grid(num_steps, of.one)
-    return evaluate_levels(of.one, solver, levels, count, first, distances=False).error
+    return evaluate_levels(Target.of(of.one, solver), levels, count, first, distances=False).error
 
 
 def steps_reaching(error: float, steps: Iterable[int], errors: Iterable[float]) -> float:

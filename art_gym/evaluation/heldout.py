@@ -17,12 +17,11 @@ from art_gym.measures.distances import energy_distance, mean_distance, random_di
 from art_gym.measures.errors import endpoint_error, image_error
 from art_gym.measures.frechet import NEIGHBOURS, ball_radii, frechet_distance, precision_recall
 from art_gym.schedules.schedule import Schedule, as_levels
-from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.noise_bank import Same, get_bank
-from art_gym.tasks.registry import resolve
+from art_gym.tasks.target import BANK, Target
 
-HELDOUT_BANK = 4096  # noises that nothing is trained on
+HELDOUT_BANK = BANK  # noises that nothing is trained on
 HELDOUT = 2048  # its first rows, on which results are reported
 VALIDATION_NOISES = 512
 VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
@@ -70,8 +69,7 @@ class Evaluation:
 
 
 def evaluate_levels(
-    task: str | Denoiser,
-    solver: str | Solver,
+    target: Target,
     levels: np.ndarray | Schedule,
     count: int = HELDOUT,
     first: int = 0,
@@ -80,18 +78,17 @@ def evaluate_levels(
     """Evaluate a fixed grid.
 
     Args:
-        task: name or denoiser.
-        solver: name or object.
+        target: what is sampled.
         levels: (K+1,) decreasing levels with a trailing 0, or a Schedule.
         count: how many held-out noises.
         first: row of the held-out bank to begin with.
         distances: compute the distances to data too.
 
     Raises:
-        ValueError: for levels that are no schedule or begin outside the noise range, an unknown name, or no count.
+        ValueError: for levels that are no schedule or begin outside the noise range, or no count.
     """
     _check_count(count)
-    denoiser, sigmas = resolve(task), as_levels(levels)
+    denoiser, sigmas = target.denoiser, as_levels(levels)
     # The first level alone: closed forms and what is carried over to another task may end a little below σ_min.
     check_levels(sigmas[[0, -1]], denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
     bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
@@ -100,7 +97,7 @@ def evaluate_levels(
     # A schedule that starts elsewhere than at σ_max starts from noise of its own first level.
     start = bank.start[rows] * np.float32(sigmas[0] / denoiser.sigma_max)
     began = time.perf_counter()
-    samples = integrate(counted, sigmas, start, solver)
+    samples = integrate(counted, sigmas, start, target.solver)
     seconds = time.perf_counter() - began
     return _measured(denoiser, samples, bank.endpoints[rows], counted.evaluations / count, seconds, sigmas, distances)
 

@@ -16,9 +16,10 @@ from art_gym.measures.errors import endpoint_error
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.schedule import as_levels
-from art_gym.solvers.base import get_solver
+from art_gym.search.defect import STEPS
+from art_gym.search.gauss_newton import GaussNewton, working_precision
+from art_gym.search.oracle import optimise
 from art_gym.solvers.loop import integrate
-from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.references import (
     REFERENCES_FILE,
     Reference,
@@ -27,7 +28,7 @@ from art_gym.tasks.references import (
     probe_of,
     write_references,
 )
-from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 TRAIN_NOISES = 4096  # that the oracle is optimised on
 POLISHING_NOISES = 1024  # on which the best of several grids are chosen, before they are polished on all
@@ -36,37 +37,30 @@ SEARCH = "search"  # L-BFGS and Gauss-Newton from many starts (`optimised.optimi
 POLISH = "polish"  # Gauss-Newton from grids that other methods found
 
 
-def compute_reference(task: str, solver: str, num_steps: int, seed: int = 0) -> Reference:
+def compute_reference(target: Target, num_steps: int, seed: int = 0) -> Reference:
     """Optimise the oracle on training noise and evaluate both ends on held-out noise: seconds to a few minutes."""
-    from art_gym.search.oracle import optimise  # torch
-
-    get_solver(solver)
-    denoiser = get_task(task)
-    start, endpoints = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
-    levels = optimise(denoiser, num_steps, solver, start, endpoints, seed)
-    return _reference(task, solver, num_steps, levels, seed, SEARCH)
+    levels = optimise(target.denoiser, num_steps, target.solver, *target.noises("train", TRAIN_NOISES), seed)
+    return _reference(target, num_steps, levels, seed, SEARCH)
 
 
-def _reference(task: str, solver: str, num_steps: int, levels: np.ndarray, seed: int, method: str) -> Reference:
-    denoiser = get_task(task)
+def _reference(target: Target, num_steps: int, levels: np.ndarray, seed: int, method: str) -> Reference:
     errors = [
-        evaluate_levels(denoiser, solver, grid, distances=False).error
-        for grid in (edm_grid(num_steps, denoiser), levels)
+        evaluate_levels(target, grid, distances=False).error for grid in (edm_grid(num_steps, target.denoiser), levels)
     ]
     return Reference(
-        task=task,
-        solver=solver,
+        task=target.task,
+        solver=target.solver.name,
         num_steps=num_steps,
         edm_error=errors[0],
         oracle_error=errors[1],
         oracle_sigmas=tuple(float(level) for level in levels),
-        floor=1e-4 * denoiser.data_std,
+        floor=1e-4 * target.denoiser.data_std,
         train_noises=TRAIN_NOISES,
         heldout_noises=HELDOUT,
         seed=seed,
         method=method,
         version=art_gym.__version__,
-        probe=probe_of(denoiser),
+        probe=probe_of(target.denoiser),
     )
 
 
@@ -86,46 +80,41 @@ def _candidates(files: Iterable[Path]) -> dict[tuple[str, str, int], list[tuple[
     return found
 
 
-def reference_on(task: str, solver: str, num_steps: int, count: int = HELDOUT, first: int = 0) -> Reference | None:
+def reference_on(target: Target, num_steps: int, count: int = HELDOUT, first: int = 0) -> Reference | None:
     """The stored reference with the errors at both ends measured on other rows of the held-out noises, or None."""
-    known = find_reference(task, solver, num_steps)
+    known = find_reference(target, num_steps)
     if known is None or (count, first) == (HELDOUT, 0):
         return known
     edm, oracle = (
-        evaluate_levels(task, solver, grid, count, first, distances=False).error
-        for grid in (edm_grid(num_steps, get_task(task)), np.array(known.oracle_sigmas))
+        evaluate_levels(target, grid, count, first, distances=False).error
+        for grid in (edm_grid(num_steps, target.denoiser), np.array(known.oracle_sigmas))
     )
     return replace(known, edm_error=edm, oracle_error=oracle, heldout_noises=count)
 
 
-def better(first: Reference, second: Reference) -> Reference:
+def better(target: Target, first: Reference, second: Reference) -> Reference:
     """The one whose oracle has the lower error on training noise: held-out noise chooses nothing."""
+    start, endpoints = target.noises("train", TRAIN_NOISES)
 
     def training_error(entry: Reference) -> float:
-        denoiser = get_task(entry.task)
-        start, endpoints = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
-        samples = integrate(denoiser, np.array(entry.oracle_sigmas), start, entry.solver)
-        return float(endpoint_error(visible(samples, denoiser), visible(endpoints, denoiser)).mean())
+        samples = integrate(target.denoiser, np.array(entry.oracle_sigmas), start, target.solver)
+        return float(endpoint_error(visible(samples, target.denoiser), visible(endpoints, target.denoiser)).mean())
 
     return min(first, second, key=training_error)
 
 
-def polish(task: str, solver: str, num_steps: int, grids: Iterable[tuple[float, ...]], seed: int = 0) -> Reference:
+def polish(target: Target, num_steps: int, grids: Iterable[tuple[float, ...]], seed: int = 0) -> Reference:
     """The oracle by Gauss-Newton from grids that other methods found, instead of a search: the best few of them."""
-    from art_gym.search.defect import STEPS
-    from art_gym.search.gauss_newton import GaussNewton, working_precision
-
-    denoiser = get_task(task)
-    noises = get_bank(denoiser, "train", TRAIN_NOISES).first(TRAIN_NOISES)
+    denoiser, noises = target.denoiser, target.noises("train", TRAIN_NOISES)
     start, endpoints = (array.astype(working_precision(noises[0])) for array in noises)
     few, many = (
-        GaussNewton(Counted(denoiser), get_solver(solver), start[:count], endpoints[:count])
+        GaussNewton(Counted(denoiser), target.solver, start[:count], endpoints[:count])
         for count in (POLISHING_NOISES, TRAIN_NOISES)
     )
     logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
-    firsts = sorted(logits, key=lambda tried: few.improve(tried, 0)[0])[:POLISHED]
-    _, best = min((many.improve(first, STEPS) for first in firsts), key=lambda found: found[0])
-    return _reference(task, solver, num_steps, levels_from_logits(best, denoiser), seed, POLISH)
+    firsts = sorted(logits, key=lambda tried: few.improve(tried, 0).error)[:POLISHED]
+    best = min((many.improve(first, STEPS) for first in firsts), key=lambda fit: fit.error)
+    return _reference(target, num_steps, levels_from_logits(best.logits, denoiser), seed, POLISH)
 
 
 def compute_all(
@@ -150,26 +139,23 @@ def compute_all(
     from tqdm import tqdm
 
     tried = _candidates(candidates)
-    wanted = [(task, solver, k) for task in tasks for solver in solvers for k in steps]
-    for task, solver, k in wanted:  # all of them before the first, which may take minutes
-        get_task(task)
-        get_solver(solver)
-        if k < 2:
-            raise ValueError(f"a reference has at least 2 steps, got {k}: with one step there is one grid")
+    # All of them before the first, which may take minutes.
+    wanted = [(Target.of(task, solver), k) for task in tasks for solver in solvers for k in steps]
+    if few := [k for _, k in wanted if k < 2]:
+        raise ValueError(f"a reference has at least 2 steps, got {few[0]}: with one step there is one grid")
     with tqdm(wanted, desc="oracles") as bar:
-        for task, solver, k in bar:
-            bar.set_postfix_str(f"{task}, {solver}, K = {k}")
-            others, known = [], None
-            for entry in load_references(file):
-                if (entry.task, entry.solver, entry.num_steps) == (task, solver, k):
-                    known = entry if entry.fits() else None
-                else:
-                    others.append(entry)
-            found = tried.get((task, solver, k), [])
+        for target, k in bar:
+            bar.set_postfix_str(f"{target.task}, {target.solver.name}, K = {k}")
+            key = target.task, target.solver.name, k
+            others = [entry for entry in load_references(file) if (entry.task, entry.solver, entry.num_steps) != key]
+            known = next((entry for entry in load_references(file) if entry not in others), None)
+            if known is not None and not known.fits(target.denoiser):
+                known = None
+            found = tried.get(key, [])
             if known is not None and not again and not found:
                 continue
             if found:
-                new = polish(task, solver, k, [*found, *([known.oracle_sigmas] if known else [])], seed)
+                new = polish(target, k, [*found, *([known.oracle_sigmas] if known else [])], seed)
             else:
-                new = compute_reference(task, solver, k, seed)
-            write_references([*others, new if known is None else better(known, new)], file)
+                new = compute_reference(target, k, seed)
+            write_references([*others, new if known is None else better(target, known, new)], file)

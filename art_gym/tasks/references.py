@@ -14,7 +14,7 @@ import numpy as np
 from art_gym.common.files import write_text
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.tasks.noise_bank import Same
-from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 REFERENCES_FILE = Path(__file__).parents[1] / "data" / "references.json"
 PROBED = 5  # levels at which a denoiser is known again
@@ -51,9 +51,9 @@ class Reference:
     version: str
     probe: tuple[float, ...] | None = None
 
-    def fits(self) -> bool:
-        """Whether the task's name still stands for the denoiser that this was computed for."""
-        return self.probe is None or bool(np.allclose(self.probe, probe_of(get_task(self.task)), rtol=1e-3))
+    def fits(self, denoiser: Denoiser) -> bool:
+        """Whether this was computed for the denoiser that has the task's name now."""
+        return self.probe is None or bool(np.allclose(self.probe, probe_of(denoiser), rtol=1e-3))
 
 
 def probe_of(denoiser: Denoiser) -> tuple[float, ...]:
@@ -95,11 +95,11 @@ def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
         raise ValueError(f"{file} holds no references ({error}): name another file") from None
 
 
-def find_reference(task: str, solver: str, num_steps: int) -> Reference | None:
+def find_reference(target: Target, num_steps: int) -> Reference | None:
     """The stored reference, or None, also where it is of another denoiser that had this name."""
     for entry in load_references():
-        if (entry.task, entry.solver, entry.num_steps) == (task, solver, num_steps):
-            return entry if entry.fits() else None
+        if (entry.task, entry.solver, entry.num_steps) == (target.task, target.solver.name, num_steps):
+            return entry if entry.fits(target.denoiser) else None
     return None
 
 

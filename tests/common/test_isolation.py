@@ -55,7 +55,8 @@ for name in [name for name in gym.registry if name.startswith("ARTDiffusion")]:
     lanes.step(lanes.action_space.sample())
     same(f"the vector environment of {name}")
     config = env.unwrapped.config
-    evaluate_levels(config.task, config.solver, edm_grid(2, env.unwrapped.core.problem.denoiser), 8)
+    target = config.target()
+    evaluate_levels(target, edm_grid(2, target.denoiser), 8)
     evaluate_policy(lambda seen: np.zeros((len(seen), 1)), config, 2, 8)
     same(f"evaluation of {name}")
 """

@@ -33,6 +33,7 @@ from art_gym.envs.sb3 import ARTDiffusionVecEnv
 from art_gym.solvers.base import SOLVERS
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 ENV = "ARTDiffusion-Mixture1D-v0"
 
@@ -208,7 +209,7 @@ def test_limits_that_are_none(limit: Any) -> None:
 
 
 def test_the_reward_that_counts_as_solved() -> None:
-    reference = find_reference("mixture_1d", "dpmpp_2m", 7)
+    reference = find_reference(Target.of("mixture_1d", "dpmpp_2m"), 7)
     assert reference is not None
     whole = np.log(reference.edm_error / reference.oracle_error)
     thresholds = {}

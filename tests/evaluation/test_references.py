@@ -13,22 +13,23 @@ from art_gym.evaluation.heldout import evaluate_levels
 from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.schedules.grids.base import make_grid
 from art_gym.tasks.references import find_reference, load_references, score, write_references
-from art_gym.tasks.registry import register_task, resolve
+from art_gym.tasks.registry import get_task, register_task, resolve
+from art_gym.tasks.target import Target
 
 FAST = [entry for entry in load_references() if entry.task != "digits"]
 
 
 @pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])
 def test_two_are_recomputed(task, num_steps):
-    stored = find_reference(task, "dpmpp_2m", num_steps)
-    again = compute_reference(task, "dpmpp_2m", num_steps, stored.seed)
+    stored = find_reference(Target.of(task, "dpmpp_2m"), num_steps)
+    again = compute_reference(Target.of(task, "dpmpp_2m"), num_steps, stored.seed)
     assert again.edm_error == pytest.approx(stored.edm_error, rel=1e-3)
     assert again.oracle_error == pytest.approx(stored.oracle_error, rel=0.02)
 
 
 @pytest.mark.parametrize("entry", FAST, ids=lambda entry: f"{entry.task}-{entry.solver}-{entry.num_steps}")
 def test_stored_levels_give_the_stored_error(entry):
-    found = evaluate_levels(entry.task, entry.solver, np.array(entry.oracle_sigmas), distances=False)
+    found = evaluate_levels(Target.of(entry.task, entry.solver), np.array(entry.oracle_sigmas), distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
 
@@ -41,7 +42,7 @@ def test_every_built_in_task_has_references_at_the_budgets_of_the_tables():
 
 
 def test_score_is_0_for_edm_and_1_for_the_oracle():
-    entry = find_reference("digits", "dpmpp_2m", 10)
+    entry = find_reference(Target.of("digits", "dpmpp_2m"), 10)
     assert score(entry.edm_error, entry) == 0
     assert score(entry.oracle_error, entry) == pytest.approx(1)
     assert score(np.sqrt(entry.edm_error * entry.oracle_error), entry) == pytest.approx(0.5)
@@ -49,7 +50,7 @@ def test_score_is_0_for_edm_and_1_for_the_oracle():
 
 
 def test_there_is_no_score_where_edms_grid_is_the_best():
-    entry = find_reference("digits", "dpmpp_2m", 10)
+    entry = find_reference(Target.of("digits", "dpmpp_2m"), 10)
     assert score(0.01, replace(entry, oracle_error=entry.edm_error)) is None
     assert score(0.01, replace(entry, edm_error=entry.floor / 3, oracle_error=entry.floor / 9)) is None
 
@@ -70,11 +71,12 @@ def test_what_can_have_no_reference_is_said_before_the_first_is_computed(wanted,
 
 
 def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
-    stored = find_reference("mixture_1d", "euler", 5)
+    stored = find_reference(Target.of("mixture_1d", "euler"), 5)
     grid = make_grid("edm", 5, resolve("mixture_1d"))
     worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), seed=7)
-    assert better(worse, stored) is stored and better(stored, worse) is stored
-    file, other = tmp_path / "references.json", find_reference("ring_2d", "euler", 5)
+    target = Target.of("mixture_1d", "euler")
+    assert better(target, worse, stored) is stored and better(target, stored, worse) is stored
+    file, other = tmp_path / "references.json", find_reference(Target.of("ring_2d", "euler"), 5)
     write_references([worse, other], file)
     monkeypatch.setattr("art_gym.evaluation.references.compute_reference", lambda *_: stored)
     wanted = (("mixture_1d",), ("euler",), (5,), file)
@@ -88,7 +90,7 @@ def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
 
 
 def test_candidates_are_polished_and_kept_if_better(tmp_path):
-    stored = find_reference("mixture_1d", "euler", 5)
+    stored = find_reference(Target.of("mixture_1d", "euler"), 5)
     grid = make_grid("edm", 5, resolve("mixture_1d"))
     worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), oracle_error=stored.edm_error)
     file, lines = tmp_path / "references.json", tmp_path / "learned.jsonl"
@@ -117,16 +119,17 @@ def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
     compute_all(*wanted, file)
     (first,) = load_references(file)
     compute_all(*wanted, file)
-    assert load_references(file) == (first,) and first.fits()
+    assert load_references(file) == (first,) and first.fits(get_task("trained_again"))
     monkeypatch.setattr("art_gym.tasks.references.load_references", lambda file=file: (first,))
-    assert find_reference("trained_again", "euler", 3) is first
+    assert find_reference(Target.of("trained_again", "euler"), 3) is first
     register(0.01)
-    assert find_reference("trained_again", "euler", 3) is None
+    assert find_reference(Target.of("trained_again", "euler"), 3) is None
     monkeypatch.undo()
     monkeypatch.setattr("art_gym.evaluation.references.TRAIN_NOISES", 64)
     compute_all(*wanted, file)
     (second,) = load_references(file)
-    assert second.fits() and not first.fits() and second.edm_error != first.edm_error
+    denoiser = get_task("trained_again")
+    assert second.fits(denoiser) and not first.fits(denoiser) and second.edm_error != first.edm_error
 
 
 @pytest.mark.parametrize("content", ["{]", '{"a": 1}', '[{"task": "digits"}]', "[3]"])

@@ -19,6 +19,7 @@ from art_gym.solvers.loop import integrate
 from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,9 @@ def test_near_the_oracle(task: str, solver: str, num_steps: int) -> None:
     bank = get_bank(denoiser, "train", 4096)
     bank.ensure(1024)
     levels = defect(denoiser, num_steps, solver, bank.start, bank.endpoints)
-    reference = find_reference(task, solver, num_steps)
+    reference = find_reference(Target.of(task, solver), num_steps)
     assert reference is not None
-    assert evaluate_levels(denoiser, solver, levels, distances=False).error < 1.2 * reference.oracle_error
+    assert evaluate_levels(Target.of(denoiser, solver), levels, distances=False).error < 1.2 * reference.oracle_error
 
 
 def test_repeatable_and_one_step() -> None:

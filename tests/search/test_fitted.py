@@ -19,6 +19,7 @@ from art_gym.search.tuned import tuned
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 
 def training(task: str, count: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +50,8 @@ def test_tuned_arctan_finds_the_scale_of_the_gaussian():
 def test_oracle_reaches_the_optimum_of_the_gaussian():
     denoiser = get_task("gaussian_1d")
     levels = optimise(denoiser, 5, "euler", *training("gaussian_1d"))
-    best = evaluate_levels(denoiser, "euler", make_grid("arctan", 5, denoiser), 512).error
-    assert evaluate_levels(denoiser, "euler", levels, 512).error < 1.001 * best
+    best = evaluate_levels(Target.of(denoiser, "euler"), make_grid("arctan", 5, denoiser), 512).error
+    assert evaluate_levels(Target.of(denoiser, "euler"), levels, 512).error < 1.001 * best
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "dpmpp_2m", "rk4"])

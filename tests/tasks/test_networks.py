@@ -26,6 +26,7 @@ from art_gym.tasks.images import photo_patches, split_digits
 from art_gym.tasks.learned.digits_inpaint import KNOWN_COLUMNS
 from art_gym.tasks.network_task import SIGMA_MAX
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 
 def weights(name: str) -> Path:
@@ -100,7 +101,9 @@ def test_carried_channels_do_not_count() -> None:
     observation, _ = env.reset(seed=0)
     names = dict(zip(env.observation_names, observation, strict=True))
     assert names["relative_rms"] == pytest.approx(1, abs=0.15)
-    assert evaluate_levels("digits_class?guidance=2", "euler", edm_grid(5, get_task("digits_class")), 64).sliced
+    assert evaluate_levels(
+        Target.of("digits_class?guidance=2", "euler"), edm_grid(5, get_task("digits_class")), 64
+    ).sliced
 
 
 def test_an_episode_has_one_class() -> None:
@@ -132,7 +135,7 @@ def test_a_policy_is_evaluated_on_one_class_at_a_time() -> None:
     classes = task.condition(noises.reshape(-1, *task.shape).astype(np.float32)).reshape(10, 16)
     assert (np.ptp(classes, axis=1) > 0).sum() < 10  # where one class ends and the next begins
     assert np.ptp(classes, axis=1).max() <= 2
-    same = evaluate_levels(config.task, config.solver, found.levels, 160, distances=False)
+    same = evaluate_levels(Target.of(config.task, config.solver), found.levels, 160, distances=False)
     assert found.error == pytest.approx(same.error, rel=1e-4)
 
 

@@ -39,6 +39,7 @@ from art_gym.search.gauss_newton import GaussNewton
 from art_gym.solvers.base import get_solver
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 
 @pytest.mark.parametrize(
@@ -86,9 +87,9 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
     assert "steps for what the learned schedule does in 6: " in report or "EDM does not reach in 24 steps" in report
     schedule = Schedule.load(out)
     assert schedule.num_steps == 6 and schedule.task == "ring_2d" and schedule.heldout_error is not None
-    learned = evaluate_levels("ring_2d", solver, schedule).error
+    learned = evaluate_levels(Target.of("ring_2d", solver), schedule).error
     hand_made = [
-        evaluate_levels("ring_2d", solver, make_grid(name, 6, get_task("ring_2d"))).error
+        evaluate_levels(Target.of("ring_2d", solver), make_grid(name, 6, get_task("ring_2d"))).error
         for name in ("edm", "cosine", "arctan", "log_snr")
     ]
     assert learned < 0.9 * min(hand_made)

@@ -17,10 +17,11 @@ from art_gym.evaluation.heldout import evaluate_levels
 from art_gym.solvers.base import Previous
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 
 def policy(task: str, solver: str, view: str) -> headroom.Policy:
-    reference = find_reference(task, solver, headroom.NUM_STEPS)
+    reference = find_reference(Target.of(task, solver), headroom.NUM_STEPS)
     assert reference is not None
     return headroom.Policy(get_task(task), solver, np.array(reference.oracle_sigmas), view, seed=0)
 
@@ -30,9 +31,9 @@ def policy(task: str, solver: str, view: str) -> headroom.Policy:
 @pytest.mark.parametrize("task", ["mixture_1d", "digits"])
 def test_the_untrained_policy_is_the_best_fixed_grid(task: str, solver: str, view: str) -> None:
     count = 2048 if task == "mixture_1d" else 256
-    reference = find_reference(task, solver, headroom.NUM_STEPS)
+    reference = find_reference(Target.of(task, solver), headroom.NUM_STEPS)
     assert reference is not None
-    expected = evaluate_levels(task, solver, np.array(reference.oracle_sigmas), count, distances=False).error
+    expected = evaluate_levels(Target.of(task, solver), np.array(reference.oracle_sigmas), count, distances=False).error
     rows = headroom._rows(get_task(task), "heldout", 0, count)
     assert float(headroom._measured(policy(task, solver, view), rows).mean()) == pytest.approx(expected, rel=1e-4)
 

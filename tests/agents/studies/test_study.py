@@ -10,6 +10,7 @@ import pytest
 from art_gym.agents.studies import grids
 from art_gym.agents.studies.study import Study
 from art_gym.tasks.references import find_reference
+from art_gym.tasks.target import Target
 
 
 def test_a_record_is_computed_once(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_another_revision_is_another_record(tmp_path: Path) -> None:
 
 
 def test_ratios_follow_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    reference = find_reference("gaussian_1d", "euler", 5)
+    reference = find_reference(Target.of("gaussian_1d", "euler"), 5)
     assert reference is not None
     rows = {("gaussian_1d", k, "ours"): [{"error": 0.2}, {"error": 0.3}] for k in grids.STEPS}
     for least, expected in ((0.1, "2.50 (3.00)"), (0.2, "1.25 (1.50)")):

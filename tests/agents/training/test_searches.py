@@ -15,6 +15,7 @@ from art_gym.search.base import SEARCHES
 from art_gym.search.evolution import BATCH, CANDIDATES
 from art_gym.search.gradient import UPDATES
 from art_gym.tasks.references import find_reference, score
+from art_gym.tasks.target import Target
 
 
 def find(tmp_path, algo: str, seed: int = 0, total: int | None = None):
@@ -25,7 +26,7 @@ def find(tmp_path, algo: str, seed: int = 0, total: int | None = None):
 @pytest.mark.parametrize(("algo", "per_step"), [("cma", BATCH), ("gradient", BATCH)])
 def test_rivals_come_close_to_the_oracle_and_count_their_calls(tmp_path, algo, per_step):
     outcome = find(tmp_path, algo)
-    assert score(outcome.as_grid[5].error, find_reference("mixture_1d", "dpmpp_2m", 5)) > 0.8
+    assert score(outcome.as_grid[5].error, find_reference(Target.of("mixture_1d", "dpmpp_2m"), 5)) > 0.8
     tried = (40 + 10 * 5) * CANDIDATES if algo == "cma" else UPDATES
     assert outcome.evaluations == tried * per_step * 5
 
@@ -75,7 +76,7 @@ def test_the_best_grid_on_validation_noise_is_kept(tmp_path):
     run = Run(tmp_path / "run")
     outcome = train(TrainConfig("mixture_1d", "gradient", env={"num_steps": 7}), run, False, False)
     found = evaluate_levels(
-        "mixture_1d", "dpmpp_2m", outcome.as_grid[7].levels, VALIDATION_NOISES, VALIDATION, distances=False
+        Target.of("mixture_1d", "dpmpp_2m"), outcome.as_grid[7].levels, VALIDATION_NOISES, VALIDATION, distances=False
     )
     assert found.error == pytest.approx(min(point.errors[7] for point in run.history()), rel=1e-6)
     assert next(run.tensorboard.glob("run_1/events*")).stat().st_size > 1000

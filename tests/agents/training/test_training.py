@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import art_gym
-from art_gym.agents.cli.evaluate import evaluate_things
-from art_gym.agents.cli.train import train_and_report
+from art_gym.agents.jobs.evaluate import evaluate_things
+from art_gym.agents.jobs.train import train_and_report
 from art_gym.agents.runs.config import TrainConfig
 from art_gym.agents.runs.folder import Run
 from art_gym.agents.training.agents import train_agent
@@ -25,6 +25,7 @@ from art_gym.agents.training.setup import Setup
 from art_gym.evaluation.heldout import VALIDATION, evaluate_levels
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 EULER = {"solver": "euler", "num_steps": 5, "observation": ["time"]}
 
@@ -41,8 +42,8 @@ def trained(tmp_path_factory):
 
 def test_ppo_finds_the_arctan_optimum(trained):
     _, outcome = trained
-    best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 5, get_task("gaussian_1d"))).error
-    edm = evaluate_levels("gaussian_1d", "euler", make_grid("edm", 5, get_task("gaussian_1d"))).error
+    best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
+    edm = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("edm", 5, get_task("gaussian_1d"))).error
     found = outcome.as_grid[5].error
     assert found < 1.03 * best
     assert found < 0.5 * edm

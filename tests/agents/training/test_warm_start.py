@@ -19,6 +19,7 @@ from art_gym.evaluation.heldout import evaluate_levels
 from art_gym.schedules import make_grid
 from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
 
 EULER = {"solver": "euler", "num_steps": 5}
 
@@ -57,7 +58,7 @@ def started(seed: int, algo: str = "ppo", changes: dict[str, str] | None = None,
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "sac"])
 def test_the_policy_plays_what_was_found(algo):
     setup, model = started(0, algo, {"policy_kwargs.log_std_init": "-3.5"})
-    best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 5, get_task("gaussian_1d"))).error
+    best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(5).error < 1.03 * best
     assert model.num_timesteps == 5 * cost(1, 5, 16)
     head = model.actor.log_std.bias if algo == "sac" else model.policy.log_std
@@ -87,7 +88,8 @@ def test_it_finds_the_narrow_valley_of_the_best_schedule():
     model = setup.make_model()
     warm_start(model, 5, setup.searches, 0, progress=False)
     assert setup.searches == 16
-    assert score(evaluator(setup, model)(5).error, find_reference("ring_2d", "dpmpp_2m", 5)) > 0.9  # others: .86
+    reference = find_reference(Target.of("ring_2d", "dpmpp_2m"), 5)
+    assert score(evaluator(setup, model)(5).error, reference) > 0.9  # from other grids: .86
 
 
 def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
@@ -97,7 +99,7 @@ def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
     history = run.history()
     assert outcome.as_start is not None
     assert outcome.as_start[5].error == pytest.approx(history[0].errors[5], rel=0.05)  # on other noises
-    (start,) = [row for row in learned_rows(outcome) if row.method == START]
+    (start,) = [row for row in learned_rows(Target.of("gaussian_1d", "euler"), outcome) if row.method == START]
     assert start.score is not None and start.evaluation is outcome.as_start[5]
     assert history[0].steps == 5 * cost(1, 5, 16) < history[1].steps
     assert history[0].evaluations >= 64 * history[0].steps
@@ -147,7 +149,7 @@ def test_all_move_in_the_end():
 
 def test_with_many_steps_it_finds_what_is_best():
     setup, model = started(0, searches=2, num_steps=18)
-    best = evaluate_levels("gaussian_1d", "euler", make_grid("arctan", 18, get_task("gaussian_1d"))).error
+    best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 18, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(18).error < 1.03 * best
     assert model.num_timesteps == 18 * cost(2, 18, 16)
 

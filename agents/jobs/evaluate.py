@@ -1,0 +1,120 @@
+"""Evaluate schedules, policies and grids: a table for each task and solver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.denoisers.base import check_levels
+from art_gym.envs.config import MAX_STEPS
+from art_gym.envs.ids import DEFAULT
+from art_gym.evaluation.heldout import HELDOUT, evaluate_levels, whole_populations
+from art_gym.evaluation.references import reference_on
+from art_gym.schedules.grids.base import GRIDS, edm_grid, get_grid, make_grid
+from art_gym.schedules.schedule import Schedule
+from art_gym.search.base import SEARCHES
+from art_gym.tasks.references import score
+from art_gym.tasks.target import Target
+
+from ..reports.comparison import Row, fitted_lines, floors, label, noises_of, table, tuned_grid, tuned_label, unscored
+from ..runs.config import config_name
+from ..runs.folder import Run
+from ..training.policies import load_evaluator
+
+
+def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, noises: int) -> str:
+    """The command ``evaluate``. Returns one table for each task and solver.
+
+    Raises:
+        ValueError: for nothing to evaluate, a name, file or folder that is none, or noises beyond those held out.
+    """
+    if not what:
+        raise ValueError("name what to evaluate: schedule files, run folders, or grids such as edm:10")
+    if not 1 <= noises <= HELDOUT:
+        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, those that are held out, got {noises}")
+    named = {thing: grid for thing in what if (grid := _named_grid(thing))}
+    found = [entry for thing in what if thing not in named for entry in _rows(thing, task, solver, noises)]
+    groups: dict[tuple[str, str], tuple[Target, list[Row]]] = {}
+    for target, row in found:
+        groups.setdefault((target.task, target.solver.name), (target, []))[1].append(row)
+    if not groups:
+        target = Target.of(task or DEFAULT, solver or "dpmpp_2m")
+        groups[target.task, target.solver.name] = target, []
+    return "\n\n".join(_table(target, rows, named, noises) for target, rows in groups.values())
+
+
+def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], noises: int) -> str:
+    """One table: what was evaluated, beside the named grids, EDM's as published and tuned, and the score's floors."""
+    rows = [*rows]
+    for thing, (name, num_steps) in named.items():
+        rows.append(_row(thing, target, make_grid(name, num_steps, target.denoiser), noises))
+    for k in sorted({entry.num_steps for entry in rows}):
+        if f"edm:{k}" not in named:
+            rows.append(_row(label("edm"), target, edm_grid(k, target.denoiser), noises))
+        rows += floors(target, k, noises)
+        if k > 1:
+            levels, fitted = tuned_grid("edm", k, target)
+            rows.append(replace(_row(tuned_label("edm"), target, levels, noises), fitted=fitted))
+    note = unscored(rows)
+    heading = f"{target.task}, {target.solver.name}, held-out noises: {noises_of(rows)}" + (f". {note}" if note else "")
+    return "\n\n".join([heading, table(rows), *fitted_lines(rows)])
+
+
+def _named_grid(thing: str) -> tuple[str, int] | None:
+    """Name and K of a grid such as edm:10; None for what is a file or a run's folder."""
+    name, _, budget = thing.partition(":")
+    if name not in GRIDS and budget.isdigit() and not Path(thing).exists():
+        get_grid(name)  # which lists the names
+    if name not in GRIDS or (Path(thing) / "config.yaml").is_file():
+        return None
+    if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
+        raise ValueError(
+            f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
+        )
+    return name, int(budget)
+
+
+def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[Target, Row]]:
+    """Rows of a run's folder or a schedule file, each with what it is for."""
+    folder = Path(thing)
+    files = [thing]
+    if (folder / "config.yaml").is_file():
+        run = Run(folder)
+        config = run.config()
+        if config.algo not in SEARCHES:
+            yield from _policy_rows(thing, run, task, solver, noises)
+            return
+        config_name(config.env_id)  # imports the module where a task of one's own is registered
+        files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
+        if not files:
+            raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")
+    elif folder.is_dir():
+        raise ValueError(f"{thing} holds no run: there is no config.yaml in it; name a schedule file in it")
+    for file in files:
+        schedule = Schedule.load(file)
+        target = Target.of(task or schedule.task or DEFAULT, solver or schedule.solver or "dpmpp_2m")
+        levels = np.array(schedule.sigmas)
+        check_levels(levels, target.denoiser.sigma_min, target.denoiser.sigma_max, target.task)
+        yield target, _row(file, target, levels, noises)
+
+
+def _policy_rows(
+    thing: str, run: Run, task: str | None, solver: str | None, noises: int
+) -> Iterator[tuple[Target, Row]]:
+    """An agent's policy and its mean grid, on the same noises."""
+    setup, evaluate = load_evaluator(run, task, solver)
+    count = whole_populations(noises, setup.env_config.population)
+    for k in setup.budgets:
+        found = evaluate(k, count)
+        reference = reference_on(setup.target, k, count)
+        yield setup.target, Row(f"{thing} (policy)", k, found, score(found.error, reference))
+        yield setup.target, _row(f"{thing} (its mean grid)", setup.target, found.levels, count)
+
+
+def _row(name: str, target: Target, levels: np.ndarray, noises: int) -> Row:
+    found = evaluate_levels(target, levels, noises)
+    reference = reference_on(target, len(levels) - 1, noises)
+    return Row(name, len(levels) - 1, found, score(found.error, reference))
