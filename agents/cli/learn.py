@@ -71,8 +71,9 @@ class Learn:
         from art_gym.tasks.registry import get_task
 
         from ..learn.budget import Budget
-        from ..learn.learner import Learner, check_request
+        from ..learn.learner import Learner
         from ..learn.loading import load_model
+        from ..learn.request import check_request
 
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):

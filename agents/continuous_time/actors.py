@@ -34,11 +34,13 @@ class LogSpeed(nn.Module):
 
     def forward(self, position: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """(B,) values at (B,) positions, for (B, Z) features."""
-        return (self._weights(features) * self.basis(position)).sum(dim=-1)
+        mean: torch.Tensor = (self._weights(features) * self.basis(position)).sum(dim=-1)
+        return mean
 
     def everywhere(self, positions: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """(B, M) values at (M,) positions that are common to all, for (B, Z) features."""
-        return self._weights(features) @ self.basis(positions).T
+        means: torch.Tensor = self._weights(features) @ self.basis(positions).T
+        return means
 
     def _weights(self, features: torch.Tensor) -> torch.Tensor:
         return self.weights[0] + features @ self.weights[1:]  # (B, basis)

@@ -177,7 +177,8 @@ class ARTRL(OnPolicyAlgorithm):
         policy.max_steps = num_steps
 
         def act(observation: Observed) -> np.ndarray:
-            return policy(torch.as_tensor(observation), deterministic=True)[0].numpy()
+            action: np.ndarray = policy(torch.as_tensor(observation), deterministic=True)[0].numpy()
+            return action
 
         return act
 

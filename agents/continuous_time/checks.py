@@ -20,7 +20,7 @@ def require_number(name: str, value: Any, low: float, high: float = math.inf) ->
     return number
 
 
-def require_time(space: spaces.Space | None) -> None:
+def require_time(space: spaces.Space[Any] | None) -> None:
     """Raise a ValueError unless observations are flat and begin with the group "time".
 
     The group is known by its bounds: it alone lies within [0, 1]; levels of the grid reach down to −1, statistics of

@@ -46,7 +46,8 @@ def returns(batch: Batch) -> np.ndarray:
 def differences(batch: Batch, weights: np.ndarray) -> np.ndarray:
     """(n, E) martingale differences δ_k = e^{−βΔ} V_{k+1} − V_k + r_k Δ_k."""
     values = batch.features @ weights  # (n+1, E)
-    return batch.discounts * values[1:] - values[:-1] + batch.rewards
+    differences: np.ndarray = batch.discounts * values[1:] - values[:-1] + batch.rewards
+    return differences
 
 
 def least_squares(batch: Batch, weights: np.ndarray) -> np.ndarray:
@@ -59,7 +60,8 @@ def monte_carlo(batch: Batch, weights: np.ndarray) -> np.ndarray:
 
     It is one gradient step on the martingale loss, in units of the features' second moments.
     """
-    return weights + 0.5 * (least_squares(batch, weights) - weights)
+    moved: np.ndarray = weights + 0.5 * (least_squares(batch, weights) - weights)
+    return moved
 
 
 def orthogonality(batch: Batch, weights: np.ndarray) -> np.ndarray:
@@ -94,7 +96,8 @@ def _solve(tests: np.ndarray, features: np.ndarray, targets: np.ndarray) -> np.n
 
 
 def _ridge(moments: np.ndarray) -> np.ndarray:
-    return RIDGE * np.trace(moments) / len(moments) * np.eye(len(moments))
+    ridge: np.ndarray = RIDGE * np.trace(moments) / len(moments) * np.eye(len(moments))
+    return ridge
 
 
 CRITICS: dict[str, Fit] = {
@@ -117,7 +120,8 @@ def critic_features(time: np.ndarray, position: np.ndarray, state: np.ndarray) -
     tensor = (in_time[..., :, None] * in_position[..., None, :]).reshape(*time.shape, -1)
     needed = np.minimum((1 - position) / (1 - time), 5.0)[..., None]
     parts = [tensor, needed**2 * in_position[..., :3], state, state * position[..., None]]
-    return (1 - time)[..., None] * np.concatenate(parts, axis=-1)
+    features: np.ndarray = (1 - time)[..., None] * np.concatenate(parts, axis=-1)
+    return features
 
 
 class LinearCritic:

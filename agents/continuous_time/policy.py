@@ -58,7 +58,7 @@ class ClockPolicy(BasePolicy):
 
     def __init__(
         self,
-        observation_space: spaces.Space,
+        observation_space: spaces.Space[Any],
         action_space: spaces.Box,
         lr_schedule: Callable[[float], float],
         clock: Clock,
@@ -102,7 +102,8 @@ class ClockPolicy(BasePolicy):
 
     def mean(self, instant: Instant) -> torch.Tensor:
         """(B,) mean clock speeds."""
-        return self.actor(instant.position, instant.steps_left, instant.num_steps, instant.features)
+        mean: torch.Tensor = self.actor(instant.position, instant.steps_left, instant.num_steps, instant.features)
+        return mean
 
     def precision(self, position: torch.Tensor) -> torch.Tensor:
         """(…) |Q|/λ, the inverse variance of the speed; |Q| is its mean at a position, which is known beforehand."""
@@ -156,7 +157,8 @@ class ClockPolicy(BasePolicy):
         return critic_features(time.numpy(), instant.position.numpy(), instant.features.numpy())
 
     def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:  # type: ignore[override]
-        return self(observation, deterministic)[0]
+        action: torch.Tensor = self(observation, deterministic)[0]
+        return action
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {

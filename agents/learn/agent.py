@@ -40,7 +40,8 @@ class Around:
     def __call__(
         self, action: np.ndarray, sigma: np.ndarray, step: np.ndarray, num_steps: np.ndarray, denoiser: Denoiser
     ) -> np.ndarray:
-        return self.levels[step + 1] * np.exp(WIDTH * action)
+        levels: np.ndarray = self.levels[step + 1] * np.exp(WIDTH * action)
+        return levels
 
 
 def train_agent(

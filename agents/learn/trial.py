@@ -43,11 +43,13 @@ class Trial:
 
     def solve(self, start: np.ndarray, steps: int = REFERENCE_STEPS) -> np.ndarray:
         """(B, *shape) precise endpoints of latents at σ_max."""
-        return integrate(self.denoiser, reference_grid(self.model, steps), start, "rk4")
+        samples: np.ndarray = integrate(self.denoiser, reference_grid(self.model, steps), start, "rk4")
+        return samples
 
     def sample(self, levels: np.ndarray, noises: Noises) -> np.ndarray:
         """(B, *shape) samples of (K+1,) levels."""
-        return integrate(self.denoiser, levels, noises.start, self.solver)
+        samples: np.ndarray = integrate(self.denoiser, levels, noises.start, self.solver)
+        return samples
 
     def errors(self, samples: np.ndarray, noises: Noises) -> np.ndarray:
         """(B,) endpoint errors, without channels that carry a condition."""

@@ -36,6 +36,8 @@ KNOWN = (
 )
 ORACLE = "oracle"  # the best fixed grid, with or without something in brackets behind it
 ORACLE_STYLE = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
+Style = dict[str, Any]  # of matplotlib's lines
+
 THIS_RUN = "this run"
 ERROR_LABEL = "mean endpoint error (data units)"
 DPI = 100
@@ -48,7 +50,7 @@ def usable(points: Iterable[tuple[float, float]]) -> tuple[np.ndarray, np.ndarra
     return np.array([step for step, _ in kept]), np.array([error for _, error in kept])
 
 
-def styles_of(names: Iterable[str], highlight: str | None) -> dict[str, dict]:
+def styles_of(names: Iterable[str], highlight: str | None) -> dict[str, Style]:
     """Line style of each name: thick orange for the highlighted one, black for the oracle, the palette for others."""
     names = list(names)
     if not names:
@@ -59,7 +61,7 @@ def styles_of(names: Iterable[str], highlight: str | None) -> dict[str, dict]:
     others = [name for name in names if name != highlight and name not in oracles]
     places = {name: KNOWN.index(name) for name in others if name in KNOWN}
     left = (place for place in itertools.count() if place not in places.values())
-    styles: dict[str, dict] = {name: {**ORACLE_STYLE} for name in oracles}
+    styles: dict[str, Style] = {name: {**ORACLE_STYLE} for name in oracles}
     for name in others:
         place = places[name] if name in places else next(left)
         dashes = DASHES[place // len(PALETTE) % len(DASHES)]
@@ -70,7 +72,7 @@ def styles_of(names: Iterable[str], highlight: str | None) -> dict[str, dict]:
 
 
 def label_ends(
-    axes: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, dict], joined: Sequence[str]
+    axes: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, Style], joined: Sequence[str]
 ) -> None:
     """Write names right of the axes, each as near as may be to where its curve ends; thin lines join some to it."""
     names = sorted(ends, key=lambda name: ends[name][1])
@@ -110,7 +112,8 @@ def spread(heights: np.ndarray, gap: float) -> np.ndarray:
             total, count = total + earlier, count + size
         blocks.append((total, count))
     pooled = np.concatenate([np.full(count, total / count) for total, count in blocks])
-    return np.clip(pooled, 0, max(1 - offsets[-1], 0)) + offsets
+    placed: np.ndarray = np.clip(pooled, 0, max(1 - offsets[-1], 0)) + offsets
+    return placed
 
 
 def padded(values: Sequence[float]) -> tuple[float, float]:

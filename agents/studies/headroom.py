@@ -141,7 +141,7 @@ def train(
         rows = rng.integers(noises, size=batch)
         loss = policy.errors(training[0][rows], training[1][rows]).mean() / start_training
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         shape.step()
         if update % max(updates // LOOKS, 1) == 0:
@@ -203,7 +203,8 @@ class Policy:
             after = self.denoiser.sigma_min * torch.exp(left)
             x = self.solver.step(self.denoiser, x, denoised, sigma, after, previous)
             previous, sigma = Previous(denoised, sigma), after
-        return land(self.denoiser(x, sigma))
+        samples: Tensor = land(self.denoiser(x, sigma))
+        return samples
 
     def _features(
         self, step: int, level: Tensor, x: Tensor, denoised: Tensor, sigma: Tensor, previous: Previous

@@ -81,7 +81,8 @@ def _oracle(task: str, solver: str, grids: list[np.ndarray]) -> np.ndarray:
     denoiser, (start, endpoints) = resolve(task), (noises[: ORACLE_NOISES[task]] for noises in _training(task))
     fit = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
     first = min((logits_from_levels(grid, denoiser) for grid in grids), key=lambda tried: fit.improve(tried, 0)[0])
-    return levels_from_logits(fit.improve(first, ORACLE_STEPS[task])[1], denoiser)
+    levels: np.ndarray = levels_from_logits(fit.improve(first, ORACLE_STEPS[task])[1], denoiser)
+    return levels
 
 
 def learn_schedule(task: str, solver: str, num_steps: int, seed: int) -> np.ndarray:

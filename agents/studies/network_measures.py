@@ -81,8 +81,10 @@ def _energy(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _data(task: str, seed: int | list[int]) -> np.ndarray:
-    return resolve(task).sample_data(NOISES[task], np.random.default_rng(seed))  # type: ignore[attr-defined]
+    data: np.ndarray = resolve(task).sample_data(NOISES[task], np.random.default_rng(seed))  # type: ignore[attr-defined]
+    return data
 
 
 def _features(task: str, images: np.ndarray) -> np.ndarray:
-    return resolve(task).features(images)  # type: ignore[attr-defined]
+    features: np.ndarray = resolve(task).features(images)  # type: ignore[attr-defined]
+    return features

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from art_gym.schedules.grids.base import edm_grid
@@ -35,20 +37,19 @@ def across_steps(study: Study, seeds: tuple[int, ...]) -> str:
     lines = []
     for task in TASKS:
         moved = _schedules(study, task, "dpmpp_2m", LEARNED_AT, seeds)
-        rows = {
-            "EDM": lambda k, task=task: [edm_grid(k, resolve(task))],
-            EDM_TUNED: lambda k, task=task: [tuned_once(study, task, "dpmpp_2m", k)],
-            f"learned at K = {LEARNED_AT}, resampled": lambda k, moved=moved: [
-                schedule.resample(k) for schedule in moved
-            ],
-            "learned at each K": lambda k, task=task: _schedules(study, task, "dpmpp_2m", k, seeds),
-        }
-        for name, grids in rows.items():
-            # EDM's grid, of which there is one, is kept under the first seed
-            found = [
-                _across_errors(study, task, name, k, dict(zip(seeds, grids(k), strict=False))) for k in ACROSS_STEPS
-            ]
-            lines.append([f"{task}, {name}", *map(mean_and_range, found)])
+        by_steps: dict[str, list[str]] = {}
+        for k in ACROSS_STEPS:
+            rows: dict[str, Sequence[Levels]] = {
+                "EDM": [edm_grid(k, resolve(task))],
+                EDM_TUNED: [tuned_once(study, task, "dpmpp_2m", k)],
+                f"learned at K = {LEARNED_AT}, resampled": [schedule.resample(k) for schedule in moved],
+                "learned at each K": _schedules(study, task, "dpmpp_2m", k, seeds),
+            }
+            for name, grids in rows.items():
+                # EDM's grid, of which there is one, is kept under the first seed.
+                found = _across_errors(study, task, name, k, dict(zip(seeds, grids, strict=False)))
+                by_steps.setdefault(name, []).append(mean_and_range(found))
+        lines += [[f"{task}, {name}", *cells] for name, cells in by_steps.items()]
     table = markdown(["", *(f"K = {k}" for k in ACROSS_STEPS)], lines)
     return f"### Across K, dpmpp_2m: mean endpoint error, {of_seeds(seeds)}\n\n{table}"
 

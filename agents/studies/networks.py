@@ -39,7 +39,7 @@ def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     for task in TASKS[: 1 if quick else None]:
         _draw_samples(study, task)
         for solver in SOLVERS[: 1 if quick else None]:
-            texts.append(_by_nfe(study, task, solver, seeds, NFE[:2] if quick else NFE))
+            texts += [_by_nfe(study, task, solver, seeds, NFE[:2] if quick else NFE)]
     if not quick:
         texts += [across(study, seeds) for across in (across_steps, across_solvers, across_tasks)]
     return study.finish("The shipped networks", "\n\n".join(texts))

@@ -17,7 +17,7 @@ from art_gym.search.tuned import tuned
 from ..reports import pictures
 from ..reports.comparison import tuned_label
 from .art_rl import QUICK_SHARE, train_art_rl
-from .study import Study, interval, markdown
+from .study import Record, Study, interval, markdown
 
 STEPS = (2, 5, 10, 20, 50, 100)
 SIGMA_MAX, LOWEST = 3.0, 1e-4
@@ -71,7 +71,7 @@ def table1(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     for name, env in (("ART-RL", {}), ("ART-RL, dual-weighted", {"reward": "dual_stiffness"})):
         for seed in seeds:
 
-            def compute(name: str = name, env: dict = env, seed: int = seed) -> dict:
+            def compute(name: str = name, env: dict[str, str] = env, seed: int = seed) -> Record:
                 trained = train_art_rl(denoiser, seed, QUICK_SHARE if quick else 1.0, env)
                 return {
                     "distances": [distance(trained.model.levels(k)) for k in STEPS],

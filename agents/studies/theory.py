@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from art_gym.tasks.registry import BUILT_IN, resolve
 from ..continuous_time import ARTRL, Clock
 from ..reports import pictures
 from .art_rl import QUICK_SHARE, train_art_rl
-from .study import Study, interval, markdown
+from .study import Record, Study, interval, markdown
 
 TEMPERATURE = 0.0625  # λ, in units of E[|Q|θ²]
 CLOCK_STEPS = (16, 32, 64, 128, 256, 512)
@@ -30,37 +31,43 @@ T4_HOUR = 3600.0  # seconds: what the paper spends on one schedule is 1 to 2 hou
 def theory(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     """All three statements."""
     study = Study("theory", out, revision=1)
-    texts: list[str] = []
-    gaps: dict[str, dict[int, float]] = {}
-    for task in ("gaussian_1d", "mixture_1d"):
-        clocks = CLOCK_STEPS[: 3 if quick else None]
-        records = [
-            study.once(
-                {"what": "value", "task": task, "clock_steps": steps},
-                lambda task=task, steps=steps: _values(resolve(task), steps),  # type: ignore[misc]
-            )
-            for steps in clocks
-        ]
-        rows = [[str(steps), *_cells(record)] for steps, record in zip(clocks, records, strict=True)]
-        rows.append([f"∞ (2 g({clocks[-1]}) − g({clocks[-2]}))", *_cells(extrapolated(*records[-2:]))])
-        gaps[task] = {steps: abs(record["gap"][0]) for steps, record in zip(clocks, records, strict=True)}
-        heads = ["clock steps", *(f"t = {t:g}" for t in TIMES)]
-        texts.append(
-            f"{task}: g = V^(λ)(t) − (V(t) + λt − λ), t = 0 being E[J]; ± 95 %. In n steps of the clock g has a bias "
-            f"of O(1/n), which the last row takes off.\n\n{markdown(heads, rows)}"
-        )
+    clocks = CLOCK_STEPS[: 3 if quick else None]
+    values = {task: _value_records(study, task, clocks) for task in ("gaussian_1d", "mixture_1d")}
     pictures.error_curves(
         study.folder / "theory.png",
-        gaps,
+        {task: {steps: abs(record["gap"][0]) for steps, record in of.items()} for task, of in values.items()},
         y_label="|E[J] − J(mean) − constant|, in units of E[|Q|θ²]",
         x_label="steps of the clock",
     )
+    texts = [_value_table(task, records) for task, records in values.items()]
+    texts.append(_learned_table(study, ("gaussian_1d", "mixture_1d") if quick else BUILT_IN, seeds, quick))
+    return study.finish("Theory", "\n\n".join(texts))
+
+
+def _value_records(study: Study, task: str, clocks: tuple[int, ...]) -> dict[int, Record]:
+    return {
+        steps: study.once({"what": "value", "task": task, "clock_steps": steps}, partial(_values, resolve(task), steps))
+        for steps in clocks
+    }
+
+
+def _value_table(task: str, records: dict[int, Record]) -> str:
+    rows = [[str(steps), *_cells(record)] for steps, record in records.items()]
+    *_, coarse, fine = records
+    rows.append([f"∞ (2 g({fine}) − g({coarse}))", *_cells(extrapolated(records[coarse], records[fine]))])
+    table = markdown(["clock steps", *(f"t = {t:g}" for t in TIMES)], rows)
+    return (
+        f"{task}: g = V^(λ)(t) − (V(t) + λt − λ), t = 0 being E[J]; ± 95 %. In n steps of the clock g has a bias of "
+        f"O(1/n), which the last row takes off.\n\n{table}"
+    )
+
+
+def _learned_table(study: Study, tasks: tuple[str, ...], seeds: tuple[int, ...], quick: bool) -> str:
     rows = []
-    for task in ("gaussian_1d", "mixture_1d") if quick else BUILT_IN:
+    for task in tasks:
         runs = [
             study.once(
-                {"what": "learned", "task": task, "seed": seed, "quick": quick},
-                lambda task=task, seed=seed: _learned(task, seed, quick),  # type: ignore[misc]
+                {"what": "learned", "task": task, "seed": seed, "quick": quick}, partial(_learned, task, seed, quick)
             )
             for seed in seeds
         ]
@@ -77,11 +84,10 @@ def theory(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
             ]
         )
     heads = ["task", "seeds", "cost / closed form's (IQM)", "worst", "seconds (slowest)", "times faster than a T4-hour"]
-    texts.append(markdown(heads, rows))
-    return study.finish("Theory", "\n\n".join(texts))
+    return markdown(heads, rows)
 
 
-def extrapolated(coarse: dict, fine: dict) -> dict:
+def extrapolated(coarse: Record, fine: Record) -> Record:
     """Gaps at infinitely many steps of the clock, from n and 2n of them: 2 g(2n) − g(n) has no bias of O(1/n).
 
     The interval is that of independent estimates; that both start from the same noises makes it a little wide.
@@ -90,7 +96,7 @@ def extrapolated(coarse: dict, fine: dict) -> dict:
     return {"gap": list(2 * pairs[0][1] - pairs[0][0]), "half": list(np.hypot(pairs[1][0], 2 * pairs[1][1]))}
 
 
-def _cells(record: dict) -> list[str]:
+def _cells(record: Record) -> list[str]:
     return [f"{gap:+.4f} ± {half:.4f}" for gap, half in zip(record["gap"], record["half"], strict=True)]
 
 
@@ -104,7 +110,7 @@ def cost_ratio(model: ARTRL, denoiser: Denoiser, count: int) -> float:
     return float((stiffness / density * widths).sum() / (np.sqrt(stiffness) * widths).sum() ** 2)
 
 
-def _learned(task: str, seed: int, quick: bool) -> dict:
+def _learned(task: str, seed: int, quick: bool) -> Record:
     denoiser = resolve(task)
     trained = train_art_rl(task, seed, QUICK_SHARE if quick else 1.0)
     return {
@@ -114,7 +120,7 @@ def _learned(task: str, seed: int, quick: bool) -> dict:
     }
 
 
-def _values(denoiser: Denoiser, clock_steps: int) -> dict:
+def _values(denoiser: Denoiser, clock_steps: int) -> Record:
     """Reward to go from t on, of the mean clock and under N(m, λ/|Q|), from the same states on the mean path.
 
     m(ψ) = c / √(E|Q|), the optimum. The multiplier may be any number here: its −γ (E ψ(T) − 1) is in both sums. A
@@ -129,7 +135,8 @@ def _values(denoiser: Denoiser, clock_steps: int) -> dict:
 
     def mean_speed(at: np.ndarray) -> np.ndarray:
         slope = np.diff(time) * len(position)  # dt/dψ
-        return 1 / slope[np.minimum((at * len(position)).astype(int), len(position) - 1)]
+        speed: np.ndarray = 1 / slope[np.minimum((at * len(position)).astype(int), len(position) - 1)]
+        return speed
 
     unit = float(np.interp(np.linspace(0, 1, 4096), time[:-1], profile * mean_speed(position) ** 2).mean())
     multiplier = -2.0

@@ -67,7 +67,8 @@ def _learned(study: Study, task: str, seed: int, quick: bool) -> dict[str, list[
         model = train_art_rl(task, seed, QUICK_SHARE if quick else 1.0).model
         return {"levels": {str(k): model.levels(k).tolist() for k in STEPS}}
 
-    return study.once({"task": task, "seed": seed, "quick": quick}, compute)["levels"]
+    levels: dict[str, list[float]] = study.once({"task": task, "seed": seed, "quick": quick}, compute)["levels"]
+    return levels
 
 
 def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
@@ -121,7 +122,8 @@ def _gain(
 
     key = {"learned_on": source, "used_on": target, "scaled": scaled, "learned_with": seed, "quick": quick}
     found = study.once(key, compute)["error"]
-    return found / _baselines(study, target, "euler")["EDM"][STEPS.index(ACROSS_AT)]
+    ratio: float = found / _baselines(study, target, "euler")["EDM"][STEPS.index(ACROSS_AT)]
+    return ratio
 
 
 def _error(task: str, solver: str, levels: np.ndarray) -> float:

@@ -6,19 +6,20 @@ import traceback
 from dataclasses import replace
 
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
 from art_gym.envs import core
 from art_gym.evaluation.heldout import HELDOUT
 
+from ..algorithms.base import algorithm_class
 from ..continuous_time import ARTRL
 from ..runs.config import TrainConfig
 from ..runs.folder import Run
 from ..runs.outcome import Outcome
 from .checkpoint import load_model
 from .divergence import Diverged, divergence_named
-from .hyperparams import algorithm_class
 from .policies import evaluator, make_outcome
 from .progress import Bar, Progress
 from .setup import Setup
@@ -40,14 +41,7 @@ def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: b
         KeyboardInterrupt: after the state has been saved, if training has begun.
     """
     torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
-    setup = Setup.resolve(config)
-    if issubclass(algorithm_class(config.algo), ARTRL) and "action" in config.env:
-        raise ValueError(f"{config.algo} steers a clock of its own, and has no use for action: leave it out")
-    if setup.env_config.population > HELDOUT:  # whose noises would be those that the best model is chosen on, too
-        raise ValueError(
-            f"population is {setup.env_config.population}, and results are reported on {HELDOUT} noises: choose at "
-            f"most that many"
-        )
+    setup = _checked(Setup.resolve(config))
     model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
     run.prepare(config, {"env": setup.env_config.to_dict(), **setup.resolved}, resume)
     checkpoint = run.folder / "checkpoint.pt"
@@ -61,33 +55,49 @@ def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: b
     if setup.searches and not model.num_timesteps:
         assert isinstance(model, Startable)
         warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
-    remaining = setup.n_timesteps - model.num_timesteps
-    if remaining > 0:
-        bar = tqdm(
-            total=setup.n_timesteps, initial=model.num_timesteps, desc=config.algo, unit=" steps", disable=not progress
-        )
-        try:
-            with bar, divergence_named(model):
-                model.learn(remaining, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
-        except KeyboardInterrupt:
-            if callback.points:  # before the first one only the search is lost, and played again
-                callback.save()  # at once: who is in a hurry may not wait for the evaluation that follows
-                callback.finish()
-            raise
-        except (TypeError, AttributeError) as error:  # of a value that the algorithm uses only now
-            through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
-            if not config.hyperparams or core.__file__ in through:  # of a part of one's own
-                raise
-            raise ValueError(f"{config.algo} cannot be trained with {config.hyperparams}: {error}") from error
-        except Diverged as error:
-            kept = f"the best policy so far is kept in {run.folder}" if callback.points else "nothing was saved yet"
-            raise ValueError(
-                f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; "
-                f"{kept}"
-            ) from None
+    if model.num_timesteps < setup.n_timesteps:
+        _learn(model, setup, callback, progress)
     as_start = None
     if (started := run.folder / "start.pt").exists():
         load_model(model, started)
         as_start = {k: evaluator(setup, model)(k) for k in setup.budgets}
     load_model(model, run.folder / "best.pt")
     return replace(make_outcome(setup, evaluator(setup, model), run.history()[-1]), as_start=as_start)
+
+
+def _checked(setup: Setup) -> Setup:
+    """Raises a ValueError for what an environment allows, but not a run."""
+    if issubclass(algorithm_class(setup.config.algo), ARTRL) and "action" in setup.config.env:
+        raise ValueError(f"{setup.config.algo} steers a clock of its own, and has no use for action: leave it out")
+    if setup.env_config.population > HELDOUT:  # whose noises would be those that the best model is chosen on, too
+        raise ValueError(
+            f"population is {setup.env_config.population}, and results are reported on {HELDOUT} noises: choose at "
+            f"most that many"
+        )
+    return setup
+
+
+def _learn(model: BaseAlgorithm, setup: Setup, callback: Progress, progress: bool) -> None:
+    """Train to the end, with what goes wrong named, and saved what is worth it."""
+    algo, hyperparams = setup.config.algo, setup.config.hyperparams
+    done, total = model.num_timesteps, setup.n_timesteps
+    bar = tqdm(total=total, initial=done, desc=algo, unit=" steps", disable=not progress)
+    try:
+        with bar, divergence_named(model):
+            model.learn(total - done, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
+    except KeyboardInterrupt:
+        if callback.points:  # before the first one only the search is lost, and played again
+            callback.save()  # at once: who is in a hurry may not wait for the evaluation that follows
+            callback.finish()
+        raise
+    except (TypeError, AttributeError) as error:  # of a value that the algorithm uses only now
+        through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+        if not hyperparams or core.__file__ in through:  # of a part of one's own
+            raise
+        raise ValueError(f"{algo} cannot be trained with {hyperparams}: {error}") from error
+    except Diverged as error:
+        folder = callback.run.folder
+        kept = f"the best policy so far is kept in {folder}" if callback.points else "nothing was saved yet"
+        raise ValueError(
+            f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; {kept}"
+        ) from None

@@ -99,7 +99,8 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
             return value
         return resolved(meant) if meant is None or isinstance(meant, bool | list | dict) else value
 
-    return resolved(values)
+    made: dict[str, Any] = resolved(values)
+    return made
 
 
 def overridden(values: Values, changes: Values) -> Values:

@@ -135,15 +135,11 @@ def train_denoiser(
     for update in tqdm(
         range(done, total), desc=f"train-denoiser {name}", disable=not progress, initial=done, total=total
     ):
-        rng = np.random.default_rng([seed, update])  # a resumed run draws what an uninterrupted one does
-        torch.manual_seed(seed * 1_000_003 + update)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * update / total))
-        images, labels = recipe.draw(recipe.batch, rng)
-        labels = np.where(rng.random(len(labels)) < LABEL_DROPOUT, NO_LABEL, labels)
-        loss = _loss(network.train(), images, labels, rng, recipe)
+        loss = _training_loss(network, recipe, seed, update)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         keep = min(EMA, (update + 1) / (update + 10))
         with torch.no_grad():
@@ -166,6 +162,15 @@ def train_denoiser(
     return facts
 
 
+def _training_loss(network: Preconditioned, recipe: Recipe, seed: int, update: int) -> torch.Tensor:
+    """Of an update's batch: a resumed run draws what an uninterrupted one does."""
+    rng = np.random.default_rng([seed, update])
+    torch.manual_seed(seed * 1_000_003 + update)
+    images, labels = recipe.draw(recipe.batch, rng)
+    labels = np.where(rng.random(len(labels)) < LABEL_DROPOUT, NO_LABEL, labels)
+    return _loss(network.train(), images, labels, rng, recipe)
+
+
 def held_out_loss(network: Preconditioned, recipe: Recipe) -> float:
     """The loss on images that are not trained on, with labels, at fixed noises."""
     rng = np.random.default_rng(21)
@@ -182,7 +187,10 @@ def _loss(
     noisy = images + sigma[:, None, None, None] * rng.standard_normal(images.shape, dtype=np.float32)
     arguments = (torch.from_numpy(array) for array in (noisy, sigma, labels))
     weight = torch.from_numpy((sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2)
-    return (weight * ((network(*arguments) - torch.from_numpy(images)) ** 2).flatten(1).mean(dim=1)).mean()
+    loss: torch.Tensor = (
+        weight * ((network(*arguments) - torch.from_numpy(images)) ** 2).flatten(1).mean(dim=1)
+    ).mean()
+    return loss
 
 
 def _save(
@@ -259,7 +267,7 @@ def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> d
         images, labels = _labelled(name, 128, rng, held_out=False)
         loss = torch.nn.functional.cross_entropy(network.classify(network(images)), labels)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
     images, labels = _labelled(name, HELD_OUT, np.random.default_rng(21), held_out=True)
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -23,7 +24,7 @@ EVALUATIONS = 40  # of progress, evenly over a run; half as many where each is o
 class Bar(BaseCallback):
     """Moves a progress bar to the number of environment steps so far."""
 
-    def __init__(self, bar: tqdm) -> None:
+    def __init__(self, bar: tqdm[NoReturn]) -> None:
         super().__init__()
         self.bar = bar
 

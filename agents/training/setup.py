@@ -15,9 +15,9 @@ from art_gym.envs.config import EnvConfig
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
 from art_gym.tasks.target import Target
 
+from ..algorithms.base import algorithm_class
 from ..runs.config import TrainConfig, config_name, reported_budgets
 from .hyperparams import (
-    algorithm_class,
     as_objects,
     check_counts,
     clock_buffer,

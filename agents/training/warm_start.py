@@ -9,7 +9,7 @@ leaves it and comes back only in part, so that what it keeps is the start.
 from __future__ import annotations
 
 from itertools import cycle
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progr
 class _Episodes:
     """Plays fixed schedules, each given by K actions, the last of which, of the step that lands, says nothing."""
 
-    def __init__(self, env: VecEnv, num_steps: int, rng: np.random.Generator, bar: tqdm) -> None:
+    def __init__(self, env: VecEnv, num_steps: int, rng: np.random.Generator, bar: tqdm[NoReturn]) -> None:
         self.env, self.num_steps, self.rng, self.bar = env, num_steps, rng, bar
         self.core = env.get_attr("core")[0]
         self.steps = 0  # of the environment
@@ -159,7 +159,8 @@ def _search(episodes: _Episodes, searches: int) -> np.ndarray:
                 strategy.tell(asked, (-returns).tolist())
         merits = [_merit(episodes, _interpolated(strategy.mean, num_steps)) for strategy in strategies]
         strategies = [strategies[i] for i in np.argsort(merits)[::-1][: _half(len(strategies))]]
-    return np.clip(strategies[0].mean, -1, 1)
+    mean: np.ndarray = np.clip(strategies[0].mean, -1, 1)
+    return mean
 
 
 def _interpolated(actions: np.ndarray, count: int) -> np.ndarray:
@@ -168,7 +169,8 @@ def _interpolated(actions: np.ndarray, count: int) -> np.ndarray:
     if given == count:
         return actions
     at = np.linspace(0, given - 1, count)
-    return actions @ np.maximum(0, 1 - np.abs(np.arange(given)[:, None] - at))  # hat functions
+    stretched: np.ndarray = actions @ np.maximum(0, 1 - np.abs(np.arange(given)[:, None] - at))  # hat functions
+    return stretched
 
 
 def _merit(episodes: _Episodes, actions: np.ndarray) -> float:
@@ -187,7 +189,7 @@ def _clone(policy: BasePolicy, episodes: _Episodes, actions: np.ndarray) -> None
     for _ in range(CLONING_STEPS):
         loss = torch.nn.functional.mse_loss(policy._predict(inputs, deterministic=True), targets)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
 
 

@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from art_gym.common.registry import Registry
 
+T = TypeVar("T")
 Plain = str | int | float | bool | None
 
 
@@ -134,7 +135,7 @@ def _changed(part: Any, options: Mapping[str, Plain], text: str) -> Any:
     return replace(part, **options)
 
 
-def get_part(key: str, part: Any, known: Registry[Any]) -> Any:
+def get_part(key: str, part: str | T, known: Registry[T]) -> T:
     """A part by its text, or an object that can be called as one.
 
     Args:
@@ -149,10 +150,9 @@ def get_part(key: str, part: Any, known: Registry[Any]) -> Any:
         raise ValueError(f"{key} is the class {part.__name__}: give an object of it, {part.__name__}()")
     if callable(part):
         return part
-    name = part.partition("?")[0] if isinstance(part, str) else part
-    if not isinstance(part, str) or not (":" in name or name in known):
+    if not isinstance(part, str) or not (":" in part.partition("?")[0] or part.partition("?")[0] in known):
         return known.find(part)  # which lists the names
-    found = part_of(part, known)
+    found: T = part_of(part, known)
     if not callable(found):
         raise ValueError(f"{part!r} is no {known.kind}: it cannot be called as one")
     return found

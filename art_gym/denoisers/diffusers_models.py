@@ -101,9 +101,9 @@ def from_diffusers(
     return tried(TorchDenoiser(function, shape or _shape(model), *bounds, **options))
 
 
-def _check_prediction(name: Any) -> str:
+def _check_prediction(name: object) -> str:
     """Return a prediction type, or raise a ValueError if it is none that is known here."""
-    if name not in PREDICTIONS:
+    if not isinstance(name, str) or name not in PREDICTIONS:
         raise ValueError(
             f"unknown prediction type {name!r}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
             f"(--prediction-type)"

@@ -64,7 +64,8 @@ def from_edm(
     shape = (model.img_channels, model.img_resolution, model.img_resolution)
 
     def run(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        return model(x, sigma, None if labels is None else labels.to(device).expand(len(x), -1))
+        denoised: torch.Tensor = model(x, sigma, None if labels is None else labels.to(device).expand(len(x), -1))
+        return denoised
 
     trained = float(getattr(model, "sigma_min", 0.0)), float(getattr(model, "sigma_max", np.inf))
     low, high = max(trained[0], EDM_RANGE[0]), min(trained[1], EDM_RANGE[1])

@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_leaves
 GIB = 1024**3
 
 
-class _Peak(TorchDispatchMode):
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of the tensors that are made inside and still alive: now, and at most."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive: dict[int, int] = {}  # by number of the storage; 0 for those from outside, such as weights
         self.now = self.most = 0
 
@@ -49,7 +49,8 @@ def peak_bytes(function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> 
     """Most bytes of tensors that ``function(*arrays)`` holds at once: neither its weights nor what a kernel takes."""
     with _Peak() as peak:
         function(*arrays)
-    return peak.most
+    most: int = peak.most
+    return most
 
 
 def rows_within(limit: float, most: int, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> int:

@@ -51,7 +51,7 @@ def hashed(options: dict[str, Any]) -> tuple[Any, ...]:
     return options.get("data_std"), options.get("autocast", False)
 
 
-def fingerprint_of(facts: tuple, tensors: dict[str, torch.Tensor]) -> str:
+def fingerprint_of(facts: tuple[object, ...], tensors: dict[str, torch.Tensor]) -> str:
     """Hash of all that D depends on: settings by their repr, and weights."""
     digest = hashlib.sha256(repr(facts).encode())
     for name, tensor in sorted(tensors.items()):

@@ -61,7 +61,8 @@ class Preconditioned(nn.Module):
         if label is None:
             label = torch.full((len(x),), NO_LABEL, device=x.device)
         found = self.network(x / total.sqrt(), torch.log(sigma) / 4, label)
-        return SIGMA_DATA**2 / total * x + wide * SIGMA_DATA / total.sqrt() * found
+        denoised: torch.Tensor = SIGMA_DATA**2 / total * x + wide * SIGMA_DATA / total.sqrt() * found
+        return denoised
 
 
 class Embedding(nn.Module):
@@ -105,7 +106,8 @@ class MLP(nn.Module):
         for norm, modulate, up, down in zip(self.norms, self.modulate, self.up, self.down, strict=True):
             scale, shift = modulate(embedded).chunk(2, dim=1)
             h = h + down(self.dropout(functional.silu(up(norm(h) * (1 + scale) + shift))))
-        return self.last(h).reshape(x.shape)
+        found: torch.Tensor = self.last(h).reshape(x.shape)
+        return found
 
 
 class UNet(nn.Module):
@@ -146,7 +148,8 @@ class UNet(nn.Module):
                 h = block(h, embedded)
             if level:
                 h = functional.interpolate(h, scale_factor=2.0)
-        return self.last(h)
+        found: torch.Tensor = self.last(h)
+        return found
 
 
 class Block(nn.Module):
@@ -166,7 +169,8 @@ class Block(nn.Module):
         h = self.conv1(functional.silu(self.norm1(x)))
         scale, shift = self.modulate(embedded)[:, :, None, None].chunk(2, dim=1)
         h = functional.silu(self.norm2(h) * (1 + scale) + shift)
-        return self.skip(x) + self.conv2(self.dropout(h))
+        found: torch.Tensor = self.skip(x) + self.conv2(self.dropout(h))
+        return found
 
 
 def save_weights(file: Path, network: nn.Module, config: Any, facts: dict[str, Any]) -> None:

@@ -22,7 +22,8 @@ def one_thread() -> AbstractContextManager[object]:
     so (seeds side by side, `AsyncVectorEnv`) their threads wait for each other: three to five times slower. And sums
     come out the same whatever OMP_NUM_THREADS is.
     """
-    return _blas().limit(limits=1)
+    limit: AbstractContextManager[object] = _blas().limit(limits=1)
+    return limit
 
 
 @cache

@@ -116,13 +116,12 @@ class TorchDenoiser:
         with self._precision():
             return of_shape(x, self.function(x.to(self.device, torch.float32), sigma.to(self.device, torch.float32)))
 
-    def _precision(self) -> torch.autocast | nullcontext:
+    def _precision(self) -> torch.autocast | nullcontext[None]:
         kind = self.device.type
         if self.autocast:
             return torch.autocast(kind)
-        ambient = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(
-            kind
-        )  # the caller's, not asked for
+        # The caller's, which was not asked for.
+        ambient = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         return torch.autocast(kind, enabled=False) if ambient else nullcontext()
 
 

@@ -15,7 +15,8 @@ FLOW_LARGEST = 0.999  # s of pure noise is 1, where σ = s/(1 − s) is infinite
 def flow_sigmas(steps: int) -> np.ndarray:
     """(2,) the least and the largest noise level σ = s/(1 − s) of a flow model trained at so many times s."""
     times = np.array([1 / steps, FLOW_LARGEST])
-    return times / (1 - times)
+    sigmas: np.ndarray = times / (1 - times)
+    return sigmas
 
 
 def knows_all_levels(scheduler: Any) -> bool:

@@ -92,6 +92,23 @@ class EnvConfig:
         if isinstance(self.observation, list | str):
             groups = (self.observation,) if isinstance(self.observation, str) else tuple(self.observation)
             object.__setattr__(self, "observation", groups)
+        self._check()
+        self._write_parts()
+
+    def _check(self) -> None:
+        self._check_numbers()
+        if not isinstance(self.raw_latents, bool):
+            raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
+        if not isinstance(self.observation, tuple | Observation):
+            raise ValueError(f"observation must name groups of {', '.join(GROUPS)}, got {self.observation!r}")
+        if not isinstance(self.split, str) or self.split not in SPLITS:
+            raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
+        get_solver(self.solver)
+        get_action(self.action)
+        get_reward(self.reward)
+        self.make_observation()
+
+    def _check_numbers(self) -> None:
         budgets: tuple[Any, ...] = self.budgets
         whole = len(budgets) == 2 and all(type(budget) is int for budget in budgets)  # True is an int, but no number
         if not (whole and 1 <= budgets[0] <= budgets[1] <= MAX_STEPS):
@@ -103,17 +120,6 @@ class EnvConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if not isinstance(self.raw_latents, bool):
-            raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
-        if not isinstance(self.observation, tuple | Observation):
-            raise ValueError(f"observation must name groups of {', '.join(GROUPS)}, got {self.observation!r}")
-        if not isinstance(self.split, str) or self.split not in SPLITS:
-            raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
-        get_solver(self.solver)
-        get_action(self.action)
-        get_reward(self.reward)
-        self.make_observation()
-        self._write_parts()
 
     def _write_parts(self) -> None:
         """Put names for objects that have one: equal configurations are equal, and can be written down."""
@@ -192,7 +198,8 @@ def _shipped(name: str) -> dict[str, Any]:
     if file.is_file():
         import yaml  # a quarter of `import art_gym`, and needed only when an environment is made
 
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return values
     if name not in TASKS:
         known = ", ".join(dict.fromkeys(configurations().values()))
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -148,16 +148,18 @@ class Core:
         x, sigma = self._flat(state.x), self._per_latent(state.sigma)
         denoised = self.problem.denoise(x, sigma)
         check_finite(denoised, sigma, self.problem.denoiser)
-        return denoised.astype(state.x.dtype, copy=False).reshape(state.x.shape)
+        same: np.ndarray = denoised.astype(state.x.dtype, copy=False).reshape(state.x.shape)
+        return same
 
     def _move(self, state: State, sigma_next: np.ndarray, landed: np.ndarray) -> np.ndarray:
         """(E, N, *shape): x after the step; a landing is the same for every solver."""
         count = np.count_nonzero(landed)
         if not count:
             return self._solve(state, sigma_next)
+        ended: np.ndarray = land(state.denoised)
         if count == len(landed):
-            return land(state.denoised)
-        x, moving = land(state.denoised).copy(), ~landed
+            return ended
+        x, moving = ended.copy(), ~landed
         x[moving] = self._solve(state.take(moving), sigma_next[moving])
         return x
 
@@ -171,7 +173,8 @@ class Core:
             self._per_latent(sigma_next),
             previous,
         )
-        return moved.astype(state.x.dtype, copy=False).reshape(state.x.shape)  # solvers call D themselves
+        same: np.ndarray = moved.astype(state.x.dtype, copy=False).reshape(state.x.shape)  # solvers call D themselves
+        return same
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(-1, *array.shape[2:])  # (E·N, *shape)
@@ -188,38 +191,38 @@ class Core:
         return Landing(ended, self.problem.endpoint_errors(ended), self.problem.reference_errors(ended))
 
 
-def checked_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+def checked_actions(actions: object, shape: tuple[int, ...]) -> np.ndarray:
     """Actions as float64, clipped to [−1, 1]. Raises a ValueError for a wrong shape or a NaN."""
     array = np.asarray(actions, np.float64)
     if array.shape != shape:
         raise ValueError(f"expected an action of shape {shape}, got {array.shape}")
-    clipped = np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
+    clipped: np.ndarray = np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
     if not _all_finite(clipped):
         where = f" in {np.isnan(clipped).sum()} of {len(array)} environments" if len(array) > 1 else ""
         raise ValueError(f"the action is NaN{where}: check the agent's network and learning rate")
     return clipped
 
 
-def _checked_pair(found: Any, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
+def _checked_pair(found: object, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
     """What a reward gave. Raises a ValueError if it is no pair of (E,) finite rewards and a dictionary of such."""
-    pair = isinstance(found, tuple) and len(found) == 2
-    if not (pair and isinstance(found[0], np.ndarray) and found[0].shape == shape and isinstance(found[1], dict)):
+    rewards, components = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
+    if not (isinstance(rewards, np.ndarray) and rewards.shape == shape and isinstance(components, dict)):
         raise ValueError(
             f"the reward {_name(reward)} must return a pair: an array of shape {shape}, a reward for each environment, "
             f"and a dictionary of arrays of that shape, which may be empty; got {_short(found)}"
         )
-    if not _all_finite(found[0]):
+    if not _all_finite(rewards):
         raise ValueError(
-            f"the reward {_name(reward)} must be finite, got {_short(found[0])}: no agent learns from that, look for a "
+            f"the reward {_name(reward)} must be finite, got {_short(rewards)}: no agent learns from that, look for a "
             f"logarithm or a quotient of 0 in it"
         )
-    for key, value in found[1].items():
+    for key, value in components.items():
         if not (isinstance(value, np.ndarray) and value.shape == shape):
             raise ValueError(
                 f"the reward {_name(reward)} must give an array of shape {shape} as {key!r} in its dictionary, a value "
                 f"for each environment or NaN, got {_short(value)}"
             )
-    return found
+    return rewards, components
 
 
 def _all_finite(values: np.ndarray) -> bool:

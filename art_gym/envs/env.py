@@ -17,10 +17,10 @@ from art_gym.envs.spec import completed
 from art_gym.envs.state import State
 
 
-def spaces(core: Core) -> tuple[gym.Space, gym.spaces.Box]:
+def spaces(core: Core) -> tuple[gym.Space[Any], gym.spaces.Box]:
     """Observation and action space of one environment."""
     low, high = core.observation.bounds(core.max_steps)
-    space: gym.Space = gym.spaces.Box(low, high, dtype=np.float32)
+    space: gym.Space[Any] = gym.spaces.Box(low, high, dtype=np.float32)
     if core.observation.raw:
         shape = (core.population, *core.problem.denoiser.shape)
         space = gym.spaces.Dict({"features": space, "latents": gym.spaces.Box(-LIMIT, LIMIT, shape, np.float32)})

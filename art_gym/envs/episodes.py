@@ -21,7 +21,8 @@ def _mix(values: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser on uint64, which wraps around as it should."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    mixed: np.ndarray = values ^ (values >> np.uint64(31))
+    return mixed
 
 
 def draw(keys: np.ndarray, episode: np.ndarray, stream: np.uint64, count: int) -> np.ndarray:
@@ -81,7 +82,8 @@ class Episodes:
         """
         used = episode * self.population // self.bank.chunk
         doublings = np.floor(np.log2(used + 1)).astype(np.int64)
-        return np.minimum(self.bank.chunk << np.minimum(doublings, 30), self.bank.size).astype(np.uint64)
+        limits: np.ndarray = np.minimum(self.bank.chunk << np.minimum(doublings, 30), self.bank.size).astype(np.uint64)
+        return limits
 
 
 def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndarray:

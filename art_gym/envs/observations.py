@@ -142,7 +142,8 @@ def scales(denoiser: Denoiser) -> _Scales:
 def scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
     """(…) log of levels: 0 at σ_min and below, 1 at σ_max."""
     known = scales(denoiser)
-    return (np.log(np.maximum(sigma, known.sigma_min)) - known.log_min) / known.log_range
+    position: np.ndarray = (np.log(np.maximum(sigma, known.sigma_min)) - known.log_min) / known.log_range
+    return position
 
 
 def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:

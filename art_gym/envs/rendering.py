@@ -111,8 +111,8 @@ class Window:
 
 def pixels(canvas: FigureCanvasAgg) -> np.ndarray:
     """Draw a canvas: (H, W, 3) uint8, a copy."""
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.array(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
 
 def draw_data(denoiser: Denoiser, count: int = DATA_COUNT) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -63,7 +64,10 @@ def _plain(value: Any) -> Any:
 def threshold(config: EnvConfig) -> float | None:
     """The return of 0.95 of the best fixed grid's gain; None where no reference is stored, or for other rewards."""
     low, high = config.budgets
-    rewards = {"log_ratio": lambda gain: gain, "linear": lambda gain: 1 - math.exp(-gain)}
+    rewards: dict[str, Callable[[float], float]] = {
+        "log_ratio": lambda gain: gain,
+        "linear": lambda gain: 1 - math.exp(-gain),
+    }
     if low != high or not isinstance(config.reward, str) or config.reward not in rewards:
         return None
     reference = find_reference(config.target(), high)

@@ -187,7 +187,8 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         """(n,) lanes at the limit of steps that are not among the others: those that landed, or begin anew."""
         if self.max_episode_steps is None:
             return np.zeros(self.num_envs, bool)
-        return (moved.step >= self.max_episode_steps) & ~others
+        truncated: np.ndarray = (moved.step >= self.max_episode_steps) & ~others
+        return truncated
 
     def _final(self, moved: State, outcome: Outcome, ended: np.ndarray) -> Info:
         """Gymnasium's ``final_obs`` and ``final_info`` of lanes that ended; infos of the others as usual."""

@@ -135,7 +135,8 @@ def _warn_of_another_solver(schedule: Schedule, scheduler: Any) -> None:
 
 def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Timesteps of noise levels, interpolated in log σ as diffusers does; levels beyond the table get its ends."""
-    return np.interp(np.log(sigmas), np.log(table), np.arange(len(table)))
+    timesteps: np.ndarray = np.interp(np.log(sigmas), np.log(table), np.arange(len(table)))
+    return timesteps
 
 
 def discrete_timesteps(sigmas: np.ndarray, table: np.ndarray) -> list[int]:
@@ -155,4 +156,5 @@ def discrete_timesteps(sigmas: np.ndarray, table: np.ndarray) -> list[int]:
 def _unshifted(sigmas: np.ndarray, shift: float) -> np.ndarray:
     """Levels s with shift·s/(1 + (shift − 1) s) = σ/(1 + σ)."""
     used = sigmas / (1 + sigmas)
-    return used / (shift - (shift - 1) * used)  # an array: UniPC multiplies it as it comes
+    unshifted: np.ndarray = used / (shift - (shift - 1) * used)  # an array: UniPC multiplies it as it comes
+    return unshifted

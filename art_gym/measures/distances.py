@@ -10,7 +10,8 @@ from art_gym.denoisers.base import Array
 def random_directions(dimension: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """(d, P) unit directions, uniform on the sphere."""
     directions = rng.standard_normal((dimension, count))
-    return (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+    unit: np.ndarray = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+    return unit
 
 
 def sliced_wasserstein(first: Array, second: Array, directions: np.ndarray) -> np.ndarray:
@@ -25,7 +26,8 @@ def sliced_wasserstein(first: Array, second: Array, directions: np.ndarray) -> n
     """
     a = np.sort(first @ directions, axis=-2)  # (…, N, P)
     b = np.sort(second @ directions, axis=-2)
-    return np.sqrt(((a - b) ** 2).mean(axis=(-2, -1)))
+    distance: np.ndarray = np.sqrt(((a - b) ** 2).mean(axis=(-2, -1)))
+    return distance
 
 
 def energy_distance(first: np.ndarray, second: np.ndarray, within_second: float | None = None) -> float:
@@ -49,4 +51,5 @@ def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     a, b = first.astype(np.float64), second.astype(np.float64)  # float32 would lose the zeros on the diagonals
     square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)  # (N, M)
     square -= 2 * a @ b.T
-    return np.sqrt(np.maximum(square, 0, out=square), out=square)
+    distances: np.ndarray = np.sqrt(np.maximum(square, 0, out=square), out=square)
+    return distances

@@ -18,7 +18,8 @@ def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int =
         (…batch): one error a latent, in the units of the data.
     """
     difference = (samples - endpoints).reshape(*samples.shape[:batch_axes], -1)
-    return np.sqrt(np.einsum("...i,...i->...", difference, difference) / difference.shape[-1])
+    rms: np.ndarray = np.sqrt(np.einsum("...i,...i->...", difference, difference) / difference.shape[-1])
+    return rms
 
 
 def image_error(denoiser: Denoiser, samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:

@@ -137,7 +137,8 @@ def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray
 def _norms(vectors: Array) -> np.ndarray:
     """(B,) root mean squares over the elements."""
     flat = vectors.reshape(len(vectors), -1)
-    return np.sqrt((flat**2).mean(axis=1))
+    rms: np.ndarray = np.sqrt((flat**2).mean(axis=1))
+    return rms
 
 
 def _equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> np.ndarray:

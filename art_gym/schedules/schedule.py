@@ -70,25 +70,7 @@ class Schedule:
     version: str | None = art_gym.__version__
 
     def __post_init__(self) -> None:
-        try:
-            if isinstance(self.sigmas, str):
-                raise TypeError
-            levels = tuple(float(sigma) for sigma in self.sigmas)
-        except OverflowError:  # of a whole number of some hundred digits
-            raise ValueError("the levels of a schedule must be finite, got one that is too large for a float") from None
-        except (TypeError, ValueError):
-            raise ValueError(f"the levels of a schedule must be numbers, got {self.sigmas!r}") from None
-        if len(levels) < 2 or levels[-1] != 0:
-            raise ValueError(
-                f"a schedule needs at least two levels and a trailing 0, got {len(levels)} that end in {levels[-1:]}"
-            )
-        for k, (level, following) in enumerate(pairwise(levels)):
-            if not (level > following and np.isfinite(level)):
-                raise ValueError(
-                    f"the levels of a schedule must be finite and decrease, got {level!r} and then {following!r} at "
-                    f"step {k}"
-                )
-        object.__setattr__(self, "sigmas", (*levels[:-1], 0.0))  # of a −0 too
+        object.__setattr__(self, "sigmas", _checked_levels(self.sigmas))
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.generic):  # numbers of numpy, which JSON does not know
@@ -234,3 +216,26 @@ def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:
         )
     schedule = sigmas if isinstance(sigmas, Schedule) else Schedule(tuple(sigmas), method="given")
     return np.array(schedule.sigmas)
+
+
+def _checked_levels(sigmas: Iterable[float]) -> tuple[float, ...]:
+    """Levels as floats. Raises a ValueError unless they are finite, decrease and end in 0."""
+    try:
+        if isinstance(sigmas, str):
+            raise TypeError
+        levels = tuple(float(sigma) for sigma in sigmas)
+    except OverflowError:  # of a whole number of some hundred digits
+        raise ValueError("the levels of a schedule must be finite, got one that is too large for a float") from None
+    except (TypeError, ValueError):
+        raise ValueError(f"the levels of a schedule must be numbers, got {sigmas!r}") from None
+    if len(levels) < 2 or levels[-1] != 0:
+        raise ValueError(
+            f"a schedule needs at least two levels and a trailing 0, got {len(levels)} that end in {levels[-1:]}"
+        )
+    for k, (level, following) in enumerate(pairwise(levels)):
+        if not (level > following and np.isfinite(level)):
+            raise ValueError(
+                f"the levels of a schedule must be finite and decrease, got {level!r} and then {following!r} at "
+                f"step {k}"
+            )
+    return (*levels[:-1], 0.0)  # of a −0 too

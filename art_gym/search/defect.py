@@ -103,7 +103,8 @@ def defect(
     finals = [many.improve(logits, STEPS) for _, logits in pool]
     if len(others.start) >= latents:
         finals = [others.improve(logits, 0) for _, logits in pool + finals]
-    return levels_from_logits(min(finals, key=_error)[1], denoiser)
+    levels: np.ndarray = levels_from_logits(min(finals, key=_error)[1], denoiser)
+    return levels
 
 
 def _enough(solver: Solver, num_steps: int, elements: int) -> float:

@@ -67,7 +67,8 @@ def evolve(
     rng, floor = np.random.default_rng([seed, num_steps]), 1e-4 * denoiser.data_std  # the floor of the score
 
     def grid(logits: np.ndarray) -> np.ndarray:
-        return levels_from_logits(np.clip(logits, -LIMIT, LIMIT)[: num_steps - 1], denoiser)
+        levels: np.ndarray = levels_from_logits(np.clip(logits, -LIMIT, LIMIT)[: num_steps - 1], denoiser)
+        return levels
 
     # CMA-ES refuses one dimension: for K = 2 the second one is a dummy. Its own stopping rules are for exact losses.
     options: dict[str, Any] = {"popsize": candidates, "verbose": -9, "tolfun": 0, "tolx": 0, "tolflatfitness": 10**6}

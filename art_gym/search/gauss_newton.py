@@ -12,6 +12,8 @@ from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.search.base import exhaust
 from art_gym.solvers.base import Previous, Solver, land
 
+Latents = list[np.ndarray]  # by level, each (B, *shape)
+
 TINY = 16  # elements
 
 CORRECTIONS = 3  # of a Jacobian, before it is measured again
@@ -41,8 +43,8 @@ class _Point(NamedTuple):
     """A grid, and what a run on it left."""
 
     logits: np.ndarray  # (K−1,)
-    latents: list[np.ndarray]  # K of (B, *shape), at every level but the last
-    denoised: list[np.ndarray]  # D of them
+    latents: Latents  # K, at every level but the last
+    denoised: Latents  # D of them
     defect: np.ndarray  # (B, d), at the end
     error: float  # its mean root mean square
 
@@ -124,7 +126,7 @@ class GaussNewton:
         error = float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
         return _Point(logits, latents, denoised, left, error if np.isfinite(error) else np.inf)
 
-    def _go_on(self, levels: np.ndarray, x: list, denoised: list) -> tuple[list, list, np.ndarray]:
+    def _go_on(self, levels: np.ndarray, x: Latents, denoised: Latents) -> tuple[Latents, Latents, np.ndarray]:
         """Finish a run of which x is known at some levels, and D at the same ones or all but the last."""
         grid = np.repeat(levels.astype(self.start.dtype)[:, None], len(self.start), axis=1)  # (K+1, B)
         x, denoised = list(x), list(denoised)
@@ -154,4 +156,5 @@ class GaussNewton:
                 for row in 1e-6 * np.eye(len(at.logits))
             ]
         )
-        return np.einsum("zk,kbd->zbd", moves, np.stack(by_level))
+        jacobian: np.ndarray = np.einsum("zk,kbd->zbd", moves, np.stack(by_level))
+        return jacobian

@@ -70,7 +70,7 @@ def gradient_descent(
         squares = ((samples - torch.from_numpy(endpoints[rows])) ** 2).reshape(batch, -1).mean(dim=1)
         loss = torch.log(torch.sqrt(squares + 1e-16).mean())
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         decay.step()
         yield levels_from_logits(logits.detach().double().numpy(), denoiser)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +55,6 @@ def optimise(
     start: np.ndarray,
     endpoints: np.ndarray,
     seed: int = 0,
-    tick: Callable[[str], None] = lambda _: None,
 ) -> np.ndarray:
     """The grid of least mean endpoint error, by L-BFGS over its K−1 free levels.
 
@@ -68,54 +66,65 @@ def optimise(
         denoiser, solver, num_steps: what the grid is for.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
         seed: of the disturbed starts.
-        tick: called with a label at each stage, to show progress.
 
     Returns:
         (K+1,) levels with a trailing 0.
     """
-    import torch
-
     if num_steps == 1:
         return np.array([denoiser.sigma_max, 0.0])
-    few = slice(min(SCREENING, len(start)))
-    grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
-    grids += [tuned(name, num_steps, denoiser, solver, start[few], endpoints[few])[0] for name in ("log_normal", "edm")]
-    tick("evolution")
-    *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
-    grids.append(evolved)
-    grids += [art(denoiser, num_steps, start[few]), dual_weighted(denoiser, num_steps, start[: min(64, len(start))])]
-    tick("gauss-newton")
-    grids.append(defect(denoiser, num_steps, solver, start, endpoints, seed))
+    grids = _starts(denoiser, num_steps, solver, start, endpoints, seed)
     start, endpoints = (array.astype(working_precision(start)) for array in (start, endpoints))
-    arrays = torch.from_numpy(start), torch.from_numpy(endpoints)
-    many = slice(min(GRADIENT_ELEMENTS // start[0].size, len(start)))
+    few, many = (
+        _Refiner(denoiser, solver, start[:count], endpoints[:count])
+        for count in (SCREENING, GRADIENT_ELEMENTS // start[0].size)
+    )
+    pool = [few.refined(logits_from_levels(levels, denoiser), SCREENING_ITERATIONS) for levels in grids]
+    pool.sort(key=_loss)
+    rng = np.random.default_rng([seed, num_steps])
+    for _, logits in pool[:FINALISTS]:
+        disturbed = logits + 0.3 * rng.standard_normal(num_steps - 1)
+        pool.append(few.refined(disturbed, SCREENING_ITERATIONS))
+    pool.sort(key=_loss)
+    finals = [many.refined(logits, ITERATIONS) for _, logits in pool[:FINALISTS]]
+    _, best = min(finals, key=_loss)
+    _, best = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints).improve(best, STEPS)
+    levels: np.ndarray = levels_from_logits(best, denoiser)
+    return levels
 
-    def refined(logits: np.ndarray, rows: slice, iterations: int) -> tuple[float, np.ndarray]:
-        def target(z: np.ndarray) -> tuple[float, np.ndarray]:
-            return loss_and_gradient(z, denoiser, solver, arrays[0][rows], arrays[1][rows])
 
+def _starts(
+    denoiser: Denoiser, num_steps: int, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray, seed: int
+) -> list[np.ndarray]:
+    """Grids that L-BFGS begins with."""
+    few = start[:SCREENING], endpoints[:SCREENING]
+    grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
+    grids += [tuned(name, num_steps, denoiser, solver, *few)[0] for name in ("log_normal", "edm")]
+    *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
+    grids += [evolved, art(denoiser, num_steps, few[0]), dual_weighted(denoiser, num_steps, start[:64])]
+    grids.append(defect(denoiser, num_steps, solver, start, endpoints, seed))
+    return grids
+
+
+class _Refiner:
+    """L-BFGS on some latents."""
+
+    def __init__(self, denoiser: Denoiser, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray) -> None:
+        import torch
+
+        self.denoiser, self.solver = denoiser, solver
+        self.start, self.endpoints = torch.from_numpy(start), torch.from_numpy(endpoints)
+
+    def refined(self, logits: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
+        """The loss, and the (K−1,) logits, after so many iterations."""
+        logits = np.clip(logits, -7.5, 7.5)
         bounds = [(-8.0, 8.0)] * len(logits)
         options = {"maxiter": iterations, "maxfun": 2 * iterations}
-        found = optimize.minimize(target, logits, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        found = optimize.minimize(self._target, logits, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         return float(found.fun), found.x
 
-    pool = []
-    for index, levels in enumerate(grids):
-        tick(f"start {index + 1} of {len(grids)}")
-        logits = np.clip(logits_from_levels(levels, denoiser), -7.5, 7.5)
-        pool.append(refined(logits, few, SCREENING_ITERATIONS))
-    pool.sort(key=lambda entry: entry[0])
-    rng = np.random.default_rng([seed, num_steps])
-    for index in range(FINALISTS):
-        tick(f"disturbed start {index + 1} of {FINALISTS}")
-        logits = pool[index][1] + 0.3 * rng.standard_normal(num_steps - 1)
-        pool.append(refined(np.clip(logits, -7.5, 7.5), few, SCREENING_ITERATIONS))
-    pool.sort(key=lambda entry: entry[0])
-    finals = []
-    for index, (_, logits) in enumerate(pool[:FINALISTS]):
-        tick(f"finalist {index + 1} of {FINALISTS}")
-        finals.append(refined(logits, many, ITERATIONS))
-    _, best = min(finals, key=lambda entry: entry[0])
-    tick("all latents")
-    _, best = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints).improve(best, STEPS)
-    return levels_from_logits(best, denoiser)
+    def _target(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
+        return loss_and_gradient(logits, self.denoiser, self.solver, self.start, self.endpoints)
+
+
+def _loss(refined: tuple[float, np.ndarray]) -> float:
+    return refined[0]

@@ -35,7 +35,8 @@ def photographs() -> np.ndarray:
     """The two photographs that scikit-learn ships, at half size: (2, 3, 213, 320)."""
     with resources.files("art_gym").joinpath("data/photos.npz").open("rb") as file:
         photos = np.load(file, allow_pickle=False)["photos"].astype(np.float32)
-    return ((photos - photos.mean()) / photos.std() * 0.5).transpose(0, 3, 1, 2)
+    scaled: np.ndarray = ((photos - photos.mean()) / photos.std() * 0.5).transpose(0, 3, 1, 2)
+    return scaled
 
 
 def photo_patches(count: int, rng: np.random.Generator, held_out: bool = False) -> np.ndarray:

@@ -75,4 +75,5 @@ def uniform(carried: torch.Tensor) -> torch.Tensor:
     """(B,) uniform numbers from carried channels, which are σ_max times standard normal noise."""
     flat = carried.flatten(1)
     normal = flat.sum(dim=1) / (SIGMA_MAX * flat.shape[1] ** 0.5)
-    return torch.special.ndtr(normal)
+    uniform: torch.Tensor = torch.special.ndtr(normal)
+    return uniform

@@ -200,7 +200,8 @@ def precise_endpoints(denoiser: Denoiser, start: np.ndarray, tick: Callable[[], 
 def _shipped(key: str) -> np.ndarray | None:
     """Endpoints of an exact task, which take up to half a minute (by benchmarks/endpoints.py); None for others."""
     with resources.files("art_gym").joinpath(SHIPPED).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        return stored.get(key)
+        found: np.ndarray | None = stored.get(key)
+        return found
 
 
 def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:

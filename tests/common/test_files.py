@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from art_gym.common.files import check_writable, write_text
 
 
-def test_a_link_is_followed(tmp_path):
+def test_a_link_is_followed(tmp_path: Path) -> None:
     target, link = tmp_path / "elsewhere" / "target.json", tmp_path / "link.json"
     target.parent.mkdir()
     target.write_text("before")
     link.symlink_to(target)
     write_text(link, "after")
-    assert link.is_symlink() and target.read_text() == "after"
+    assert link.is_symlink()
+    assert target.read_text() == "after"
     assert [file.name for file in target.parent.iterdir()] == ["target.json"]
 
 
-def test_a_pipe_is_not_replaced(tmp_path):
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(OSError, match="a device or a pipe stands in place of the file"):
@@ -31,9 +33,10 @@ def test_a_pipe_is_not_replaced(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
 
 
-def test_a_writer_that_fails_leaves_the_file(tmp_path):
+def test_a_writer_that_fails_leaves_the_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     write_text(file, "before")
     with pytest.raises(TypeError):
         write_text(file, 3)  # type: ignore[arg-type]
-    assert file.read_text() == "before" and list(tmp_path.iterdir()) == [file]
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]

@@ -118,8 +118,8 @@ def test_isolated_gives_everything_back_whatever_happens() -> None:
         streams = random.getstate(), numbers, torch.get_rng_state().tolist()
         return *streams, torch.get_num_threads(), torch.get_default_dtype(), list(warnings.filters)
 
-    before = state()
-    with pytest.raises(ZeroDivisionError), isolated():
+    @isolated()
+    def meddle() -> None:
         random.seed(1)
         np.random.seed(1)  # noqa: NPY002
         torch.manual_seed(1)
@@ -128,6 +128,10 @@ def test_isolated_gives_everything_back_whatever_happens() -> None:
         warnings.simplefilter("ignore")
         assert all(a != b for a, b in zip(state(), before, strict=True))
         raise ZeroDivisionError
+
+    before = state()
+    with pytest.raises(ZeroDivisionError):
+        meddle()
     assert state() == before
 
 

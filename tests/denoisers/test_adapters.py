@@ -142,7 +142,8 @@ def test_autocast_around_a_call_is_not_asked_for(tiny_model: Any) -> None:
     with torch.autocast("cpu"):
         torch.testing.assert_close(denoiser(x, sigma), expected, rtol=0, atol=0)
     cast = from_diffusers(tiny_model(), diffusers.DDPMScheduler(), autocast=True)(x, sigma)
-    assert not torch.equal(cast, expected) and torch.allclose(cast, expected, atol=0.1)
+    assert not torch.equal(cast, expected)
+    assert torch.allclose(cast, expected, atol=0.1)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -237,7 +238,8 @@ def test_saved_pipeline_round_trips(tmp_path: Path, tiny_model: Any) -> None:
     pipeline.save_pretrained(tmp_path / "pipeline")
     loaded = from_diffusers(tmp_path / "pipeline")
     direct = from_diffusers(tiny_model(), diffusers.DDPMScheduler())
-    assert loaded.shape == SIZE and loaded.fingerprint == direct.fingerprint
+    assert loaded.shape == SIZE
+    assert loaded.fingerprint == direct.fingerprint
     x, sigma = start(3.0).numpy(), np.full(3, 3.0, np.float32)
     np.testing.assert_allclose(loaded(x, sigma), direct(x, sigma), rtol=1e-5)
     by_folder = from_diffusers(tmp_path / "pipeline" / "unet", tmp_path / "pipeline" / "scheduler")
@@ -269,7 +271,8 @@ def test_variants_of_weights_load_in_silence(tmp_path: Path, tiny_model: Any, ca
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     capfd.readouterr()
     half = from_diffusers(tmp_path, variant="fp16", dtype=torch.float16)
-    assert capfd.readouterr().err == "" and (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+    assert capfd.readouterr().err == ""
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
     full, x, sigma = from_diffusers(tiny_model(), scheduler), start(1.0), torch.ones(3)
     torch.testing.assert_close(half(x, sigma), full(x, sigma), rtol=0.01, atol=0.01)
 
@@ -285,7 +288,8 @@ def test_a_callable_conditions_the_model(tiny_model: Any) -> None:
     denoiser = from_diffusers(model, scheduler, call=guided)
     x, sigma = start(1.0), torch.ones(3)
     plain = from_diffusers(model, scheduler)
-    assert not torch.allclose(denoiser(x, sigma), plain(x, sigma)) and denoiser.fingerprint is None
+    assert not torch.allclose(denoiser(x, sigma), plain(x, sigma))
+    assert denoiser.fingerprint is None
 
 
 def test_batches_are_split_and_types_kept() -> None:
@@ -299,7 +303,8 @@ def test_batches_are_split_and_types_kept() -> None:
     denoiser = from_callable(function, (2,), max_batch=4)
     x, sigma = np.ones((10, 2)), np.arange(1.0, 11.0)
     found = denoiser(x, sigma)
-    assert sizes == [4, 4, 2] and found.dtype == np.float64
+    assert sizes == [4, 4, 2]
+    assert found.dtype == np.float64
     np.testing.assert_allclose(found, x / (1 + sigma[:, None] ** 2), rtol=1e-6)
     wanted = torch.ones(3, 2, requires_grad=True)
     denoiser(wanted, torch.ones(3)).sum().backward()
@@ -416,7 +421,8 @@ def test_edm_pickles_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match="trust_pickle=True"):
         from_edm(file)
     denoiser = from_edm(file, trust_pickle=True)
-    assert denoiser.shape == (1, 4, 4) and (denoiser.sigma_min, denoiser.sigma_max) == (0.002, 80.0)
+    assert denoiser.shape == (1, 4, 4)
+    assert (denoiser.sigma_min, denoiser.sigma_max) == (0.002, 80.0)
     np.testing.assert_allclose(denoiser(np.ones((2, 1, 4, 4), np.float32), np.ones(2, np.float32)), 0.5)
     with pytest.raises(ValueError, match="there is no file"):
         from_edm(tmp_path / "none.pkl")
@@ -439,7 +445,8 @@ def test_edm_labels_and_range_name_the_endpoints(tmp_path: Path, monkeypatch: py
     labels = [None, torch.eye(3)[:1], torch.eye(3)[1:2]]
     found = {from_edm(file, trust_pickle=True, labels=label).fingerprint for label in labels}
     found |= {from_edm(file, trust_pickle=True, sigma_max=40.0).fingerprint}
-    assert len(found) == 4 and None not in found
+    assert len(found) == 4
+    assert None not in found
     with pytest.raises(ValueError, match="sigma_min=-1 is outside the range that the model knows, 0 to inf"):
         from_edm(file, trust_pickle=True, sigma_min=-1.0)
 

@@ -50,7 +50,8 @@ def test_wrong_attributes_are_named(wrong: dict, message: str) -> None:
 
 def test_numbers_of_numpy_are_numbers() -> None:
     denoiser = FunctionDenoiser(zero, shape=(np.int64(3),), data_std=np.float32(0.5), sigma_max=np.int64(80))
-    assert denoiser.shape == (3,) and type(denoiser.shape[0]) is int
+    assert denoiser.shape == (3,)
+    assert type(denoiser.shape[0]) is int
 
 
 def test_what_is_no_denoiser_gets_a_remedy() -> None:

@@ -53,7 +53,8 @@ def test_rows_that_stay_within_a_limit() -> None:
         found = rows_within(limit, 1000, function, rows(1))
         assert peak_bytes(function, rows(found)) <= limit < peak_bytes(function, rows(3 * found + 3))
     tried.clear()
-    assert rows_within(1e9, 11, function, rows(1)) == 11 and tried == [1, 2, 4, 8, 11]
+    assert rows_within(1e9, 11, function, rows(1)) == 11
+    assert tried == [1, 2, 4, 8, 11]
     with pytest.raises(ValueError, match=r"one latent .* 0\.00067.* GiB of tensors, more than max_memory = 0\.0003.*"):
         rows_within(6 * ROW, 11, function, rows(1))
 
@@ -87,7 +88,8 @@ def test_a_denoiser_keeps_to_a_limit(sizes: list[int]) -> None:
     assert sizes[9:] == [30, 10]  # measured once
     assert denoiser.decode(x).shape == (100, 3, 64, 64)
     assert denoiser.max_batch == {"network": 30, "decoder": 30.5 * kib // 48}
-    assert limited(max_batch=7, max_memory=1)(x, sigma).shape == x.shape and max(sizes[-15:]) == 7
+    assert limited(max_batch=7, max_memory=1)(x, sigma).shape == x.shape
+    assert max(sizes[-15:]) == 7
     assert denoiser(x[:0], sigma[:0]).shape == (0, *shape)
 
 

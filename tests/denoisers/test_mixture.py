@@ -46,7 +46,8 @@ def test_numpy_and_torch_agree(task: str, precision: str) -> None:
     x = rng.normal(size=(300, *denoiser.shape)).astype(precision) * sigma[(...,) + (None,) * len(denoiser.shape)]
     ours = denoiser(x, sigma)
     theirs = denoiser(torch.from_numpy(x), torch.from_numpy(sigma))
-    assert ours.dtype == np.dtype(precision) and isinstance(theirs, torch.Tensor)
+    assert ours.dtype == np.dtype(precision)
+    assert isinstance(theirs, torch.Tensor)
     np.testing.assert_allclose(theirs.numpy(), ours, atol=1e-10 if precision == "float64" else 2e-4)
 
 
@@ -54,7 +55,8 @@ def test_data_has_the_declared_deviation() -> None:
     for task in ("gaussian_1d", "mixture_1d", "ring_2d", "checkerboard_2d", "digits"):
         denoiser = get_task(task)
         data = denoiser.sample_data(20000, np.random.default_rng(2))
-        assert data.shape == (20000, *denoiser.shape) and data.dtype == np.float32
+        assert data.shape == (20000, *denoiser.shape)
+        assert data.dtype == np.float32
         assert np.sqrt(((data - data.mean(axis=0)) ** 2).mean()) <= denoiser.data_std * 1.02
         assert data.std() == pytest.approx(denoiser.data_std, rel=0.02)
 

@@ -75,8 +75,11 @@ def test_spaces(env_id: str) -> None:
     env = gym.make(env_id)
     assert env.action_space == gym.spaces.Box(-1, 1, (1,), np.float32)
     space = env.observation_space
-    assert isinstance(space, gym.spaces.Box) and space.dtype == np.float32 and len(space.shape) == 1
-    assert np.isfinite(space.low).all() and np.isfinite(space.high).all()
+    assert isinstance(space, gym.spaces.Box)
+    assert space.dtype == np.float32
+    assert len(space.shape) == 1
+    assert np.isfinite(space.low).all()
+    assert np.isfinite(space.high).all()
     names = env.get_wrapper_attr("observation_names")
     assert len(names) == space.shape[0] == len(set(names))
 
@@ -107,12 +110,16 @@ def test_types_and_fresh_arrays(env_id: str) -> None:
     env = gym.make(env_id).unwrapped
     observation, info = env.reset(seed=0)
     kept, copies = [observation], [observation.copy()]
-    assert info.keys() == {"num_steps", "sigma"} and type(info["num_steps"]) is int
+    assert info.keys() == {"num_steps", "sigma"}
+    assert type(info["num_steps"]) is int
     terminated = False
     while not terminated:
         observation, reward, terminated, truncated, info = env.step(np.zeros(1, np.float32))
-        assert type(reward) is float and type(terminated) is bool and truncated is False
-        assert type(observation) is np.ndarray and observation.dtype == np.float32
+        assert type(reward) is float
+        assert type(terminated) is bool
+        assert truncated is False
+        assert type(observation) is np.ndarray
+        assert observation.dtype == np.float32
         assert all(type(value) is float and math.isfinite(value) for value in info.values())
         assert observation in env.observation_space
         kept.append(observation)
@@ -130,12 +137,14 @@ def test_info_tells_the_physical_step(env_id: str) -> None:
     sigma = env.unwrapped.core.problem.denoiser.sigma_max
     for step in range(5):
         info = env.step(random_actions(1, step)[0])[4]
-        assert info["sigma"] == sigma and 0 <= info["sigma_next"] < sigma
+        assert info["sigma"] == sigma
+        assert 0 <= info["sigma_next"] < sigma
         sigma = info["sigma_next"]
         if step < 4:
             assert info["delta_log_sigma"] == pytest.approx(np.log(info["sigma_next"] / info["sigma"]))
             assert sigma >= env.unwrapped.core.problem.denoiser.sigma_min
-    assert sigma == 0 and "delta_log_sigma" not in info
+    assert sigma == 0
+    assert "delta_log_sigma" not in info
 
 
 @every_id
@@ -158,7 +167,8 @@ def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
         lowest, highest = np.minimum(lowest, observation.min(axis=0)), np.maximum(highest, observation.max(axis=0))
         finite &= np.isfinite(reward).all()
     assert finite
-    assert (lowest >= space.low).all() and (highest <= space.high).all()  # NaN would fail too
+    assert (lowest >= space.low).all()
+    assert (highest <= space.high).all()
     if action == "fraction":
         assert np.abs([lowest, highest]).max() < LIMIT  # nothing is clipped
         varied = highest - lowest > 0.1
@@ -171,7 +181,8 @@ def test_extreme_actions(env_id: str) -> None:
     for value in (-1.0, 1.0):
         env = gym.make(env_id, num_steps=30, population=2)
         observations, rewards = rollout(env, 0, np.full((30, 1), value, np.float32))
-        assert np.isfinite(observations).all() and np.isfinite(rewards).all()
+        assert np.isfinite(observations).all()
+        assert np.isfinite(rewards).all()
         assert (np.diff(env.unwrapped.state.grid[0]) < 0).all() or np.isnan(env.unwrapped.state.grid[0, 1])
 
 
@@ -302,7 +313,8 @@ def test_mixed_budgets() -> None:
         while not terminated:
             observation, _, terminated, _, _ = env.step(np.zeros(1, np.float32))
             length += 1
-        assert length == info["num_steps"] and observation[remaining] == 0
+        assert length == info["num_steps"]
+        assert observation[remaining] == 0
         lengths.add(length)
     assert lengths == {3, 4, 5, 6}
 

@@ -14,7 +14,7 @@ from art_gym.envs.observations import Observation
 KEYS = {"task": "ring_2d", "num_steps": 4, "population": 3, "raw_latents": True}
 
 
-def test_raw_latents_are_x_over_its_expected_scale():
+def test_raw_latents_are_x_over_its_expected_scale() -> None:
     env = gym.make("ARTDiffusion-v0", **KEYS)
     observed, _ = env.reset(seed=1)
     assert env.observation_space.contains(observed)
@@ -26,7 +26,7 @@ def test_raw_latents_are_x_over_its_expected_scale():
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_vector_lanes_equal_single_environments(mode):
+def test_vector_lanes_equal_single_environments(mode: str) -> None:
     single = gym.vector.SyncVectorEnv(
         [lambda: gym.make("ARTDiffusion-v0", **KEYS)] * 2, autoreset_mode=gym.vector.AutoresetMode(mode)
     )
@@ -47,16 +47,17 @@ def test_vector_lanes_equal_single_environments(mode):
 
 @pytest.mark.parametrize("solver", ["dpmpp_2m", "heun", "rk4"])
 @pytest.mark.parametrize("kind", [np.float64, np.float16])
-def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind, solver):
+def test_whatever_floats_a_denoiser_returns_latents_are_float32(kind: type[np.floating], solver: str) -> None:
     task = FunctionDenoiser(lambda x, sigma: (x / (1 + sigma[:, None] ** 2)).astype(kind), (1,), data_std=1.0)
     env = ARTDiffusionEnv(task=task, solver=solver, num_steps=3, raw_latents=True)
     env.reset(seed=0)
     for _ in range(3):
         observed, *_ = env.step(np.zeros(1, np.float32))
-        assert observed in env.observation_space and env.unwrapped.state.x.dtype == np.float32
+        assert observed in env.observation_space
+        assert env.unwrapped.state.x.dtype == np.float32
 
 
-def test_the_largest_floats_give_no_nan():
+def test_the_largest_floats_give_no_nan() -> None:
     task = FunctionDenoiser(lambda x, sigma: np.full_like(x, 1e38), (64,))
     env = ARTDiffusionEnv(task=task, num_steps=3)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -65,12 +66,12 @@ def test_the_largest_floats_give_no_nan():
     assert observed in env.observation_space
 
 
-def test_unknown_groups_are_refused():
+def test_unknown_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="distinct ones of time, grid, latents"):
         Observation(("time", "pixels"))
 
 
-def test_groups_may_be_a_list():
+def test_groups_may_be_a_list() -> None:
     by_list, by_tuple = (
         gym.make("ARTDiffusion-v0", task="ring_2d", observation=kind(["grid", "time"])) for kind in (list, tuple)
     )

@@ -77,13 +77,16 @@ def test_mosaic_places_images_in_order() -> None:
     board = mosaic(images, low=0.0, high=8.0)
     assert board.shape == (9, 14, 3)  # 2 rows and 3 columns of 4 × 4, one line between
     np.testing.assert_allclose(board[[0, 0, 0, 5, 5], [0, 5, 10, 0, 5], 0], np.arange(5) / 8)
-    assert (board[4] == 1).all() and (board[5:, 10:] == 1).all()
+    assert (board[4] == 1).all()
+    assert (board[5:, 10:] == 1).all()
 
 
 def test_mosaic_of_large_images_shows_few_with_wider_gaps() -> None:
     board = mosaic(np.zeros((9, 1, 96, 80), np.float32), low=0.0, high=1.0)
     assert board.shape == (96 + 5 + 96, 80 + 5 + 80, 3)
-    assert (board[:, 80:85] == 1).all() and (board[96:101] == 1).all() and (board[:96, :80] == 0).all()
+    assert (board[:, 80:85] == 1).all()
+    assert (board[96:101] == 1).all()
+    assert (board[:96, :80] == 0).all()
 
 
 def test_mosaic_shows_three_channels_as_colours() -> None:
@@ -94,7 +97,8 @@ def test_mosaic_shows_three_channels_as_colours() -> None:
 def test_limits_hold_the_data() -> None:
     data = np.random.default_rng(0).normal(3, 1, (4000, 1))
     low, high = limits(data, 1.0)
-    assert low < np.quantile(data, 0.01) and high > np.quantile(data, 0.99)
+    assert low < np.quantile(data, 0.01)
+    assert high > np.quantile(data, 0.99)
     assert limits(None, 2.0) == (-6.0, 6.0)
 
 

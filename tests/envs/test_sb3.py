@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
 import art_gym  # noqa: F401 registers the ids
@@ -15,7 +16,7 @@ from art_gym.envs.sb3 import ARTDiffusionVecEnv
 KEYS = {"num_steps": 3, "population": 4}
 
 
-def test_episode_ends_as_sb3_expects():
+def test_episode_ends_as_sb3_expects() -> None:
     env = VecMonitor(ARTDiffusionVecEnv(2, "ring_2d", **KEYS))
     env.seed(5)
     env.reset()
@@ -38,7 +39,7 @@ def test_episode_ends_as_sb3_expects():
     np.testing.assert_allclose(observation[1], next_start, atol=2e-2)
 
 
-def test_seeded_rollouts_repeat():
+def test_seeded_rollouts_repeat() -> None:
     def rollout(seed: int) -> np.ndarray:
         env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
         env.seed(seed)
@@ -48,7 +49,7 @@ def test_seeded_rollouts_repeat():
     assert not np.array_equal(rollout(1), rollout(2))
 
 
-def test_options_of_each_lane():
+def test_options_of_each_lane() -> None:
     env = ARTDiffusionVecEnv(2, "mixture_1d", num_steps=(2, 6), population=4)
     env.set_options([{"num_steps": 2, "noise": [0, 1, 2, 3]}, {"num_steps": 6, "noise": [7, 7, 8, 8]}])
     env.reset()
@@ -64,7 +65,7 @@ def test_options_of_each_lane():
         env.reset()  # is not asked again
 
 
-def test_infos_of_resets():
+def test_infos_of_resets() -> None:
     env = ARTDiffusionVecEnv(3, "mixture_1d", num_steps=(2, 9), population=4)
     env.seed(0)
     env.reset()
@@ -76,7 +77,7 @@ def test_infos_of_resets():
 
 
 @pytest.mark.parametrize("reward", ["log_ratio", "path", "stiffness"])
-def test_infos_are_those_of_the_single_environment(reward):
+def test_infos_are_those_of_the_single_environment(reward: str) -> None:
     """The physical step and the reward's components, of lanes that end and of those that go on."""
     keys = {"reward": reward, "population": 4}
     env = ARTDiffusionVecEnv(2, "mixture_1d", num_steps=(2, 3), **keys)
@@ -97,7 +98,7 @@ def test_infos_are_those_of_the_single_environment(reward):
                 assert infos[lane].keys() - expected.keys() <= {"TimeLimit.truncated", "terminal_observation"}
 
 
-def test_attributes_and_methods():
+def test_attributes_and_methods() -> None:
     env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
     assert env.get_attr("render_mode") == [None] * 3
     assert env.get_attr("config", indices=[1])[0].num_steps == 3
@@ -117,7 +118,7 @@ def test_attributes_and_methods():
 @pytest.mark.parametrize(
     ("algorithm", "values"), [(PPO, {"n_steps": 6, "batch_size": 12}), (SAC, {"learning_starts": 8})]
 )
-def test_learns(algorithm, values):
+def test_learns(algorithm: type[BaseAlgorithm], values: list[float]) -> None:
     env = ARTDiffusionVecEnv(2, "mixture_1d", **KEYS)
     model = algorithm("MlpPolicy", env, gamma=1.0, device="cpu", seed=0, **values)
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}

@@ -92,11 +92,13 @@ def test_every_key_of_the_configuration_is_tried() -> None:
 def test_what_is_accepted_is_made_again_from_json(key: str, value: Any) -> None:
     single = gym.make(ENV, **{key: value})
     vector = gym.make_vec(ENV, num_envs=2, autoreset_mode=AutoresetMode.SAME_STEP, **{key: value})
-    assert single.spec is not None and vector.spec is not None
+    assert single.spec is not None
+    assert vector.spec is not None
     again = gym.make(EnvSpec.from_json(single.spec.to_json()))
     lanes = gym.make_vec(EnvSpec.from_json(vector.spec.to_json()))
     assert again.unwrapped.config == single.unwrapped.config == vector.config == lanes.config  # type: ignore[attr-defined]
-    assert lanes.num_envs == 2 and lanes.autoreset_mode is AutoresetMode.SAME_STEP  # type: ignore[attr-defined]
+    assert lanes.num_envs == 2
+    assert lanes.autoreset_mode is AutoresetMode.SAME_STEP
     first, second = single.reset(seed=5)[0], again.reset(seed=5)[0]
     for name in first if isinstance(first, dict) else [...]:
         np.testing.assert_array_equal(first[name], second[name])
@@ -126,7 +128,8 @@ def test_a_registered_object_is_known_by_its_name() -> None:
     mine = FunctionDenoiser(shrink, (1,))
     register_task("task_of_a_spec", mine)
     spec = gym.make("ARTDiffusion-v0", task=mine).spec
-    assert spec is not None and json.loads(spec.to_json())["kwargs"]["task"] == "task_of_a_spec"
+    assert spec is not None
+    assert json.loads(spec.to_json())["kwargs"]["task"] == "task_of_a_spec"
 
 
 @pytest.mark.parametrize(
@@ -157,16 +160,20 @@ def test_texts_of_parts_are_short_and_exact() -> None:
 def test_the_horizon() -> None:
     for arguments, horizon in (({}, 7), ({"num_steps": 5}, 5), ({"num_steps": (3, 9)}, 9)):
         env = gym.make(ENV, **arguments)
-        assert env.spec is not None and env.spec.max_episode_steps == horizon
+        assert env.spec is not None
+        assert env.spec.max_episode_steps == horizon
         lanes = gym.make_vec(ENV, num_envs=2, **arguments)
-        assert lanes.spec is not None and lanes.spec.max_episode_steps == horizon
+        assert lanes.spec is not None
+        assert lanes.spec.max_episode_steps == horizon
         timed = TimeAwareObservation(env)
         assert timed.observation_space.shape == (env.observation_space.shape[0] + 1,)  # type: ignore[index]
 
 
 def test_the_spec_survives_wrappers() -> None:
     env = NormalizeReward(RescaleAction(gym.make(ENV, num_steps=5), np.float32(0), np.float32(1)))
-    assert env.spec is not None and env.spec.max_episode_steps == 5 and len(env.spec.additional_wrappers) == 2
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == 5
+    assert len(env.spec.additional_wrappers) == 2
 
 
 def test_a_limit_of_steps_truncates_as_gymnasium_does() -> None:
@@ -198,7 +205,8 @@ def test_a_limit_is_a_truncation_for_stable_baselines3() -> None:
     env.reset()
     env.step(np.zeros((2, 1), np.float32))
     _, rewards, dones, infos = env.step(np.zeros((2, 1), np.float32))
-    assert dones.all() and not rewards.any()
+    assert dones.all()
+    assert not rewards.any()
     assert all(info["TimeLimit.truncated"] and "terminal_observation" in info for info in infos)
 
 
@@ -221,14 +229,16 @@ def test_the_reward_that_counts_as_solved() -> None:
     assert thresholds["linear"] == pytest.approx(1 - np.exp(-0.95 * whole))
     assert thresholds["path"] is None
     ranged = gym.make(ENV, num_steps=(5, 7)).spec
-    assert ranged is not None and ranged.reward_threshold is None
+    assert ranged is not None
+    assert ranged.reward_threshold is None
 
 
 def test_seeds_of_lanes_are_a_tuple_before_the_first_reset_too() -> None:
     native, other = gym.make_vec(ENV, num_envs=3), gym.make_vec(ENV, 3, "sync")
     for env in (native, other):
         seeds = env.np_random_seed
-        assert isinstance(seeds, tuple) and len(seeds) == 3
+        assert isinstance(seeds, tuple)
+        assert len(seeds) == 3
         first, _ = env.reset()  # which takes these
         assert env.np_random_seed == seeds
         again, _ = gym.make_vec(ENV, num_envs=3).reset(seed=list(seeds))
@@ -240,7 +250,8 @@ def test_seeds_of_lanes_are_a_tuple_before_the_first_reset_too() -> None:
     assert [mine.random() for mine in native.np_random] == [theirs.random() for theirs in other.np_random]  # type: ignore[attr-defined]
     partly = gym.make_vec(ENV, num_envs=2)
     partly.reset(seed=[3, None])
-    assert partly.np_random_seed[0] == 3 and isinstance(partly.np_random_seed[1], int)  # type: ignore[index]
+    assert partly.np_random_seed[0] == 3
+    assert isinstance(partly.np_random_seed[1], int)
 
 
 def test_stable_baselines3_s_helper_is_told_the_right_call() -> None:

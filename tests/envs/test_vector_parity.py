@@ -50,7 +50,7 @@ def assert_same(theirs: Any, ours: Any, where: str) -> None:
             if a is not None:
                 assert_same(a, b, f"{where} lane {lane}")
     else:
-        assert theirs.dtype == ours.dtype and theirs.shape == ours.shape, f"{where}: {theirs.dtype} and {ours.dtype}"
+        assert (theirs.dtype, theirs.shape) == (ours.dtype, ours.shape), where
         if theirs.dtype == bool or np.issubdtype(theirs.dtype, np.integer):
             np.testing.assert_array_equal(theirs, ours, err_msg=where)
         else:
@@ -89,7 +89,8 @@ def play(singles: VectorEnv, ours: VectorEnv, steps: int, mode: AutoresetMode) -
 def test_parity(env_id: str, mode: AutoresetMode, num_steps: Any, population: int) -> None:
     singles, ours = both(env_id, mode, num_steps=num_steps, population=population)
     assert ours.metadata["autoreset_mode"] == mode
-    assert singles.observation_space == ours.observation_space and singles.action_space == ours.action_space
+    assert singles.observation_space == ours.observation_space
+    assert singles.action_space == ours.action_space
     assert play(singles, ours, 16, mode) >= 2 * LANES
 
 

@@ -35,7 +35,8 @@ def test_steps_are_read_from_what_is_known() -> None:
     curve = EdmCurve(Target.of("ring_2d", "euler"), known=known)
     assert curve.steps_for(math.exp(-7)) == pytest.approx(7)
     assert curve.steps_for(math.exp(-20.5)) == pytest.approx(20.5)  # between 20 and 22
-    assert curve.steps_for(2.0) == 1 and curve.steps_for(math.exp(-101)) == math.inf
+    assert curve.steps_for(2.0) == 1
+    assert curve.steps_for(math.exp(-101)) == math.inf
     line = "EDM needs {} steps for what the learned schedule does in 5: {}."
     assert steps_saved_line(curve, 5, math.exp(-10)) == line.format("10.0", "50 % fewer")
     assert steps_saved_line(curve, 5, math.exp(-4)) == line.format("4.0", "the learned one takes 25 % more")

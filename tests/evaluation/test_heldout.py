@@ -28,7 +28,7 @@ from art_gym.tasks.target import Target
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_counts_and_measures(solver):
+def test_counts_and_measures(solver: str) -> None:
     denoiser = get_task("ring_2d")
     levels = make_grid("arctan", 6, denoiser)
     found = evaluate_levels(Target.of("ring_2d", solver), levels, 256)
@@ -45,7 +45,7 @@ def test_counts_and_measures(solver):
         assert found.median == pytest.approx(np.median(errors), rel=1e-3)
 
 
-def test_rows_of_validation_report_and_training_are_apart():
+def test_rows_of_validation_report_and_training_are_apart() -> None:
     denoiser = get_task("mixture_1d")
     heldout, train = (NoiseBank(denoiser, split, 4096) for split in ("heldout", "train"))
     for bank in (heldout, train):
@@ -57,7 +57,7 @@ def test_rows_of_validation_report_and_training_are_apart():
 
 
 @pytest.mark.parametrize("solver", ["dpmpp_2m", "heun"])
-def test_a_policy_that_stands_still_is_the_geometric_grid(solver):
+def test_a_policy_that_stands_still_is_the_geometric_grid(solver: str) -> None:
     config = load_config("ring_2d", solver=solver, num_steps=5, population=8)
     policy = evaluate_policy(lambda observation: np.zeros((len(observation), 1)), config, 5, 256)
     levels = levels_from_logits(np.zeros(4), get_task("ring_2d"))
@@ -77,7 +77,9 @@ def test_a_policy_that_stands_still_is_the_geometric_grid(solver):
         ("ring_2d", 10, 0.215, None, 0.057, 0.0011),
     ],
 )
-def test_errors_that_an_independent_implementation_had(task, num_steps, edm, arctan, closed_form, oracle):
+def test_errors_that_an_independent_implementation_had(
+    task: str, num_steps: int, edm: float, arctan: float, closed_form: float, oracle: float
+) -> None:
     """DPM-Solver++(2M), mean over other held-out noises, hence the tolerances; the oracle may be a better one."""
     denoiser = get_task(task)
     bank = get_bank(denoiser, "train", 256)
@@ -85,7 +87,7 @@ def test_errors_that_an_independent_implementation_had(task, num_steps, edm, arc
     reference = find_reference(Target.of(task, "dpmpp_2m"), num_steps)
     count = 256 if task == "digits" else HELDOUT  # precise endpoints of digits take long to make
 
-    def error(levels):
+    def error(levels: np.ndarray) -> float:
         return evaluate_levels(Target.of(task, "dpmpp_2m"), levels, count, distances=False).error
 
     assert error(make_grid("edm", num_steps, denoiser)) == pytest.approx(edm, rel=0.15)
@@ -98,14 +100,14 @@ def test_errors_that_an_independent_implementation_had(task, num_steps, edm, arc
 class Flat(FunctionDenoiser):
     """A task of one's own with a network's features, here the latents themselves."""
 
-    def sample_data(self, count, rng):
+    def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal((count, *self.shape))
 
-    def features(self, images):
+    def features(self, images: np.ndarray) -> np.ndarray:
         return images.reshape(len(images), -1)
 
 
-def test_what_is_kept_of_the_data_changes_no_measure():
+def test_what_is_kept_of_the_data_changes_no_measure() -> None:
     """Draws of the data and what comparisons need of them are made once: also if features are given later."""
     denoiser = ExactDataset(get_task("digits").points[:300], 0.1)
     levels = edm_grid(5, denoiser)
@@ -124,17 +126,18 @@ def test_what_is_kept_of_the_data_changes_no_measure():
                 assert (found.precision, found.recall) == precision_recall(ours, theirs)
 
 
-def test_draws_of_the_data_may_be_flat():
+def test_draws_of_the_data_may_be_flat() -> None:
     """Features are of what has the shape of a latent, whatever ``sample_data`` gives."""
     shapes, denoiser = set(), ExactDataset(get_task("digits").points[:300], 0.1)
     draw = denoiser.sample_data
     denoiser.sample_data = lambda count, rng: draw(count, rng).reshape(count, -1)
     denoiser.features = lambda x: shapes.add(x.shape) or x.reshape(len(x), -1)[:, :8]
     found = evaluate_levels(Target.of(denoiser, "euler"), edm_grid(5, denoiser), 64)
-    assert shapes == {(64, *denoiser.shape)} and found.frechet > 0
+    assert shapes == {(64, *denoiser.shape)}
+    assert found.frechet > 0
 
 
-def test_frechet_distance_in_a_task_s_own_features():
+def test_frechet_distance_in_a_task_s_own_features() -> None:
     """The precise endpoints of N(0, 1) are its draws but for σ_max; samples of half the deviation are 1/4 apart."""
     half = Flat(lambda x, sigma: x * (0.25 / (0.25 + sigma**2))[:, None], (1,), data_std=0.5)
     found = evaluate_levels(Target.of(half, "heun"), edm_grid(30, half))
@@ -143,7 +146,7 @@ def test_frechet_distance_in_a_task_s_own_features():
     assert found.recall < 0.95
 
 
-def test_images_are_compared_in_features_of_their_classifier():
+def test_images_are_compared_in_features_of_their_classifier() -> None:
     found = evaluate_levels(Target.of("digits", "euler"), edm_grid(5, get_task("digits")), count=256)
     better = evaluate_levels(Target.of("digits", "euler"), edm_grid(30, get_task("digits")), count=256)
     assert 0 < better.frechet < found.frechet
@@ -159,7 +162,7 @@ def test_images_are_compared_in_features_of_their_classifier():
         (np.zeros(2), r"expected an action of shape \(2, 1\), got \(2,\)"),
     ],
 )
-def test_a_policy_s_actions_are_checked_as_in_the_environment(action, message):
+def test_a_policy_s_actions_are_checked_as_in_the_environment(action: object, message: str) -> None:
     config = load_config("ring_2d", num_steps=5, population=4)
     with pytest.raises(ValueError, match=message):
         evaluate_policy(lambda observation: action, config, 5, count=8)
@@ -168,7 +171,9 @@ def test_a_policy_s_actions_are_checked_as_in_the_environment(action, message):
 
 
 @pytest.mark.parametrize(("population", "noises"), [(64, 2048), (48, 2016), (1500, 1500)])
-def test_the_noises_of_whole_populations_stay_within_those_that_are_asked_for(population, noises, monkeypatch):
+def test_the_noises_of_whole_populations_stay_within_those_that_are_asked_for(
+    population: int, noises: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What follows the held-out rows are the validation noises, on which the best model is chosen."""
     seen = []
     monkeypatch.setattr(evaluation, "follow", lambda core, policy, state, _: seen.append(state.noise) or state)
@@ -177,7 +182,7 @@ def test_the_noises_of_whole_populations_stay_within_those_that_are_asked_for(po
     np.testing.assert_array_equal(np.sort(seen[0].ravel()), np.arange(noises))
 
 
-def test_a_population_that_is_larger_than_the_bank():
+def test_a_population_that_is_larger_than_the_bank() -> None:
     """As in training, where progress is evaluated on whole populations from the row of validation on."""
     config = load_config("gaussian_1d", num_steps=3, population=15_000)
     assert NoiseBank(get_task("gaussian_1d"), "heldout", HELDOUT_BANK).size < VALIDATION + config.population
@@ -189,7 +194,7 @@ def test_a_population_that_is_larger_than_the_bank():
 
 
 @pytest.mark.parametrize("num_steps", [2, 9, 4.0, "4"])
-def test_budgets_that_the_policy_does_not_know(num_steps):
+def test_budgets_that_the_policy_does_not_know(num_steps: int) -> None:
     config = load_config("ring_2d", num_steps=(3, 6), population=4)
     range_or_kind = r"num_steps must (be a whole number|lie in the configured range \(3, 6\)), got"
     for make in (lambda: evaluate_policy(len, config, num_steps, 8), lambda: AdaptivePolicy(len, config, num_steps)):
@@ -197,7 +202,7 @@ def test_budgets_that_the_policy_does_not_know(num_steps):
             make()
 
 
-def test_levels_above_the_noise_range():
+def test_levels_above_the_noise_range() -> None:
     with pytest.raises(ValueError, match=r"level 800 is outside the noise range of GaussianMixture, 0\.002 to 80"):
         evaluate_levels(Target.of("gaussian_1d", "euler"), [800, 1, 0], 8)
     for levels in ([80.00001, 1, 0], [40, 1, 0], [80, 0.001, 0]):  # rounding; another start; below the range
@@ -205,7 +210,7 @@ def test_levels_above_the_noise_range():
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.0])
-def test_a_count_of_none(count):
+def test_a_count_of_none(count: int) -> None:
     message = f"count must be a whole number of at least 1, got {count}"
     with pytest.raises(ValueError, match=message):
         evaluate_levels(Target.of("ring_2d", "euler"), [80.0, 1.0, 0.0], count)
@@ -214,6 +219,6 @@ def test_a_count_of_none(count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_few_noises(count):
+def test_few_noises(count: int) -> None:
     found = evaluate_levels(Target.of("digits", "euler"), edm_grid(5, get_task("digits")), count=count)
     assert (found.frechet is None) == (found.precision is None) == (count < 4)

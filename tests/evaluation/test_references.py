@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from art_gym.denoisers.function import FunctionDenoiser
 from art_gym.evaluation.heldout import evaluate_levels
 from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.schedules.grids.base import make_grid
-from art_gym.tasks.references import find_reference, load_references, score, write_references
+from art_gym.tasks.references import Reference, find_reference, load_references, score, write_references
 from art_gym.tasks.registry import get_task, register_task, resolve
 from art_gym.tasks.target import Target
 
@@ -20,7 +21,7 @@ FAST = [entry for entry in load_references() if entry.task != "digits"]
 
 
 @pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])
-def test_two_are_recomputed(task, num_steps):
+def test_two_are_recomputed(task: str, num_steps: int) -> None:
     stored = find_reference(Target.of(task, "dpmpp_2m"), num_steps)
     again = compute_reference(Target.of(task, "dpmpp_2m"), num_steps, stored.seed)
     assert again.edm_error == pytest.approx(stored.edm_error, rel=1e-3)
@@ -28,20 +29,20 @@ def test_two_are_recomputed(task, num_steps):
 
 
 @pytest.mark.parametrize("entry", FAST, ids=lambda entry: f"{entry.task}-{entry.solver}-{entry.num_steps}")
-def test_stored_levels_give_the_stored_error(entry):
+def test_stored_levels_give_the_stored_error(entry: Reference) -> None:
     found = evaluate_levels(Target.of(entry.task, entry.solver), np.array(entry.oracle_sigmas), distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
 
 
-def test_every_built_in_task_has_references_at_the_budgets_of_the_tables():
+def test_every_built_in_task_has_references_at_the_budgets_of_the_tables() -> None:
     known = {(entry.task, entry.solver, entry.num_steps) for entry in load_references()}
     tasks = {entry.task for entry in load_references()}
     assert len(tasks) == 5
     assert known == {(t, s, k) for t in tasks for s in ("dpmpp_2m", "euler", "heun") for k in (5, 7, 10, 18)}
 
 
-def test_score_is_0_for_edm_and_1_for_the_oracle():
+def test_score_is_0_for_edm_and_1_for_the_oracle() -> None:
     entry = find_reference(Target.of("digits", "dpmpp_2m"), 10)
     assert score(entry.edm_error, entry) == 0
     assert score(entry.oracle_error, entry) == pytest.approx(1)
@@ -49,7 +50,7 @@ def test_score_is_0_for_edm_and_1_for_the_oracle():
     assert score(1.0, None) is None
 
 
-def test_there_is_no_score_where_edms_grid_is_the_best():
+def test_there_is_no_score_where_edms_grid_is_the_best() -> None:
     entry = find_reference(Target.of("digits", "dpmpp_2m"), 10)
     assert score(0.01, replace(entry, oracle_error=entry.edm_error)) is None
     assert score(0.01, replace(entry, edm_error=entry.floor / 3, oracle_error=entry.floor / 9)) is None
@@ -63,19 +64,23 @@ def test_there_is_no_score_where_edms_grid_is_the_best():
         (("gaussian_1d", "nope", 5), "unknown solver 'nope'"),
     ],
 )
-def test_what_can_have_no_reference_is_said_before_the_first_is_computed(wanted, expected, tmp_path, capsys):
+def test_what_can_have_no_reference_is_said_before_the_first_is_computed(
+    wanted: tuple[str, str, int], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     task, solver, num_steps = wanted
     with pytest.raises(ValueError, match=expected):
         compute_all(("mixture_1d", task), ("euler", solver), (5, num_steps), tmp_path / "references.json")
-    assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""  # no bar either
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == ""
 
 
-def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
+def test_again_keeps_the_better_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = find_reference(Target.of("mixture_1d", "euler"), 5)
     grid = make_grid("edm", 5, resolve("mixture_1d"))
     worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), seed=7)
     target = Target.of("mixture_1d", "euler")
-    assert better(target, worse, stored) is stored and better(target, stored, worse) is stored
+    assert better(target, worse, stored) is stored
+    assert better(target, stored, worse) is stored
     file, other = tmp_path / "references.json", find_reference(Target.of("ring_2d", "euler"), 5)
     write_references([worse, other], file)
     monkeypatch.setattr("art_gym.evaluation.references.compute_reference", lambda *_: stored)
@@ -89,7 +94,7 @@ def test_again_keeps_the_better_oracle(tmp_path, monkeypatch):
     assert load_references(file) == (stored, other)
 
 
-def test_candidates_are_polished_and_kept_if_better(tmp_path):
+def test_candidates_are_polished_and_kept_if_better(tmp_path: Path) -> None:
     stored = find_reference(Target.of("mixture_1d", "euler"), 5)
     grid = make_grid("edm", 5, resolve("mixture_1d"))
     worse = replace(stored, oracle_sigmas=tuple(float(level) for level in grid), oracle_error=stored.edm_error)
@@ -106,10 +111,10 @@ def test_candidates_are_polished_and_kept_if_better(tmp_path):
         compute_all(("mixture_1d",), ("euler",), (5,), file, candidates=(lines,))
 
 
-def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
+def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a model was trained again: what is stored for the former one scores nothing, and is computed anew."""
 
-    def register(spread):
+    def register(spread: float) -> None:
         flow = FunctionDenoiser(lambda x, sigma: x * (spread / (spread + sigma**2))[:, None], (2,), 0.01, 80.0, 0.5)
         register_task("trained_again", flow)
 
@@ -119,7 +124,8 @@ def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
     compute_all(*wanted, file)
     (first,) = load_references(file)
     compute_all(*wanted, file)
-    assert load_references(file) == (first,) and first.fits(get_task("trained_again"))
+    assert load_references(file) == (first,)
+    assert first.fits(get_task("trained_again"))
     monkeypatch.setattr("art_gym.tasks.references.load_references", lambda file=file: (first,))
     assert find_reference(Target.of("trained_again", "euler"), 3) is first
     register(0.01)
@@ -129,11 +135,13 @@ def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path, monkeypatch):
     compute_all(*wanted, file)
     (second,) = load_references(file)
     denoiser = get_task("trained_again")
-    assert second.fits(denoiser) and not first.fits(denoiser) and second.edm_error != first.edm_error
+    assert second.fits(denoiser)
+    assert not first.fits(denoiser)
+    assert second.edm_error != first.edm_error
 
 
 @pytest.mark.parametrize("content", ["{]", '{"a": 1}', '[{"task": "digits"}]', "[3]"])
-def test_a_file_without_references_is_named(content, tmp_path):
+def test_a_file_without_references_is_named(content: str, tmp_path: Path) -> None:
     file = tmp_path / "references.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=r"references\.json holds no references \(.*\): name another file"):

@@ -14,7 +14,7 @@ from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.registry import get_task
 
 
-def policy(observation):
+def policy(observation: np.ndarray) -> np.ndarray:
     return np.sin(40 * observation[:, 2:3])
 
 

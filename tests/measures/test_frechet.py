@@ -53,5 +53,6 @@ def test_precision_and_recall() -> None:
     data = np.concatenate([rng.standard_normal((300, 2)), rng.normal([20, 0], 1, (300, 2))])
     one_mode = rng.standard_normal((600, 2))
     precision, recall = precision_recall(one_mode, data)
-    assert precision > 0.9 and 0.35 < recall < 0.55
+    assert precision > 0.9
+    assert 0.35 < recall < 0.55
     assert precision_recall(data + np.array([0, 50]), data) == (0.0, 0.0)

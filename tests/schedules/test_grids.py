@@ -30,7 +30,8 @@ denoisers = st.builds(
 def test_every_grid_is_a_schedule(name: str, num_steps: int, denoiser: FunctionDenoiser) -> None:
     levels = make_grid(name, num_steps, denoiser)
     assert levels.shape == (num_steps + 1,)
-    assert levels[0] == denoiser.sigma_max and levels[-1] == 0
+    assert levels[0] == denoiser.sigma_max
+    assert levels[-1] == 0
     assert (np.diff(levels) < 0).all()
     assert levels[-2] >= denoiser.sigma_min * (1 - 1e-9)
 
@@ -55,7 +56,8 @@ def test_curves_to_zero_stay_in_the_noise_range() -> None:
     denoiser = get_task("gaussian_1d")
     assert GRIDS["quadratic"].levels(1000, denoiser.sigma_max, None, 2.0)[-2] < denoiser.sigma_min
     levels = make_grid("quadratic", 1000, denoiser)
-    assert levels[-2] == denoiser.sigma_min and (np.diff(levels) < 0).all()
+    assert levels[-2] == denoiser.sigma_min
+    assert (np.diff(levels) < 0).all()
     sample(denoiser, levels, np.ones((1, 1), np.float32), "euler")  # which refuses levels outside the range
 
 

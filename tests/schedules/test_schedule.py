@@ -51,7 +51,8 @@ def test_a_file_with_a_byte_order_mark(schedule: Schedule, tmp_path: Path) -> No
 @pytest.mark.parametrize("num_steps", [1, 2, 5, 6, 11, 40])
 def test_resampling_is_linear_in_log_sigma(schedule: Schedule, num_steps: int) -> None:
     again = schedule.resample(num_steps)
-    assert again.num_steps == num_steps and again.sigmas[0] == 80
+    assert again.num_steps == num_steps
+    assert again.sigmas[0] == 80
     if num_steps > 1:
         assert again.sigmas[-2] == schedule.sigmas[-2]  # both ends to the digit
         position = np.linspace(0, 5, num_steps)

@@ -86,7 +86,8 @@ def test_levels_that_coincide_are_the_worst_grid() -> None:
     start = (10 * np.random.default_rng(0).standard_normal((64, 1))).astype(np.float32)
     fit = GaussNewton(Counted(normal()), get_solver("dpmpp_2m"), start, start / np.float32(np.sqrt(101)))
     error, logits = fit.improve(np.full(9, 9.0), 5)
-    assert error == np.inf and np.isfinite(logits).all()
+    assert error == np.inf
+    assert np.isfinite(logits).all()
     assert fit.improve(np.zeros(9), 5)[0] < 1e-5
 
 
@@ -130,7 +131,10 @@ def test_moving_one_level() -> None:
     seen = set()
     for _ in range(300):
         moved = _moved(levels, rng)
-        assert len(moved) == 7 and moved[0] == 80 and moved[-1] == 0 and (np.diff(moved) < 0).all()
+        assert len(moved) == 7
+        assert moved[0] == 80
+        assert moved[-1] == 0
+        assert (np.diff(moved) < 0).all()
         assert len(set(levels) - set(moved)) <= 1
         seen.add(tuple(moved))
     assert len(seen) == 5 * 5  # any of five levels, into any of the five steps that are left
@@ -165,7 +169,8 @@ def test_the_network_is_asked_nothing_below_its_range(solver: str) -> None:
     denoiser = FunctionDenoiser(network, (1,), 0.3, 10.0, 1.0)
     start = 10 * np.random.default_rng(0).standard_normal((128, 1))
     defect(denoiser, 4, solver, start, start / np.sqrt(101))
-    assert len(lowest) > 300 and min(lowest) > 0.3 * (1 - 1e-6)
+    assert len(lowest) > 300
+    assert min(lowest) > 0.3 * (1 - 1e-6)
 
 
 def test_values_that_are_not_finite_are_named() -> None:

@@ -34,20 +34,20 @@ def error(task: str, solver: str, levels: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_tuned_is_better_than_published(name):
+def test_tuned_is_better_than_published(name: str) -> None:
     levels, _ = tuned(name, 6, get_task("ring_2d"), "dpmpp_2m", *training("ring_2d"))
     published = make_grid(name, 6, get_task("ring_2d"))
     assert error("ring_2d", "dpmpp_2m", levels) <= error("ring_2d", "dpmpp_2m", published) * 1.001
 
 
-def test_tuned_arctan_finds_the_scale_of_the_gaussian():
+def test_tuned_arctan_finds_the_scale_of_the_gaussian() -> None:
     levels, (_, scale) = tuned("arctan", 8, get_task("gaussian_1d"), "euler", *training("gaussian_1d"))
     assert scale == pytest.approx(1.0, rel=0.05)
     best = error("gaussian_1d", "euler", make_grid("arctan", 8, get_task("gaussian_1d")))
     assert error("gaussian_1d", "euler", levels) == pytest.approx(best, rel=0.01)
 
 
-def test_oracle_reaches_the_optimum_of_the_gaussian():
+def test_oracle_reaches_the_optimum_of_the_gaussian() -> None:
     denoiser = get_task("gaussian_1d")
     levels = optimise(denoiser, 5, "euler", *training("gaussian_1d"))
     best = evaluate_levels(Target.of(denoiser, "euler"), make_grid("arctan", 5, denoiser), 512).error
@@ -55,7 +55,7 @@ def test_oracle_reaches_the_optimum_of_the_gaussian():
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "dpmpp_2m", "rk4"])
-def test_gradient_against_finite_differences(solver):
+def test_gradient_against_finite_differences(solver: str) -> None:
     start, endpoints = (torch.from_numpy(array[:16].astype(np.float64)) for array in training("mixture_1d"))
     logits = np.array([0.3, -0.2, 0.5])
     _, gradient = loss_and_gradient(logits, get_task("mixture_1d"), solver, start, endpoints)
@@ -66,7 +66,7 @@ def test_gradient_against_finite_differences(solver):
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=20))
-def test_logits_round_trip_and_agree_with_torch(values):
+def test_logits_round_trip_and_agree_with_torch(values: list[float]) -> None:
     denoiser, logits = get_task("ring_2d"), np.array(values)
     levels = levels_from_logits(logits, denoiser)
     assert (np.diff(levels) < 0).all()
@@ -75,7 +75,7 @@ def test_logits_round_trip_and_agree_with_torch(values):
         np.testing.assert_allclose(logits_from_levels(levels, denoiser), logits, atol=1e-8)
 
 
-def test_adam_is_repeatable_and_improves():
+def test_adam_is_repeatable_and_improves() -> None:
     start, endpoints = training("mixture_1d")
     runs = [
         list(gradient_descent(get_task("mixture_1d"), 5, "dpmpp_2m", start, endpoints, updates=60, seed=seed))

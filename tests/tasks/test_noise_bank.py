@@ -130,10 +130,12 @@ def test_cache_is_written_and_used(own_cache: Path) -> None:
     banks = [NoiseBank(denoiser, "train", 256) for denoiser in (first, second, other)]
     for bank in banks:
         bank.ensure(256)
-    assert first.calls > 300 and second.calls == 0
+    assert first.calls > 300
+    assert second.calls == 0
     assert other.calls == first.calls  # other weights have another fingerprint
     np.testing.assert_array_equal(banks[0].endpoints, banks[1].endpoints)
-    assert len(list(own_cache.rglob("*.npz"))) == 2 and not list(own_cache.rglob("*.tmp"))
+    assert len(list(own_cache.rglob("*.npz"))) == 2
+    assert not list(own_cache.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(

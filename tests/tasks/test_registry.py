@@ -22,7 +22,9 @@ def test_register_task_in_three_lines() -> None:
     env.reset(seed=0)
     for _ in range(3):
         _, reward, terminated, _, info = env.step(np.zeros(1, np.float32))
-    assert terminated and np.isfinite(reward) and info["error"] > 0
+    assert terminated
+    assert np.isfinite(reward)
+    assert info["error"] > 0
     assert env.unwrapped.core.problem.denoiser is shrink
     assert "my_gaussian" in task_names()
 

@@ -38,4 +38,5 @@ def get_action(action: str | ActionMap) -> ActionMap:
 def bounded(proposed: np.ndarray, sigma: np.ndarray, steps_after: np.ndarray, denoiser: Denoiser) -> np.ndarray:
     """Keep (E,) proposed levels below σ, and high enough that the positive steps still to come can decrease too."""
     floor = denoiser.sigma_min * np.exp(math.log1p(STEP_MARGIN) * steps_after)
-    return np.minimum(np.maximum(proposed, floor), sigma / (1 + STEP_MARGIN))
+    kept: np.ndarray = np.minimum(np.maximum(proposed, floor), sigma / (1 + STEP_MARGIN))
+    return kept

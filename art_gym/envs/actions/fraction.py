@@ -26,4 +26,5 @@ class FractionMap:
     ) -> np.ndarray:
         odds = np.exp(self.sharpness * action)
         fraction = odds / (num_steps - step - 1 + odds)  # logit(1/m) = −log(m − 1)
-        return sigma * (denoiser.sigma_min / sigma) ** fraction
+        proposed: np.ndarray = sigma * (denoiser.sigma_min / sigma) ** fraction
+        return proposed

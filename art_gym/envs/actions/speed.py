@@ -37,10 +37,13 @@ class SpeedMap:
     ) -> np.ndarray:
         scale, floor = denoiser.data_std, denoiser.sigma_min
         share = np.minimum(np.exp(self.sharpness * action) / (num_steps - step), 1.0)  # of the τ that is left
+        proposed: np.ndarray
         if self.coordinate == "arctan":
-            return scale * np.tan(np.arctan(sigma / scale) * (1 - share))
-        if self.coordinate == "log":
-            return sigma * (floor / sigma) ** share
-        if self.coordinate == "rho7":
-            return (sigma ** (1 / 7) * (1 - share) + floor ** (1 / 7) * share) ** 7
-        return sigma * (1 - share)
+            proposed = scale * np.tan(np.arctan(sigma / scale) * (1 - share))
+        elif self.coordinate == "log":
+            proposed = sigma * (floor / sigma) ** share
+        elif self.coordinate == "rho7":
+            proposed = (sigma ** (1 / 7) * (1 - share) + floor ** (1 / 7) * share) ** 7
+        else:
+            proposed = sigma * (1 - share)
+        return proposed

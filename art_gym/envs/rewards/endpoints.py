@@ -38,7 +38,8 @@ class LogRatio:
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def mean(errors: np.ndarray) -> np.ndarray:
-            return (errors**self.power).mean(axis=1) ** (1 / self.power)
+            mean: np.ndarray = (errors**self.power).mean(axis=1) ** (1 / self.power)
+            return mean
 
         def value(landing: Landing) -> np.ndarray:
             errors, references = landing.errors, landing.reference_errors
@@ -47,7 +48,8 @@ class LogRatio:
                     of(landing.state, images=True) for of in (problem.endpoint_errors, problem.reference_errors)
                 )
             error, reference = (np.maximum(mean(found), problem.error_floor) for found in (errors, references))
-            return np.log(reference / error)
+            gain: np.ndarray = np.log(reference / error)
+            return gain
 
         reward = transition.on_landed(value, elsewhere=0.0)
         return reward, {"image_log_ratio": np.where(transition.landed, reward, np.nan)} if self.images else {}
@@ -60,6 +62,7 @@ class Linear:
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def value(landing: Landing) -> np.ndarray:
-            return 1 - landing.errors.mean(axis=1) / problem.mean_reference_error(landing.state.num_steps)
+            share: np.ndarray = 1 - landing.errors.mean(axis=1) / problem.mean_reference_error(landing.state.num_steps)
+            return share
 
         return transition.on_landed(value, elsewhere=0.0), {}

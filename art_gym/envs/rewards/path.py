@@ -48,4 +48,5 @@ def _path_at(state: State, problem: Problem) -> np.ndarray:
     share = ((high - state.sigma) / (high - low)).astype(np.float32)  # linear in σ
     share = share.reshape(-1, *[1] * (state.x.ndim - 1))
     first, second = paths[state.noise, upper[:, None]], paths[state.noise, upper[:, None] + 1]
-    return first + share * (second - first)
+    between: np.ndarray = first + share * (second - first)
+    return between

@@ -11,4 +11,5 @@ from art_gym.schedules.grids.base import grid
 @grid("edm", shape=7.0, reaches_zero=False)
 def edm(u: np.ndarray, high: float, low: float, rho: float) -> np.ndarray:
     """Equal steps in σ^{1/ρ} (Karras et al. 2022, equation 5, where ρ = 7)."""
-    return (high ** (1 / rho) + u * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+    levels: np.ndarray = (high ** (1 / rho) + u * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+    return levels

@@ -15,8 +15,10 @@ def sigmoid(u: np.ndarray, high: float, low: float, temperature: float) -> np.nd
 
     def logit_time(sigma: float) -> float:
         signal = 1 / (1 + sigma**2)  # ᾱ
-        return special.logit(edge - signal * (2 * edge - 1))
+        argument: float = special.logit(edge - signal * (2 * edge - 1))
+        return argument
 
     time = logit_time(high) + u * (logit_time(low) - logit_time(high))
     noise = 1 - (edge - special.expit(time)) / (2 * edge - 1)  # 1 − ᾱ
-    return np.sqrt(np.maximum(noise, 0) / (1 - noise))
+    levels: np.ndarray = np.sqrt(np.maximum(noise, 0) / (1 - noise))
+    return levels

@@ -45,7 +45,8 @@ def test_normalised_actor_spends_its_budget(seed: int, steps: int, features: int
 @pytest.mark.parametrize("kind", ACTORS)
 def test_distilled_positions_are_a_grid(kind: str) -> None:
     positions = randomised(kind, 3).positions(18).detach().numpy()
-    assert positions[0] == 0 and positions[-1] == pytest.approx(1, abs=1e-6)
+    assert positions[0] == 0
+    assert positions[-1] == pytest.approx(1, abs=1e-6)
     assert (np.diff(positions) > 0).all()
 
 

@@ -40,7 +40,9 @@ def test_learns_the_closed_form(budget: str) -> None:
     learned = train_art_rl("mixture_1d", 0, 0.2, policy_kwargs={"budget": budget}).model
     assert cost_ratio(learned, task, 512) < 1.02 < 1.2 < cost_ratio(first, task, 512)
     levels = learned.levels(10)
-    assert levels[0] == task.sigma_max and levels[-1] == 0 and (np.diff(levels) < 0).all()
+    assert levels[0] == task.sigma_max
+    assert levels[-1] == 0
+    assert (np.diff(levels) < 0).all()
 
 
 def test_the_multiplier_settles_where_it_is_far_from_its_start() -> None:
@@ -106,9 +108,11 @@ def test_eval_callback_and_actions(tmp_path: Path) -> None:
     env = ARTDiffusionVecEnv(4, "mixture_1d", **ENV, split="heldout")
     callback = EvalCallback(env, n_eval_episodes=8, eval_freq=16, log_path=str(tmp_path), warn=False, verbose=0)
     model = make().learn(16 * 8 * 2, callback=callback)
-    assert np.isfinite(callback.last_mean_reward) and callback.last_mean_reward < 0
+    assert np.isfinite(callback.last_mean_reward)
+    assert callback.last_mean_reward < 0
     noisy = model.predict(model.env.reset(), deterministic=False)[0]
-    assert noisy.shape == (8, 1) and (np.abs(noisy) <= 1).all()
+    assert noisy.shape == (8, 1)
+    assert (np.abs(noisy) <= 1).all()
     assert model.policy_for(7)(env.reset()).shape == (4, 1)
 
 
@@ -224,7 +228,8 @@ def test_an_action_for_every_observation(budget: str) -> None:
     observations[1, 0] = 1.0
     for deterministic in (True, False):
         action, _ = model.predict(observations, deterministic=deterministic)
-        assert np.isfinite(action).all() and (np.abs(action) <= 1).all()
+        assert np.isfinite(action).all()
+        assert (np.abs(action) <= 1).all()
 
 
 def test_the_score_has_the_variance_that_was_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:

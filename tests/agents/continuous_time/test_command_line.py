@@ -58,7 +58,8 @@ def test_interrupted_and_resumed(
     monkeypatch.setattr(ARTRL, "train", train)
     stopped = Setup.resolve(run.config()).make_model()
     load_model(stopped, run.folder / "checkpoint.pt")
-    assert isinstance(stopped, ARTRL) and len(stopped.critic.weights)
+    assert isinstance(stopped, ARTRL)
+    assert len(stopped.critic.weights)
     assert (stopped.num_timesteps, stopped._n_updates) == (4 * UPDATE, 3)
 
     assert main(command(run.folder, "--resume")) == 0
@@ -73,4 +74,5 @@ def test_a_value_out_of_range_is_one_line(tmp_path: Path, capsys: pytest.Capture
     arguments[arguments.index("ctd_zero")] = "sarsa"
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "unknown critic 'sarsa'" in error and len(error.strip().splitlines()) == 1
+    assert "unknown critic 'sarsa'" in error
+    assert len(error.strip().splitlines()) == 1

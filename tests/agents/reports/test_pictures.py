@@ -84,7 +84,9 @@ def test_a_picture_replaces_an_older_one_and_makes_its_folder(tmp_path: Path) ->
 
 def test_schedule_image() -> None:
     image = pictures.schedule_image(GRIDS["learned"])
-    assert image.shape == (300, 400, 3) and image.dtype == np.uint8 and np.ptp(image) > 100
+    assert image.shape == (300, 400, 3)
+    assert image.dtype == np.uint8
+    assert np.ptp(image) > 100
     assert (image != pictures.schedule_image(GRIDS["EDM"])).any()
     assert pictures.schedule_image(np.array([80.0, 0.0])).shape == (300, 400, 3)
 
@@ -102,16 +104,18 @@ def test_clear_errors(tmp_path: Path) -> None:
 def test_spread_keeps_order_and_distance() -> None:
     heights = np.array([0.0, 0.01, 0.02, 0.5, 0.99, 1.0])
     apart = spread(heights, 0.1)
-    assert (np.diff(apart) >= 0.1 - 1e-12).all() and apart.min() >= 0 and apart.max() <= 1 + 1e-12
+    assert (np.diff(apart) >= 0.1 - 1e-12).all()
+    assert apart.min() >= 0
+    assert apart.max() <= 1 + 1e-12
     assert apart[3] == pytest.approx(0.5)
 
 
-def test_all_that_stands_in_a_report_has_a_style_of_its_own():
+def test_all_that_stands_in_a_report_has_a_style_of_its_own() -> None:
     baselines = [*map(label, HAND_MADE), *map(tuned_label, TUNED), "ART closed form"]
     assert set(style.KNOWN) == {*baselines, *SEARCHES}
 
 
-def test_a_name_has_one_style_in_all_pictures_and_no_two_share_one():
+def test_a_name_has_one_style_in_all_pictures_and_no_two_share_one() -> None:
     few = style.styles_of(["EDM ρ=7", "ART closed form", "oracle (best fixed grid)", "mine"], "mine")
     names = [*style.KNOWN, "oracle (best fixed grid)", "mine", "mine, policy", "another"]
     many = style.styles_of(names, "mine")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from art_gym.agents.studies import demo as module
@@ -10,7 +12,7 @@ from art_gym.search.base import SEARCHES
 
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")  # of the progress bar of stable-baselines3
-def test_demo_trains_compares_and_draws(tmp_path, monkeypatch):
+def test_demo_trains_compares_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENV_ID", "ARTDiffusion-Gaussian1D-v0")
     monkeypatch.setattr(module, "TASK", "gaussian_1d")
     monkeypatch.setattr(module, "BUDGETS", (3, 4))
@@ -23,8 +25,12 @@ def test_demo_trains_compares_and_draws(tmp_path, monkeypatch):
     assert text.count("EDM needs") + text.count("EDM does not reach") == 2
     assert text == (tmp_path / "report.md").read_text()
     for name in ("schedules", "errors", "samples", "training"):
-        assert f"![{name}]({name}.png)" in text and (tmp_path / f"{name}.png").stat().st_size > 10_000
-    assert (tmp_path / "config.yaml").is_file() and list((tmp_path / "tensorboard").rglob("events*"))
+        assert f"![{name}]({name}.png)" in text
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert (tmp_path / "config.yaml").is_file()
+    assert list((tmp_path / "tensorboard").rglob("events*"))
     for k in (3, 4):
         schedule = Schedule.load(tmp_path / f"schedule_K{k}.json")
-        assert schedule.num_steps == k and schedule.method == "ppo" and schedule.heldout_error is not None
+        assert schedule.num_steps == k
+        assert schedule.method == "ppo"
+        assert schedule.heldout_error is not None

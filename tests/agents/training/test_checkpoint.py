@@ -39,7 +39,8 @@ def test_returns_over_several_steps_do_not_cross_a_resumption(tmp_path: Path) ->
 
     model = made().learn(2 * 7)
     save_model(model, tmp_path / "checkpoint.pt", with_buffer=True)
-    assert not model.replay_buffer.timeouts[6].any() and not model.replay_buffer.dones[6].any()
+    assert not model.replay_buffer.timeouts[6].any()
+    assert not model.replay_buffer.dones[6].any()
     loaded = made()
     load_model(loaded, tmp_path / "checkpoint.pt")
     loaded.learn(2 * 7, reset_num_timesteps=False)

@@ -6,18 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from art_gym.agents.runs.folder import Run
 
 PROGRAM = "from art_gym.agents.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
 
 
-def command(folder, *more):
+def command(folder: Path, *more: str) -> list[str]:
     arguments = ["train", "--env", "ARTDiffusion-Gaussian1D-v0", "--num-steps", "5", "--timesteps", "4000"]
     return [sys.executable, "-c", PROGRAM, *arguments, "--no-progress", "--out", str(folder), *more]
 
 
-def test_kill_and_resume(tmp_path):
+def test_kill_and_resume(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

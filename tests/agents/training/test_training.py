@@ -6,6 +6,8 @@ import dataclasses
 import pickle
 import warnings
 from itertools import pairwise
+from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
@@ -16,12 +18,15 @@ from art_gym.agents.jobs.evaluate import evaluate_things
 from art_gym.agents.jobs.train import train_and_report
 from art_gym.agents.runs.config import TrainConfig
 from art_gym.agents.runs.folder import Run
+from art_gym.agents.runs.outcome import Outcome
 from art_gym.agents.training.agents import train_agent
 from art_gym.agents.training.checkpoint import load_model
 from art_gym.agents.training.policies import load_evaluator, load_policy, policy_of
 from art_gym.agents.training.progress import Bar
 from art_gym.agents.training.run import train
 from art_gym.agents.training.setup import Setup
+from art_gym.envs.problem import Problem
+from art_gym.envs.state import Transition
 from art_gym.evaluation.heldout import VALIDATION, evaluate_levels
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks.registry import get_task
@@ -35,12 +40,12 @@ def gaussian(seed: int = 0, steps: int = 24_000, **env: object) -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Outcome]:
     run = Run(tmp_path_factory.mktemp("runs") / "ppo")
     return run, train(gaussian(), run, resume=False, progress=False)
 
 
-def test_ppo_finds_the_arctan_optimum(trained):
+def test_ppo_finds_the_arctan_optimum(trained: tuple[Run, Outcome]) -> None:
     _, outcome = trained
     best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
     edm = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("edm", 5, get_task("gaussian_1d"))).error
@@ -49,13 +54,13 @@ def test_ppo_finds_the_arctan_optimum(trained):
     assert found < 0.5 * edm
 
 
-def test_a_policy_of_time_alone_is_exported_as_the_exact_grid(trained):
+def test_a_policy_of_time_alone_is_exported_as_the_exact_grid(trained: tuple[Run, Outcome]) -> None:
     _, outcome = trained
     assert outcome.as_policy[5].spread < 1e-9
     assert outcome.as_policy[5].error == pytest.approx(outcome.as_grid[5].error, rel=1e-4)
 
 
-def test_its_policy_samples(trained):
+def test_its_policy_samples(trained: tuple[Run, Outcome]) -> None:
     run, outcome = trained
     noise = np.random.default_rng(0).standard_normal((128, 1))
     samples, sigmas = art_gym.sample(get_task("gaussian_1d"), load_policy(run.folder, 5), noise, "euler")
@@ -67,34 +72,35 @@ def test_its_policy_samples(trained):
             load_policy(run.folder, wrong)
 
 
-def test_a_policy_and_its_grid_are_evaluated_on_the_same_noises(trained):
+def test_a_policy_and_its_grid_are_evaluated_on_the_same_noises(trained: tuple[Run, Outcome]) -> None:
     run, _ = trained
     lines = evaluate_things([str(run.folder)], None, None, 100).splitlines()  # of populations of 64
     policy, grid = (
         next(line for line in lines if f"({name}), 64 noises |" in line) for name in ("policy", "its mean grid")
     )
     assert policy.split("|")[3] == grid.split("|")[3]  # error and interval: it observes time alone
-    assert any("| EDM ρ=7 |" in line for line in lines) and lines[0] == (
-        "gaussian_1d, euler, held-out noises: 100 (fewer where a row says so: whole populations)"
-    )
+    assert any("| EDM ρ=7 |" in line for line in lines)
+    assert lines[0] == ("gaussian_1d, euler, held-out noises: 100 (fewer where a row says so: whole populations)")
 
 
-def test_a_report_says_on_how_many_noises_a_policy_was_measured(tmp_path):
+def test_a_report_says_on_how_many_noises_a_policy_was_measured(tmp_path: Path) -> None:
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", 0, {"num_steps": 2, "population": 96}, n_timesteps=100)
     report = train_and_report(config, Run(tmp_path / "run"), resume=False, progress=False)
     assert "Held-out noises: 2048 (fewer where a row says so: whole populations)." in report
-    assert "| ppo, policy, 2016 noises |" in report and "| **ppo** |" in report
+    assert "| ppo, policy, 2016 noises |" in report
+    assert "| **ppo** |" in report
 
 
-def test_reports_and_tables_name_what_is_scored_without_learning(tmp_path):
+def test_reports_and_tables_name_what_is_scored_without_learning(tmp_path: Path) -> None:
     report = train_and_report(gaussian(steps=100), Run(tmp_path / "run"), resume=False, progress=False)
     for text in (report, evaluate_things(["edm:5"], "gaussian_1d", "euler", 256)):
         (still,) = [line.split("|") for line in text.splitlines() if "| action 0 |" in line]
         (random,) = [line.split("|") for line in text.splitlines() if "| random actions |" in line]
-        assert float(still[-4]) == pytest.approx(0.32, abs=0.02) and float(random[-4]) < 0
+        assert float(still[-4]) == pytest.approx(0.32, abs=0.02)
+        assert float(random[-4]) < 0
 
 
-def test_folder_of_a_run(trained):
+def test_folder_of_a_run(trained: tuple[Run, Outcome]) -> None:
     run, outcome = trained
     schedule = Schedule.load(run.folder / "schedule_K5.json")
     assert schedule == outcome.schedules[5]
@@ -109,14 +115,14 @@ def test_folder_of_a_run(trained):
     assert all(a.steps < b.steps and a.seconds < b.seconds for a, b in pairwise(history))
 
 
-def test_best_model_is_the_one_that_is_kept(trained):
+def test_best_model_is_the_one_that_is_kept(trained: tuple[Run, Outcome]) -> None:
     run, _ = trained
     _, evaluate = load_evaluator(run)
     error = evaluate(5, 512, VALIDATION).error
     assert error == pytest.approx(min(point.errors[5] for point in run.history()), rel=1e-5)
 
 
-def test_tensorboard_tags(trained):
+def test_tensorboard_tags(trained: tuple[Run, Outcome]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -133,7 +139,7 @@ def test_tensorboard_tags(trained):
 
 
 @pytest.mark.parametrize("algo", ["ppo", "gradient"])
-def test_hparams_tell_runs_apart(algo, tmp_path):
+def test_hparams_tell_runs_apart(algo: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -147,14 +153,17 @@ def test_hparams_tell_runs_apart(algo, tmp_path):
     events.Reload()
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     found = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert found["algo"].string_value == algo and found["seed"].number_value == 3
-    assert found["env.task"].string_value == "gaussian_1d" and found["env.num_steps"].string_value == "[2, 3]"
+    assert found["algo"].string_value == algo
+    assert found["seed"].number_value == 3
+    assert found["env.task"].string_value == "gaussian_1d"
+    assert found["env.num_steps"].string_value == "[2, 3]"
     assert found["n_timesteps"].number_value == 300
     if algo == "ppo":
-        assert found["policy_kwargs.net_arch"].string_value == "[8]" and found["num_envs"].number_value > 1
+        assert found["policy_kwargs.net_arch"].string_value == "[8]"
+        assert found["num_envs"].number_value > 1
 
 
-def test_same_seed_same_schedule(tmp_path, monkeypatch):
+def test_same_seed_same_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 3)
     schedules = [
         train(gaussian(seed, 2_000), Run(tmp_path / f"{index}"), False, False).schedules[5].sigmas
@@ -165,7 +174,7 @@ def test_same_seed_same_schedule(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
-def test_resume_goes_on_where_the_checkpoint_is(tmp_path, algo):
+def test_resume_goes_on_where_the_checkpoint_is(tmp_path: Path, algo: str) -> None:
     run = Run(tmp_path / algo)
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, env=EULER, n_timesteps=1_500)
     short = Setup.resolve(config)
@@ -180,7 +189,7 @@ def test_resume_goes_on_where_the_checkpoint_is(tmp_path, algo):
     assert run.history() == before
 
 
-def test_a_folder_in_use_and_another_configuration_are_refused(trained):
+def test_a_folder_in_use_and_another_configuration_are_refused(trained: tuple[Run, Outcome]) -> None:
     run, _ = trained
     with pytest.raises(ValueError, match="holds a run already: add --resume"):
         train_agent(gaussian(), run, progress=False)
@@ -188,7 +197,7 @@ def test_a_folder_in_use_and_another_configuration_are_refused(trained):
         train_agent(gaussian(seed=9), run, resume=True, progress=False)
 
 
-def test_two_processes_do_not_train_in_one_folder(tmp_path):
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     with Run(tmp_path / "run").alone():
         with pytest.raises(ValueError, match=r"another process trains in .*run: wait for it, or name another folder"):
             train(gaussian(), Run(tmp_path / "run"), resume=False, progress=False)
@@ -198,12 +207,12 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         assert not list(tmp_path.iterdir())
 
 
-def test_what_an_interrupted_run_has_cost_is_kept(tmp_path, monkeypatch):
+def test_what_an_interrupted_run_has_cost_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between two evaluations: the steps since the last one are in the history with their evaluations."""
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "a2c", 0, EULER, n_timesteps=4000)
     run, on_step, calls = Run(tmp_path / "run"), Bar._on_step, 0
 
-    def interrupted(self):
+    def interrupted(self: Bar) -> bool:
         nonlocal calls
         calls += 1
         if calls == 70:  # of 16 steps; an evaluation is due every 100
@@ -215,10 +224,12 @@ def test_what_an_interrupted_run_has_cost_is_kept(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train_agent(config, run, progress=False)
     last = run.history()[-1]
-    assert last.steps == 70 * 16 and last.evaluations == 64 * (70 * 16 + 16)  # with the first call of the reset
+    assert last.steps == 70 * 16
+    assert last.evaluations == 64 * (70 * 16 + 16)
     train_agent(config, run, resume=True, progress=False)
     last = run.history()[-1]
-    assert last.steps >= 4000 and last.evaluations == 64 * (last.steps + 2 * 16)
+    assert last.steps >= 4000
+    assert last.evaluations == 64 * (last.steps + 2 * 16)
 
 
 @pytest.mark.parametrize(
@@ -233,14 +244,14 @@ def test_what_an_interrupted_run_has_cost_is_kept(tmp_path, monkeypatch):
         ("td3", {"noise_std": "-1"}, "noise_std must be a positive number, got -1"),
     ],
 )
-def test_values_that_the_algorithm_cannot_use(algo, changes, message, tmp_path):
+def test_values_that_the_algorithm_cannot_use(algo: str, changes: dict[str, str], message: str, tmp_path: Path) -> None:
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, EULER, changes, 2000)
     with pytest.raises(ValueError, match=message):
         train_agent(config, Run(tmp_path), progress=False)
 
 
-def test_an_error_of_a_part_of_ones_own_is_not_the_hyperparameters(tmp_path):
-    def reward(transition, problem):
+def test_an_error_of_a_part_of_ones_own_is_not_the_hyperparameters(tmp_path: Path) -> None:
+    def reward(transition: Transition, problem: Problem) -> Never:
         return None + 1, {}
 
     env = {**EULER, "reward": reward}
@@ -249,28 +260,30 @@ def test_an_error_of_a_part_of_ones_own_is_not_the_hyperparameters(tmp_path):
         train_agent(config, Run(tmp_path / "run"), progress=False)
 
 
-def test_an_activation_by_name():
+def test_an_activation_by_name() -> None:
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", 0, EULER, {"policy_kwargs.activation_fn": "ReLU"}, 800)
     layers = Setup.resolve(config).make_model().policy.mlp_extractor.policy_net
     assert any(type(layer).__name__ == "ReLU" for layer in layers)
 
 
 @pytest.mark.parametrize("algo", ["td3", "ddpg"])
-def test_policies_that_do_not_explore_by_themselves_have_noise(algo):
+def test_policies_that_do_not_explore_by_themselves_have_noise(algo: str) -> None:
     model = Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, EULER, n_timesteps=800)).make_model()
     model.learn(800)
     actions = model.replay_buffer.actions[: model.replay_buffer.pos]  # (rounds, E, 1)
     assert 0.03 < actions[-10:].std(axis=1).mean() < 0.2
 
 
-def test_a_damaged_checkpoint_is_one_clear_error(trained, tmp_path):
+def test_a_damaged_checkpoint_is_one_clear_error(trained: tuple[Run, Outcome], tmp_path: Path) -> None:
     damaged = tmp_path / "checkpoint.pt"
     damaged.write_bytes((trained[0].folder / "checkpoint.pt").read_bytes()[:1000])
     with pytest.raises(ValueError, match=f"cannot load {damaged}"):
         load_model(Setup.resolve(gaussian()).make_model(), damaged)
 
 
-def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path, monkeypatch):
+def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 3)
     config = gaussian(steps=2_000, num_steps=[4, 8])
     outcome = train(config, Run(tmp_path / "run"), resume=False, progress=False)
@@ -286,7 +299,9 @@ def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(tmp_path, monke
         ("td3", {"gamma": "nan"}, True),  # whose actions are NaN themselves
     ],
 )
-def test_training_that_diverges_is_one_line_and_keeps_what_was_saved(tmp_path, algo, changes, saved):
+def test_training_that_diverges_is_one_line_and_keeps_what_was_saved(
+    tmp_path: Path, algo: str, changes: dict[str, str], saved: bool
+) -> None:
     if not saved:  # an update before the first evaluation
         changes = {**changes, "warm_start": "0", "n_steps": "40K"}
     env, steps = {"solver": "euler", "num_steps": 2}, 1600 if saved else 80_000
@@ -303,16 +318,19 @@ def test_training_that_diverges_is_one_line_and_keeps_what_was_saved(tmp_path, a
 
 
 @pytest.mark.parametrize("algo", ["a2c", "trpo", "tqc", "td3", "ddpg", "crossq", "recurrentppo", "ars"])
-def test_any_class_for_continuous_actions_trains_by_name(tmp_path, algo, monkeypatch):
+def test_any_class_for_continuous_actions_trains_by_name(
+    tmp_path: Path, algo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 2)
     config = TrainConfig(
         "ARTDiffusion-Gaussian1D-v0", algo, 0, env={"solver": "euler", "num_steps": 2}, n_timesteps=300
     )
     outcome = train(config, Run(tmp_path / algo), resume=False, progress=False)
-    assert outcome.schedules[2].method == algo and np.isfinite(outcome.as_policy[2].error)
+    assert outcome.schedules[2].method == algo
+    assert np.isfinite(outcome.as_policy[2].error)
 
 
-def test_a_recurrent_policy_begins_afresh_with_each_rollout():
+def test_a_recurrent_policy_begins_afresh_with_each_rollout() -> None:
     env = {"solver": "euler", "num_steps": 3, "population": 2}
     model = Setup.resolve(
         TrainConfig("ARTDiffusion-Gaussian1D-v0", "recurrentppo", 0, env, n_timesteps=64)

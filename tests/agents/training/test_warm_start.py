@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Never
+
 import numpy as np
 import pytest
+from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
 from art_gym.agents.reports.report import START, learned_rows
@@ -11,7 +15,7 @@ from art_gym.agents.runs.config import TrainConfig
 from art_gym.agents.runs.folder import Run
 from art_gym.agents.training.agents import train_agent
 from art_gym.agents.training.policies import evaluator
-from art_gym.agents.training.progress import Progress
+from art_gym.agents.training.progress import Bar, Progress
 from art_gym.agents.training.setup import Setup
 from art_gym.agents.training.warm_start import _Episodes, _interpolated, _phases, affordable_searches, cost, warm_start
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
@@ -35,7 +39,7 @@ def episodes(lanes: int) -> _Episodes:
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 7, 16])
-def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes):
+def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes: int) -> None:
     played = episodes(lanes)
     seen = []
     returns = played.play(np.repeat([[0.1] * 5, [-0.2] * 5], [4, 3], axis=0), same_noises=True, seen=seen)
@@ -47,7 +51,9 @@ def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes):
     assert len(set(again.tolist())) == lanes  # noises of their own
 
 
-def started(seed: int, algo: str = "ppo", changes: dict[str, str] | None = None, searches: int = 1, **env: object):
+def started(
+    seed: int, algo: str = "ppo", changes: dict[str, str] | None = None, searches: int = 1, **env: object
+) -> tuple[Setup, BaseAlgorithm]:
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, seed, {**EULER, **env}, changes or {}, 200_000)
     setup = Setup.resolve(config)
     model = setup.make_model()
@@ -56,7 +62,7 @@ def started(seed: int, algo: str = "ppo", changes: dict[str, str] | None = None,
 
 
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "sac"])
-def test_the_policy_plays_what_was_found(algo):
+def test_the_policy_plays_what_was_found(algo: str) -> None:
     setup, model = started(0, algo, {"policy_kwargs.log_std_init": "-3.5"})
     best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(5).error < 1.03 * best
@@ -65,25 +71,25 @@ def test_the_policy_plays_what_was_found(algo):
     assert head.item() == -3.5
 
 
-def test_sac_plays_it_with_little_noise():
+def test_sac_plays_it_with_little_noise() -> None:
     _, model = started(0, "sac", {"policy_kwargs.log_std_init": "-3.5"})
     observation = model.get_env().reset()
     actions = np.concatenate([model.predict(observation)[0] for _ in range(20)], axis=1)  # (E, 20)
     assert 0.01 < actions.std(axis=1).mean() < 0.05  # e^−3.5 = .03, before the squashing
 
 
-def test_same_seed_same_start():
+def test_same_seed_same_start() -> None:
     weights = [started(seed)[1].policy.action_net.weight.detach().numpy() for seed in (1, 1, 2)]
     np.testing.assert_array_equal(weights[0], weights[1])
     assert np.abs(weights[0] - weights[2]).max() > 1e-4
 
 
-def test_raw_latents_are_cloned_too():
+def test_raw_latents_are_cloned_too() -> None:
     setup, model = started(0, changes={"policy": "MultiInputPolicy"}, raw_latents=True, population=4)
     assert np.isfinite(evaluator(setup, model)(5, 64).error)
 
 
-def test_it_finds_the_narrow_valley_of_the_best_schedule():
+def test_it_finds_the_narrow_valley_of_the_best_schedule() -> None:
     setup = Setup.resolve(TrainConfig("ARTDiffusion-Ring2D-v0", env={"solver": "dpmpp_2m", "num_steps": 5}))
     model = setup.make_model()
     warm_start(model, 5, setup.searches, 0, progress=False)
@@ -92,7 +98,7 @@ def test_it_finds_the_narrow_valley_of_the_best_schedule():
     assert score(evaluator(setup, model)(5).error, reference) > 0.9  # from other grids: .86
 
 
-def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
+def test_training_goes_on_from_it_and_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 3)
     run = Run(tmp_path / "run")
     outcome = train_agent(config(steps=33_000, n_epochs=1), run, progress=False)
@@ -100,7 +106,8 @@ def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
     assert outcome.as_start is not None
     assert outcome.as_start[5].error == pytest.approx(history[0].errors[5], rel=0.05)  # on other noises
     (start,) = [row for row in learned_rows(Target.of("gaussian_1d", "euler"), outcome) if row.method == START]
-    assert start.score is not None and start.evaluation is outcome.as_start[5]
+    assert start.score is not None
+    assert start.evaluation is outcome.as_start[5]
     assert history[0].steps == 5 * cost(1, 5, 16) < history[1].steps
     assert history[0].evaluations >= 64 * history[0].steps
     assert history[-1].steps >= 33_000
@@ -109,8 +116,8 @@ def test_training_goes_on_from_it_and_counts_it(tmp_path, monkeypatch):
     assert run.history() == history
 
 
-def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
-    def interrupted(self):
+def test_interrupted_before_anything_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Bar) -> Never:
         raise KeyboardInterrupt
 
     run = Run(tmp_path / "run")
@@ -126,7 +133,7 @@ def test_interrupted_before_anything_was_saved(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("lanes", [5, 12, 16, 64])
 @pytest.mark.parametrize("searches", [1, 2])
-def test_it_plays_what_it_says(lanes, searches):
+def test_it_plays_what_it_says(lanes: int, searches: int) -> None:
     setup = Setup.resolve(config(steps=10_000, num_envs=lanes, batch_size=10 * lanes))
     model = setup.make_model()
     warm_start(model, 5, searches, 0, progress=False)
@@ -134,27 +141,28 @@ def test_it_plays_what_it_says(lanes, searches):
 
 
 @pytest.mark.parametrize(("given", "count"), [(1, 1), (5, 5), (6, 12), (6, 18), (12, 18)])
-def test_actions_between_those_that_move(given, count):
+def test_actions_between_those_that_move(given: int, count: int) -> None:
     ramps = np.linspace([-0.5, 1.0], [0.7, 0.2], given, axis=1)  # (2, given)
     np.testing.assert_allclose(_interpolated(ramps, count), np.linspace([-0.5, 1.0], [0.7, 0.2], count, axis=1))
     np.testing.assert_allclose(_interpolated(ramps[0], count), _interpolated(ramps, count)[0])
 
 
-def test_all_move_in_the_end():
+def test_all_move_in_the_end() -> None:
     for num_steps in range(2, 60):
         moving = [count for count, _ in _phases(num_steps)]
-        assert moving == sorted(moving) and moving[-1] == num_steps
+        assert moving == sorted(moving)
+        assert moving[-1] == num_steps
         assert (moving[0] < num_steps) == (num_steps > 10)
 
 
-def test_with_many_steps_it_finds_what_is_best():
+def test_with_many_steps_it_finds_what_is_best() -> None:
     setup, model = started(0, searches=2, num_steps=18)
     best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 18, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(18).error < 1.03 * best
     assert model.num_timesteps == 18 * cost(2, 18, 16)
 
 
-def test_it_takes_no_more_than_its_share():
+def test_it_takes_no_more_than_its_share() -> None:
     for lanes in (1, 16, 100):
         for episodes in (0, 1000, 3000, 10_800, 50_000):
             searches = affordable_searches(episodes, 5, lanes)
@@ -162,7 +170,7 @@ def test_it_takes_no_more_than_its_share():
     assert Setup.resolve(config(num_envs=1000)).searches == 0  # where a generation is a thousand episodes
 
 
-def test_where_there_is_one():
+def test_where_there_is_one() -> None:
     assert Setup.resolve(config()).searches == affordable_searches(17_200, 5, 16) == 12
     assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": 7})).searches == 5
     assert Setup.resolve(config(steps=10_000)).searches == 0  # it would take more than its share
@@ -174,7 +182,7 @@ def test_where_there_is_one():
     assert Setup.resolve(one).searches == 0
 
 
-def test_what_follows_it_replaces_the_rest_and_the_user_replaces_that():
+def test_what_follows_it_replaces_the_rest_and_the_user_replaces_that() -> None:
     assert Setup.resolve(config()).hyperparams["policy_kwargs"]["log_std_init"] == -3.5
     assert Setup.resolve(config()).env_config.observation == ("time", "grid")
     cold = Setup.resolve(config(warm_start="0"))
@@ -185,12 +193,12 @@ def test_what_follows_it_replaces_the_rest_and_the_user_replaces_that():
 
 
 @pytest.mark.parametrize("changes", [{"warm_start.share": "2"}, {"warm_start.share": "much"}, {"warm_start": "0.1"}])
-def test_a_share_that_is_none(changes):
+def test_a_share_that_is_none(changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"warm_start.share is the share of the episodes, .* got"):
         Setup.resolve(config(**changes))
 
 
-def test_an_algorithm_without_such_a_policy():
+def test_an_algorithm_without_such_a_policy() -> None:
     td3 = TrainConfig(
         "ARTDiffusion-Gaussian1D-v0", "td3", env=EULER, n_timesteps=200_000, hyperparams={"warm_start.share": 0.2}
     )
@@ -198,6 +206,6 @@ def test_an_algorithm_without_such_a_policy():
         Setup.resolve(td3)
 
 
-def test_sac_has_one_where_it_needs_one():
+def test_sac_has_one_where_it_needs_one() -> None:
     configs = [TrainConfig(f"ARTDiffusion-{task}-v0", "sac", env=EULER) for task in ("Ring2D", "Mixture1D")]
     assert [Setup.resolve(each).searches for each in configs] == [16, 0]
