@@ -14,7 +14,7 @@ demo: .venv/.installed
 	$(BIN)/art-gym demo
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(PYTEST)
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # The rooms, each of which imports from those before it and from itself.
 ROOMS = ("common", "denoisers", "measures", "solvers", "schedules", "search", "tasks", "envs", "evaluation", "export")
 AGENT_ROOMS = ("runs", "reports", "continuous_time", "algorithms", "training", "learn", "jobs", "studies", "cli")
-MOST_LINES = 300  # of a file
+MOST_LINES, MOST_IN_FUNCTION = 300, 50
 ONLY_IN = {
     "stable_baselines3": {"art_gym.envs.sb3"},
     "matplotlib": {"art_gym.envs.rendering"},
@@ -122,10 +122,22 @@ def test_agents_import_each_other_relatively(name: str) -> None:
             assert not (node.module or "").startswith(("agents", "art_gym.agents")), f"{name}: use relative imports"
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_no_file_is_too_long(name: str) -> None:
-    lines = len(ALL[name].read_text(encoding="utf-8").splitlines())
-    assert lines <= MOST_LINES, f"{name} has {lines} lines: find the two rooms in it"
+def lines_of(function: ast.FunctionDef) -> int:
+    """Without the docstring."""
+    first = function.body[0]
+    documented = ast.get_docstring(function, clean=False) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+@pytest.mark.parametrize("folder", ["art_gym", "agents", "benchmarks", "examples", "tests"])
+def test_no_file_and_no_function_is_too_long(folder: str) -> None:
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= MOST_LINES, f"{file}: find the two rooms in it"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert lines_of(node) <= MOST_IN_FUNCTION, f"{node.name} in {file}: find the two functions in it"
 
 
 def test_every_package_is_installed() -> None:

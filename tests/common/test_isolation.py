@@ -69,6 +69,7 @@ def run(code: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_imports_and_environments_leave_a_process_as_it_was() -> None:
     run(FRESH + REGISTRY)
 
@@ -108,6 +109,7 @@ same("training a network")
     ],
     ids=["train", "learn", "train-denoiser"],
 )
+@pytest.mark.slow
 def test_learning_leaves_a_process_as_it_was(code: str, tmp_path: Path) -> None:
     run(f"folder = {str(tmp_path)!r}\n{FRESH}{code}")
 
@@ -135,6 +137,7 @@ def test_isolated_gives_everything_back_whatever_happens() -> None:
     assert state() == before
 
 
+@pytest.mark.slow
 def test_the_order_of_seeding_and_making_does_not_matter() -> None:
     """CleanRL seeds torch, makes its environments and then its agent."""
     weights = []

@@ -133,6 +133,7 @@ def run(code: str, package: Path, folder: Path) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 def test_a_part_of_each_kind_is_found_and_used(package: Path, tmp_path: Path) -> None:
     done = run(USE, package, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -60,6 +60,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_workers_play_what_their_parent_plays(method: str, tmp_path: Path) -> None:
     file = tmp_path / "script.py"

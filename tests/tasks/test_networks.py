@@ -182,6 +182,7 @@ def test_task_options() -> None:
         get_task("model:ddpm")
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
     whole = train_denoiser("digits", tmp_path / "a.safetensors", 0, False, False, updates=40)
     train_denoiser("digits", tmp_path / "b.safetensors", 0, False, False, updates=40)

@@ -32,6 +32,7 @@ def make(seed: int = 0, **changes: object) -> ARTRL:
     return ARTRL("ClockPolicy", ARTDiffusionVecEnv(8, "mixture_1d", **{**ENV, **changes}), seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", ["normalised", "multiplier"])
 def test_learns_the_closed_form(budget: str) -> None:
     """A fifth of the shipped training leaves less than 2 % of the cost; the first clock is 26 % above the optimum."""

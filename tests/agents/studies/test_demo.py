@@ -11,6 +11,7 @@ from art_gym.schedules import Schedule
 from art_gym.search.base import SEARCHES
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")  # of the progress bar of stable-baselines3
 def test_demo_trains_compares_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENV_ID", "ARTDiffusion-Gaussian1D-v0")

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from art_gym.agents.runs.folder import Run
 
 PROGRAM = "from art_gym.agents.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
@@ -18,19 +20,18 @@ def command(folder: Path, *more: str) -> list[str]:
     return [sys.executable, "-c", PROGRAM, *arguments, "--no-progress", "--out", str(folder), *more]
 
 
+@pytest.mark.slow
 def test_kill_and_resume(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
     while len(Run(folder).history()) < 5:
         assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     saved = Run(folder).history()
     assert 5 <= len(saved) < 40
-    done = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command(folder, "--resume"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     history = Run(folder).history()
     assert history[: len(saved)] == saved

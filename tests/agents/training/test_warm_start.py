@@ -89,6 +89,7 @@ def test_raw_latents_are_cloned_too() -> None:
     assert np.isfinite(evaluator(setup, model)(5, 64).error)
 
 
+@pytest.mark.slow
 def test_it_finds_the_narrow_valley_of_the_best_schedule() -> None:
     setup = Setup.resolve(TrainConfig("ARTDiffusion-Ring2D-v0", env={"solver": "dpmpp_2m", "num_steps": 5}))
     model = setup.make_model()
