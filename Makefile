@@ -3,7 +3,7 @@ PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint type format bench build check clean
+.PHONY: demo test lint type format docs bench build dist check clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,6 +19,7 @@ test: .venv/.installed
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell art_gym agents benchmarks docs envs_configs examples tests *.md
 
 type: .venv/.installed
 	$(BIN)/mypy art_gym agents
@@ -27,13 +28,23 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Fails for a warning: a link that leads nowhere, a name without a docstring.
+docs: .venv/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
+
 bench: .venv/.installed
 	$(BIN)/art-gym bench
 
 build: .venv/.installed
 	$(BIN)/python -m build --wheel
 
-check: lint type test
+# What is released; both are checked.
+dist: .venv/.installed
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+check: lint type docs test
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from art_gym.common.lazy import exports
 
-__version__ = "0.1.0"
+__version__ = version("art-gym")
 
 if TYPE_CHECKING:
     from art_gym.denoisers.base import Denoiser as Denoiser

@@ -11,7 +11,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Run a study of docs/results.md: its table, its plot and the JSON lines behind them; what is there is kept.
+    """Run a study of docs/results: its table, its plot and the JSON lines behind them; what is there is kept.
 
     Attributes:
         study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect

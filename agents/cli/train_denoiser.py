@@ -14,7 +14,7 @@ class TrainDenoiser:
     """Train one of the shipped networks again.
 
     Attributes:
-        name: digits, photos, or digits_conv (a convolutional net that was tried for the digits).
+        name: digits or photos.
         kind: the denoiser, or the small classifier whose features images are compared in.
         out: weight file (safetensors); checkpoints and TensorBoard logs go beside it.
         seed: of everything random.

@@ -74,14 +74,6 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
             batch=256,
             learning_rate=2e-3,
         ),
-        "digits_conv": lambda: Recipe(  # tried beside "digits", not shipped: docs/results.md has the comparison
-            NetworkConfig("unet", (1, 8, 8), width=32, blocks=1, labels=10, dropout=0.15),
-            _digits(False),
-            _digits(True),
-            updates=4_000,
-            batch=128,
-            learning_rate=2e-3,
-        ),
         "photos": lambda: Recipe(
             NetworkConfig("unet", (3, 16, 16), width=16, blocks=2),
             _photos(False),

@@ -28,19 +28,18 @@ class Denoiser(Protocol):
     ``denoiser(x, sigma)`` takes x of shape (B, *shape) and sigma of shape (B,), numpy arrays or torch tensors, and
     returns the denoised estimate in the same kind and shape, as a new array.
 
-    Seven further attributes are optional. ``sample_data(n, rng)`` draws (n, *shape) data for the distances to data
-    (None is no data);
-    ``fingerprint`` is a string that names the weights, under which precise endpoints are cached on disk;
-    ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images (None is no decoder): with it errors are
-    measured in image space too;
-    ``features(images)`` takes (B, *visible shape) samples to (B, f) features, in which their Fréchet distance to the
-    data of ``sample_data`` and their precision and recall are measured (None is no such network);
-    ``carried_channels`` counts trailing channels that carry a condition: D hands them back as they are, and errors,
-    data, statistics and pictures leave them out (`visible`);
-    ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as the classes that they carry: all noises of
-    an episode have the same (in `art-gym learn`, and while PPO's warm start searches, they are mixed: what is sought
-    there is one schedule for all; noises that a reset's options name are taken as they are);
-    ``flow`` is True for a flow model, of which schedules are marked, since its samplers take s = σ/(1 + σ).
+    Further attributes are optional:
+
+    - ``sample_data(n, rng)`` draws (n, *shape) data, for distances to data.
+    - ``fingerprint`` is a string that names the weights. Precise endpoints are cached on disk under it.
+    - ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images. Errors are then measured there too.
+    - ``features(images)`` takes (B, *visible shape) samples to (B, f) features, for Fréchet distance, precision and
+      recall.
+    - ``carried_channels`` counts trailing channels that carry a condition. D hands them back as they are. Errors, data,
+      statistics and pictures leave them out (`visible`).
+    - ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as classes. All noises of an episode have
+      the same one. Searches and the warm start mix them: they seek one schedule for all.
+    - ``flow`` is True for a flow model. Its schedules say so, because samplers of flow models take s = σ/(1 + σ).
     """
 
     @property

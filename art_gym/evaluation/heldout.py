@@ -38,8 +38,7 @@ class Evaluation:
         sliced_endpoints: sliced-Wasserstein distance to the precise endpoints of the same noises.
         energy: energy distance to the same draws; None without data or with a single noise.
         frechet: Fréchet distance to the same draws in the features of a network; None without data, without features or
-            with fewer than 4 noises. Its bias grows with 1/count: `docs/results.md` has what as many draws of the data
-            have against each other.
+            with fewer than 4 noises. It has a bias that grows with 1/count.
         precision, recall: of the samples in the same features. Data that are drawn with replacement, as those of the
             shipped networks, hold an image more than once, which lowers both a little.
         image_error: mean endpoint error between decoded images; None without a decoder.

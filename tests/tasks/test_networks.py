@@ -199,7 +199,7 @@ def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
     (tmp_path / "a_training" / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="cannot resume from"):
         train_denoiser("digits", tmp_path / "a.safetensors", 0, True, False, updates=60)
-    with pytest.raises(ValueError, match="unknown network 'faces': choose one of digits, digits_conv, photos"):
+    with pytest.raises(ValueError, match="unknown network 'faces': choose one of digits, photos"):
         train_denoiser("faces", tmp_path / "c.safetensors", 0, False, False)
 
 
