@@ -1,4 +1,4 @@
-"""What a training run gives, whatever the method: grids, how good they are on held-out noise, and what they cost."""
+"""The outcome of a training run by any method: grids, their evaluation on held-out noise, and their cost."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from art_gym.evaluation.heldout import Evaluation
-from art_gym.common.files import write_text
-from art_gym.schedules.schedule import Schedule
 
+from art_gym.common.files import write_text
+from art_gym.evaluation.heldout import Evaluation
+from art_gym.schedules.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Outcome:
     Attributes:
         method: ppo, sac, …, cma, gradient, defect.
         task, solver: names.
-        schedules: the grid for each K; a policy's mean grid where it depends on the latents.
+        schedules: the grid for each K; the mean grid of a policy that depends on the latents.
         as_grid: evaluation of that grid.
         as_policy: evaluation of the policy itself; None for methods that find a grid.
-        evaluations: denoiser evaluations of training, one a sample and level, evaluations of progress and endpoints
-            of noises left out.
-        seconds: wall time of training, likewise.
-        searches: of the warm start that an agent began with (`agents/warm_start.py`); 0 without one.
+        evaluations: denoiser evaluations of training, one per sample and level. Evaluating progress and computing
+            endpoints of noises do not count.
+        seconds: wall time of training, without these two.
+        searches: number in the agent's warm start (`agents/training/warm_start.py`); 0 without one.
         as_start: evaluation of the policy as the warm start left it; None without one.
     """
 

@@ -1,0 +1,99 @@
+"""The configuration of a run, and the lookup of the names in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from art_gym.common.parts import import_module
+from art_gym.envs.config import EnvConfig, load_config
+from art_gym.envs.ids import configurations
+
+PER_SAMPLE = "_per_sample"  # suffix of configurations with population 1, which have their own recipes
+TABLE_BUDGETS = (5, 7, 10, 18)  # the K inside a range of budgets at which a method is evaluated
+
+
+def reported_budgets(config: EnvConfig) -> list[int]:
+    """The K at which a run is evaluated and writes schedules: both ends of its range, `TABLE_BUDGETS` between them."""
+    low, high = config.budgets
+    return sorted({low, *(k for k in TABLE_BUDGETS if low < k < high), high})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The configuration of a training run, enough to repeat it.
+
+    Attributes:
+        env_id: a registered id, or the name of a configuration in envs_configs. "module:id" imports that module first,
+            as `gym.make` does. The module may register a task.
+        algo: ppo, sac, art_rl, or the name of any class of stable-baselines3 or sb3-contrib. Use cma, gradient or
+            defect for a fixed grid.
+        seed: of the algorithm, the environments and the networks.
+        env: keys of `EnvConfig`. They override the configuration, and "env" in the hyperparameters.
+        hyperparams: values that override the YAML. "policy_kwargs.log_std_init" reaches into a dictionary.
+        n_timesteps: environment steps; from the YAML by default.
+    """
+
+    env_id: str = "ARTDiffusion-v0"
+    algo: str = "ppo"
+    seed: int = 0
+    env: dict[str, Any] = field(default_factory=dict)
+    hyperparams: dict[str, Any] = field(default_factory=dict)
+    n_timesteps: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seed, np.integer):
+            object.__setattr__(self, "seed", int(self.seed))
+        for name, kind in (("env_id", str), ("algo", str), ("seed", int), ("env", dict), ("hyperparams", dict)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"a seed is a whole number from 0 to {2**32 - 1}, got {self.seed}")
+        if self.n_timesteps is not None and self.n_timesteps < 1:
+            raise ValueError(f"the number of environment steps must be at least 1, got {self.n_timesteps}")
+
+    def env_config(self, overrides: dict[str, Any] | None = None) -> EnvConfig:
+        """The environment's configuration: the id's YAML, changed by the algorithm's and then the user's overrides."""
+        return load_config(config_name(self.env_id), **{**(overrides or {}), **self.env})
+
+    @property
+    def hyperparams_id(self) -> str | None:
+        """The id to look up hyperparameters by: the task's if it has one, else the environment's."""
+        own, task = config_name(self.env_id), self.env.get("task")
+        if isinstance(task, str) and own.endswith(PER_SAMPLE):
+            task = f"{task.partition('?')[0]}{PER_SAMPLE}"
+        return id_of(task) or id_of(own)
+
+
+def config_name(env_id: str) -> str:
+    """The configuration behind a registered id. Raises a ValueError for an unknown id or a missing module."""
+    _, env_id = imported(env_id)
+    known = configurations()
+    if env_id in known:
+        return known[env_id]
+    if env_id in known.values():
+        return env_id
+    raise ValueError(f"unknown environment {env_id!r}: choose one of {', '.join(known)}")
+
+
+def imported(name: str) -> tuple[str, str]:
+    """Import the module of "module:name" and return both parts; without a module, the first part is empty.
+
+    Use it for names that a user types, and for the id in a run's folder. The task in a schedule file is data, so it
+    must not import anything.
+
+    Raises:
+        ValueError: if the module cannot be imported, or is a file name.
+    """
+    module, _, name = name.rpartition(":")
+    if module:
+        import_module(module, name)
+    return module, name
+
+
+def id_of(task: Any) -> str | None:
+    """The registered id of a built-in task by name, with any options; None for a task of your own."""
+    ids = {config: key for key, config in configurations().items()}
+    return ids.get(task.partition("?")[0]) if isinstance(task, str) else None
