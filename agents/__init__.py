@@ -1,1 +1,1 @@
-"""Everything that learns, compares and reports; installed as art_gym.agents."""
+"""Code that learns, compares and reports schedules, installed as art_gym.agents."""

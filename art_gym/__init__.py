@@ -1,6 +1,6 @@
 """art_gym: learn how a diffusion model should spend its sampling steps.
 
-``import art_gym`` registers the environments and loads nothing heavy; public names are resolved at first use.
+``import art_gym`` registers the environments and loads nothing heavy. Public names are imported at first use.
 """
 
 from __future__ import annotations
@@ -39,6 +39,6 @@ __all__, __getattr__, __dir__ = exports(
 )
 
 
-from art_gym.envs.ids import register_environments  # noqa: E402 after the version, which schedules have
+from art_gym.envs.ids import register_environments  # noqa: E402 schedules read __version__
 
 register_environments()

@@ -1,7 +1,7 @@
-"""Makes art_gym/data/endpoints.npz: precise endpoints of tasks' noises, for which a first reset need not wait then.
+"""Makes art_gym/data/endpoints.npz with precise endpoints of tasks' noises, so that a first reset need not wait.
 
-All noises of the exact tasks, which would take two minutes, and the first ones of the tasks on networks. What is in the
-file already is kept: delete it to make all anew.
+It covers all noises of the exact tasks, which would take two minutes, and the first ones of the tasks on networks.
+Existing endpoints are kept. Delete the file to make all anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from art_gym.tasks.registry import BUILT_IN, NETWORKS, resolve
 
 
 def main() -> None:
-    """Compute the chunks that are missing and write all by key."""
+    """Compute the missing chunks and write all by key."""
     file = Path(art_gym.__file__).parent / SHIPPED
     known = dict(np.load(file)) if file.exists() else {}
     banks = [NoiseBank(resolve(task), split, EnvConfig().noises) for task in BUILT_IN for split in SPLITS]

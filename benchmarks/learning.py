@@ -1,9 +1,9 @@
-"""Scores of an agent over tasks, solvers, budgets and seeds: each run is the training that `art-gym train` does.
+"""Scores an agent over tasks, solvers, budgets and seeds. Each run trains as `art-gym train` does.
 
     python benchmarks/learning.py --algo ppo --solvers dpmpp_2m --steps 5 7 10 --seeds 0 1 2
 
-Results are appended to benchmarks/results/learning.jsonl as they come; what is there already is not run again. The
-tables lie beside them. With --no-search agents learn without the search that PPO, and SAC on Ring2D, begin with.
+Results are appended to benchmarks/results/learning.jsonl as they come, and existing ones are not run again. The tables
+lie beside them. With --no-search agents learn without the search with which PPO, and SAC on Ring2D, begin.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ IDS = {
 
 @dataclass(frozen=True)
 class Learning:
-    """Run what is missing and print the table.
+    """Run the missing trainings and print the table.
 
     Attributes:
-        algo: ppo, sac, cma, gradient.
+        algo: ppo, sac, cma or gradient.
         tasks, solvers, steps, seeds: the matrix.
         action: the action map.
         table_only: run nothing.
@@ -61,7 +61,7 @@ class Learning:
 
     @property
     def file(self) -> Path:
-        """Of the results."""
+        """The file of the results."""
         return RESULTS / ("learning.jsonl" if self.search else "learning_without_warm_start.jsonl")
 
 
@@ -73,7 +73,7 @@ def records(file: Path) -> list[dict]:
 def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed: int, search: bool) -> dict:
     """Train once and evaluate on held-out noise."""
     env = {"solver": solver, "num_steps": num_steps, "action": action}
-    # SAC's recipe for Ring2D is short since it follows a search: without one it is as long as for other tasks.
+    # SAC's recipe for Ring2D is short, because a search precedes it. Without one it is as long as for other tasks.
     without = {"warm_start": 0, **({"n_timesteps": "10000K"} if algo == "sac" else {})}
     config = TrainConfig(IDS[task], algo, seed, env, hyperparams={} if search else without)
     began = time.process_time()
@@ -95,10 +95,10 @@ def run_one(algo: str, task: str, solver: str, num_steps: int, action: str, seed
         "grid_error": outcome.as_grid[num_steps].error,
         "sigmas": outcome.as_grid[num_steps].levels.tolist(),
         "seconds": outcome.seconds,
-        "first_score": score(history[0].errors[num_steps], reference),  # of the warm start, where there is one
+        "first_score": score(history[0].errors[num_steps], reference),  # of the warm start, if there is one
         "first_seconds": history[0].seconds,
-        "seconds_to_good": min(good, default=None),  # until the score on validation noise was first that good
-        "cpu_seconds": time.process_time() - began,  # of the one core, evaluations of progress included
+        "seconds_to_good": min(good, default=None),  # until the score on validation noise first reached GOOD
+        "cpu_seconds": time.process_time() - began,  # of the one core, including evaluations of progress
         "evaluations": outcome.evaluations,
         "version": art_gym.__version__,
     }
@@ -132,7 +132,7 @@ def _to_good(entries: list[dict]) -> str:
     """The slowest seed's seconds to a good score, and how many seeds had none."""
     times = [entry.get("seconds_to_good", 0.0) for entry in entries]
     if 0.0 in times:
-        return "–"  # recorded before this was
+        return "–"  # an old record does not have it
     reached = [time for time in times if time is not None]
     never = f" ({len(times) - len(reached)} never)" if len(reached) < len(times) else ""
     return f"{max(reached):.0f}{never}" if reached else "never"

@@ -1,1 +1,1 @@
-"""Shipped configurations: one YAML a task, and the agents' hyperparameters."""
+"""Configurations of environments, a YAML file for each task or variant that differs from the defaults."""

@@ -25,7 +25,7 @@ from art_gym.schedules import make_grid
 # ## 1. Wrap the model
 #
 # A denoiser takes noisy data and the noise level of each sample, and returns the expected clean data. Here it is
-# known exactly: the data are two narrow clusters. For a model of diffusers write `from_diffusers("path/to/pipeline")`
+# known exactly: the data are two narrow clusters. For a diffusers model, write `from_diffusers("path/to/pipeline")`
 # instead.
 
 
@@ -41,7 +41,7 @@ model = art_gym.FunctionDenoiser(denoise, shape=(1,), sigma_min=0.01, sigma_max=
 # %% [markdown]
 # ## 2. Learn
 #
-# The budget counts calls of the denoiser, one a sample and level. A time works too: `Budget(seconds=600)`.
+# The budget counts calls of the denoiser, one for each sample and level. A time works too: `Budget(seconds=600)`.
 
 # %%
 file = Path(mkdtemp()) / "schedule.json"
@@ -50,8 +50,8 @@ report = Learner(model, "two points", 6, "dpmpp_2m", Budget(evaluations=400_000)
 # %% [markdown]
 # ## 3. Look at the proof
 #
-# The report compares the schedule with other grids on noises that nothing was fitted to or chosen on. Pictures lie
-# beside the file.
+# The report compares the schedule with other grids on fresh noises, which no fit and no choice has used. Pictures are
+# saved beside the file.
 
 # %%
 print(report[: report.index("Learning took")])

@@ -1,4 +1,4 @@
-"""Learning in one file, as CleanRL does it: REINFORCE with a baseline over ``gym.make_vec``, numpy and torch only."""
+"""Learning in one file, as in CleanRL: REINFORCE with a baseline on ``gym.make_vec``, with numpy and torch only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""ComfyUI's nodes on an exported line: the same noises end where our own solvers take them.
+"""Check that ComfyUI's nodes, with an exported line of levels, give the same samples as our solvers.
 
-python examples/comfyui_nodes.py path/to/ComfyUI, or with that folder in COMFYUI, where ComfyUI's requirements are
-installed (torchvision and torchaudio may be missing). ManualSigmas reads the line and SamplerCustomAdvanced samples,
-all of it ComfyUI's own but the network: in its place in a BaseModel stands one of our denoisers.
+Run python examples/comfyui_nodes.py path/to/ComfyUI, or set COMFYUI to that folder. ComfyUI's requirements must be
+installed (torchvision and torchaudio may be missing). ManualSigmas reads the line and SamplerCustomAdvanced samples.
+All code is ComfyUI's own except the network in its BaseModel, which is one of our denoisers.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from art_gym.schedules.closed_forms import art
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.registry import get_task
 
-CLOSE = 1e-5  # of samples up to 2: ComfyUI computes in float32
+CLOSE = 1e-5  # for samples up to 2, because ComfyUI computes in float32
 SMALL = Schedule((1234.5678, 2e-3, 3.14159265e-5, 6.28e-9, 0.0), "levels that Python prints with exponents")
 
 
 def load(folder: Path) -> Any:
-    """comfy_extras.nodes_custom_sampler, on the CPU."""
+    """Import comfy_extras.nodes_custom_sampler, for the CPU."""
     if not (folder / "comfy_extras" / "nodes_custom_sampler.py").is_file():
         raise ImportError("no such folder")
     sys.path.insert(0, str(folder.resolve()))
-    logging.disable(logging.WARNING)  # of its models that miss torchaudio
-    import_module("transformers")  # looks for torchvision itself, and must not find what stands in for it
+    logging.disable(logging.WARNING)  # warnings about a missing torchaudio
+    import_module("transformers")  # it looks for torchvision, and must not find the mock below
     try:
         import_module("torchvision")
-    except (ImportError, RuntimeError):  # none, or one that was built for another torch
+    except (ImportError, RuntimeError):  # missing, or built for another torch
         sys.modules.update(dict.fromkeys(("torchvision", "torchvision.transforms"), MagicMock()))  # for image files
-    import_module("comfy.cli_args").args.cpu = True  # as --cpu does; of our command line it reads nothing
+    import_module("comfy.cli_args").args.cpu = True  # like --cpu; it does not read our command line
     import_module("comfy.utils").PROGRESS_BAR_ENABLED = False
     return import_module("comfy_extras.nodes_custom_sampler")
 
@@ -55,7 +55,7 @@ def in_s(denoise: Callable) -> Callable:
 
 
 class Network(torch.nn.Module):
-    """A denoiser as a network of EDM, or of a flow, whose output ComfyUI turns into a denoiser again."""
+    """A denoiser as an EDM or flow network. ComfyUI turns its output into a denoiser again."""
 
     dtype = torch.float32
 
@@ -68,16 +68,16 @@ class Network(torch.nn.Module):
         return self.denoiser(x.reshape(-1, *self.denoiser.shape), sigma).reshape(x.shape)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, **conditions: object) -> torch.Tensor:
-        x, t = x.double(), t.double()  # what ComfyUI has rounded is rounded no further
+        x, t = x.double(), t.double()  # no further rounding
         if self.flow:  # t = 1000 s; the velocity is ε − x₀ = (z − D)/s
             return (x - in_s(self.denoise)(x, t / 1000)) / wide(t / 1000)
         sigma, std = (4 * t).exp(), self.denoiser.data_std  # t = ¼ ln σ
-        total = (wide(sigma) ** 2 + std**2).sqrt()  # √(σ² + s₀²), by which x comes divided
+        total = (wide(sigma) ** 2 + std**2).sqrt()  # √(σ² + s₀²): x arrives divided by this
         return (self.denoise(x * total, sigma) - x * std**2 / total) * total / (wide(sigma) * std)
 
 
 def patcher(network: Network) -> Any:
-    """A model as ComfyUI's loaders give it to the nodes; the shift of a flow is for ComfyUI's own schedules alone."""
+    """A model as ComfyUI's loaders give it to the nodes. Only ComfyUI's own schedules use the shift of a flow."""
     base, config = import_module("comfy.model_base"), import_module("comfy.supported_models_base").BASE({})
     config.unet_config["disable_unet_model_creation"] = True
     config.latent_format.latent_channels = network.denoiser.shape[0]
@@ -90,7 +90,7 @@ def patcher(network: Network) -> Any:
 
 
 def read(schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
-    """What ManualSigmas finds in the line, and what it should: σ, or s = σ/(1 + σ) of a flow."""
+    """The levels that ManualSigmas reads from the line, and the expected ones: σ, or s = σ/(1 + σ) for a flow."""
     found, sigmas = nodes.ManualSigmas.execute(schedule.to_comfyui())[0], torch.tensor(schedule.sigmas).double()
     levels = sigmas / (1 + sigmas) if schedule.flow else sigmas
     torch.testing.assert_close(found, levels.float(), rtol=0, atol=0)
@@ -100,7 +100,7 @@ def read(schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
 try:
     nodes = load(Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("COMFYUI", "")))
 except ImportError as error:
-    print(f"ComfyUI is not at hand ({error}): name its folder, or set COMFYUI to it, and install its requirements")
+    print(f"cannot load ComfyUI ({error}): name its folder, or set COMFYUI to it, and install its requirements")
     sys.exit(0)
 
 samplers = {name: (nodes.KSamplerSelect.execute(name)[0], name) for name in ("euler", "heun", "dpmpp_2m")}
@@ -118,15 +118,15 @@ for task in ("digits_net", "ring_2d"):  # a network, and an exact denoiser
         network, schedule = Network(denoiser, flow), replace(found, flow=flow)
         read(replace(SMALL, flow=flow))
         sigmas, (line, levels) = schedule.sigmas, read(schedule)
-        # At its model's largest level ComfyUI starts from √(1 + σ²) ε, as if data had variance 1; a flow from s ε.
+        # At the model's largest level ComfyUI starts from √(1 + σ²) ε, as if data had variance 1. A flow has s ε.
         first = sigmas[0] if flow else (1 + sigmas[0] ** 2) ** 0.5
         guider = nodes.BasicGuider.execute(patcher(network), [[None, {}]])[0]  # no prompt
         for name, (sampler, solver) in samplers.items():
             theirs = nodes.SamplerCustomAdvanced.execute(random, guider, sampler, line, latent)[0]["samples"]
             with torch.no_grad():
                 ours, note = integrate(network.denoise, sigmas, first * noise, solver), ""
-                # Euler in s is Euler in σ. ComfyUI's heun and dpmpp_2m take s for σ: other methods than ours, and the
-                # same if ours take s for σ too. dpmpp_2m_sde takes log σ of a flow: without its noise it is our 2M.
+                # Euler in s is Euler in σ. ComfyUI's heun and dpmpp_2m use s as σ. They differ from ours in σ, and are
+                # the same as ours in s. dpmpp_2m_sde uses log σ of a flow, so without its noise it is our 2M.
                 if flow and name in ("heun", "dpmpp_2m"):
                     note = f"; in σ, another method: {float((ours - theirs).abs().max()):.1g}"
                     ours = integrate(in_s(network.denoise), levels, levels[0] * noise, solver)

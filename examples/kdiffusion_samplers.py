@@ -1,4 +1,4 @@
-"""k-diffusion's samplers on an exported schedule: the same noises end where our own solvers take them."""
+"""Check that k-diffusion's samplers, with an exported schedule, give the same samples as our solvers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLOSE = {torch.float32: 1e-4, torch.float64: 1e-10}  # rounding over a run, in u
 
 
 def load() -> Any:
-    """k_diffusion.sampling alone: the package imports CLIP, scikit-image and others that sampling never calls."""
+    """Import k_diffusion.sampling only. The package also imports CLIP, scikit-image and others, not needed here."""
     found = importlib.util.find_spec("k_diffusion")
     if found is None:
         raise ImportError("no k_diffusion")
@@ -46,7 +46,7 @@ for task, dtype in (("digits_net", torch.float32), ("ring_2d", torch.float64)): 
     sigmas = torch.tensor(schedule.to_sigmas(), dtype=dtype)
     for solver, name in SAMPLERS.items():
         with torch.no_grad():
-            theirs = getattr(k_diffusion, name)(denoiser, start, sigmas, disable=True)  # disable: its progress bar
+            theirs = getattr(k_diffusion, name)(denoiser, start, sigmas, disable=True)  # disable its progress bar
             ours = integrate(denoiser, schedule.sigmas, start, solver)
         apart = float((ours - theirs).abs().max())
         print(f"{task}, {dtype}, {name}: at most {apart:.1g} apart, samples up to {float(ours.abs().max()):.2g}")

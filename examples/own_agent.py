@@ -7,7 +7,7 @@
 # %% [markdown]
 # # Your agent on an environment, scored
 #
-# You have an agent of your own. This trains one, evaluates it on the fixed held-out noises, and gives its score.
+# You have your own agent. This tutorial trains one, evaluates it on the fixed held-out noises, and gives its score.
 
 # %%
 import gymnasium as gym
@@ -23,8 +23,8 @@ TASK = {"task": "mixture_1d", "solver": "euler", "num_steps": 5}
 # %% [markdown]
 # ## 1. An agent
 #
-# Ours is the simplest that learns: it keeps one action for each step, tries others around them, and moves towards the
-# best (the cross-entropy method). An environment steers 64 latents, and 32 environments run at once.
+# Ours is very simple. It keeps one action for each step, tries others around them, and moves towards the best (the
+# cross-entropy method). An environment steers 64 latents, and 32 environments run at once.
 
 # %%
 envs = gym.make_vec("ARTDiffusion-Mixture1D-v0", num_envs=32, **TASK)
@@ -43,14 +43,14 @@ print("actions:", mean.round(2))
 # ## 2. Evaluate
 #
 # A policy is a function from observations to actions. `evaluate_policy` plays it on 2048 held-out noises, which no
-# environment trains on. The first number of an observation says how far the episode is.
+# environment trains on. The first number of an observation is the share of steps taken.
 
 # %%
 config = load_config("mixture_1d", **TASK)
 
 
 def policy(observation: np.ndarray) -> np.ndarray:
-    """The action of the step that each environment is at."""
+    """The action for the current step of each environment."""
     step = np.round(observation[:, 0] * 5).astype(int)
     return mean[step, None]
 
@@ -61,8 +61,8 @@ print(f"error {found.error:.4f} ± {found.error_interval:.4f} with levels {found
 # %% [markdown]
 # ## 3. Score
 #
-# 0 is EDM's grid and 1 is the best fixed grid known. Put the marks beside your number: what an agent has that learned
-# nothing, and what a hand-made grid has.
+# 0 is EDM's grid and 1 is the best known fixed grid. Compare your score with two others: an agent that learned nothing,
+# and a hand-made grid.
 
 # %%
 target = config.target()

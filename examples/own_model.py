@@ -1,4 +1,4 @@
-"""A denoiser of one's own: register it, find a schedule for it, sample with it in a plain loop."""
+"""Your own denoiser: register it, find a schedule for it, and sample with it in a plain loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from art_gym.agents.training.run import train
 
 
 def denoise(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """The posterior mean for two Gaussians of width 0.2 at ±1: here stands your network."""
+    """The posterior mean for two Gaussians of width 0.2 at ±1. Put your network here."""
     own, noise = 0.2**2, sigma[:, None] ** 2
     return (own * x + noise * np.tanh(x / (own + noise))) / (own + noise)
 

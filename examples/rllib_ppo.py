@@ -10,7 +10,7 @@ except ImportError:
     print("RLlib is not installed: pip install 'ray[rllib]'")
     sys.exit(0)
 
-# "art_gym:" has each worker import art_gym, which registers the environments.
+# "art_gym:" makes each worker import art_gym, which registers the environments.
 config = (
     PPOConfig()
     .environment("art_gym:ARTDiffusion-Mixture1D-v0", env_config={"solver": "euler", "num_steps": 7})

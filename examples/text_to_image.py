@@ -1,7 +1,7 @@
-"""A text-to-image pipeline: fix a prompt and the guidance, learn a schedule for them, hand it back to the pipeline.
+"""Learn a schedule for a text-to-image pipeline with a fixed prompt and guidance, and sample with it.
 
-python examples/text_to_image.py path/to/stable-diffusion "a lighthouse at dusk" runs on a pipeline of your own, saved
-by diffusers with safetensors. Without arguments a tiny random network stands for it, so that there is something to run.
+python examples/text_to_image.py path/to/stable-diffusion "a lighthouse at dusk" runs on your own pipeline, saved by
+diffusers with safetensors. Without arguments it runs on a tiny random network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def load(folder: str, prompt: str) -> tuple[Any, Any, torch.Tensor, torch.Tensor
 
 
 def stand_in() -> tuple[Any, Any, torch.Tensor, torch.Tensor]:
-    """The same with a tiny random network, and random embeddings."""
+    """The same as `load`, with a tiny random network and random embeddings."""
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
         sample_size=4,
@@ -57,17 +57,17 @@ with warnings.catch_warnings(action="ignore"), tempfile.TemporaryDirectory() as 
     model, scheduler, given, free = load(sys.argv[1], sys.argv[2]) if real else stand_in()
 
     def call(unet: Any, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """(B, 4, h, w) noise, with classifier-free guidance: what the pipeline does inside, in one batch."""
+        """(B, 4, h, w) noise, with classifier-free guidance in one batch, as in the pipeline."""
         both = torch.cat([free.expand(len(x), -1, -1), given.expand(len(x), -1, -1)]).to(x)
         noise = unet(torch.cat([x, x]), torch.cat([timestep, timestep]), encoder_hidden_states=both).sample
         without, with_prompt = noise.chunk(2)
         return without + GUIDANCE * (with_prompt - without)
 
-    # data_std=1: latents are scaled to it. A GPU and half precision: device="cuda", dtype=torch.float16.
+    # Latents are scaled to data_std=1. For a GPU with half precision, add device="cuda", dtype=torch.float16.
     denoiser = from_diffusers(model, scheduler, call=call, data_std=1.0, max_batch=32)
     out = Path("schedule.json") if real else Path(scratch) / "schedule.json"
     budget = Budget.parse("30m" if real else "8s")
-    # Euler in σ is DDIM, and what EulerDiscreteScheduler does.
+    # Euler in σ is DDIM. EulerDiscreteScheduler does the same.
     print(Learner(denoiser, "text to image", num_steps=6, solver="euler", budget=budget, out=out, progress=real).run())
 
     arguments = diffusers_arguments(Schedule.load(out), scheduler)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-# Networks here are tiny: on two threads in each of two processes they would wait for each other. Before torch's import.
+# Set before torch's import. The networks are tiny, and two threads in each of two processes would only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep precise endpoints apart from the user's own cache; the processes of one run share them."""
+    """Keep precise endpoints apart from the user's cache. The processes of one run share them."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = tmp_path_factory.getbasetemp().parent / "art_gym_cache"
     else:
@@ -28,7 +28,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def tiny_model() -> Callable[[], Any]:
-    """Makes a small UNet2DModel of diffusers, always with the same weights."""
+    """Makes a small diffusers UNet2DModel, always with the same weights."""
 
     def make() -> Any:
         import diffusers

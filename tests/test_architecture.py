@@ -1,4 +1,4 @@
-"""The house: imports run one way through its rooms, heavy libraries stay where they belong, no room is too large."""
+"""The architecture: imports run one way through the rooms, heavy libraries stay in place, and no room is too large."""
 
 from __future__ import annotations
 
@@ -13,8 +13,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# The rooms, each of which imports from those before it and from itself.
-ROOMS = ("common", "denoisers", "measures", "solvers", "schedules", "search", "tasks", "envs", "evaluation", "export")
+# Each room imports only from itself and the rooms before it.
+ROOMS = (
+    "common",
+    "denoisers",
+    "measures",
+    "solvers",
+    "schedules",
+    "samplers",
+    "search",
+    "tasks",
+    "envs",
+    "evaluation",
+    "export",
+)
 AGENT_ROOMS = ("runs", "reports", "continuous_time", "algorithms", "training", "learn", "jobs", "studies", "cli")
 MOST_LINES, MOST_IN_FUNCTION = 300, 50
 ONLY_IN = {
@@ -22,7 +34,7 @@ ONLY_IN = {
     "matplotlib": {"art_gym.envs.rendering"},
     "diffusers": {"art_gym.denoisers.diffusers_folders"},
 }
-# Networks, and gradients through the solver: nobody needs these modules to reset, step or evaluate.
+# Networks, and gradients through the solver. A reset, a step or an evaluation needs none of these modules.
 TORCH_AT_THE_TOP = {
     *(f"art_gym.denoisers.{name}" for name in ("memory", "torch_denoiser", "networks", "model_calls", "edm")),
     *(f"art_gym.denoisers.diffusers_{name}" for name in ("models", "folders")),
@@ -46,7 +58,7 @@ ALL = ART_GYM | AGENTS
 
 
 def imports(name: str, top_only: bool = False) -> set[str]:
-    """Dotted names that a module imports, in functions too unless ``top_only``; relative ones made absolute."""
+    """Absolute dotted names that a module imports, also inside functions unless ``top_only``."""
     file = ALL[name]
     tree = ast.parse(file.read_text(encoding="utf-8"))
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
@@ -72,7 +84,7 @@ def imports(name: str, top_only: bool = False) -> set[str]:
 
 
 def room_of(name: str) -> int:
-    """The place of a module's room in the order of all."""
+    """The position of a module's room in the order."""
     parts = name.split(".")
     if parts[:2] == ["art_gym", "agents"]:
         return len(ROOMS) + (AGENT_ROOMS.index(parts[2]) if len(parts) > 2 and parts[2] != "__main__" else 100)
@@ -84,7 +96,7 @@ def uses(found: set[str], library: str) -> bool:
 
 
 def inside(name: str) -> bool:
-    """Whether a module lies in a room, as all do but the package itself and its data."""
+    """Whether a module lies in a room. All do, except the package itself and its data."""
     return name not in ("art_gym", "art_gym.data", "art_gym.agents", "art_gym.agents.__main__")
 
 
@@ -116,14 +128,14 @@ def test_libraries_stay_where_they_belong(name: str) -> None:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_agents_import_each_other_relatively(name: str) -> None:
-    """They lie in a folder of another name than they are installed under."""
+    """Their folder has another name than their installed package."""
     for node in ast.walk(ast.parse(AGENTS[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and not node.level:
             assert not (node.module or "").startswith(("agents", "art_gym.agents")), f"{name}: use relative imports"
 
 
 def lines_of(function: ast.FunctionDef) -> int:
-    """Without the docstring."""
+    """The number of lines without the docstring."""
     first = function.body[0]
     documented = ast.get_docstring(function, clean=False) is not None
     docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
@@ -153,7 +165,7 @@ def test_every_package_is_installed() -> None:
 
 def test_every_light_module_can_be_imported_alone() -> None:
     light = [name for name in ART_GYM if name not in {*TORCH_AT_THE_TOP, "art_gym.envs.sb3"}]
-    light = [name for name in light if not name.startswith("art_gym.tasks.learned.")]  # which import `network_task`
+    light = [name for name in light if not name.startswith("art_gym.tasks.learned.")]  # these import `network_task`
     code = (
         "import importlib, sys\n"
         f"for name in {light!r}:\n"

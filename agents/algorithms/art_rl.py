@@ -1,4 +1,4 @@
-"""ART-RL by its name."""
+"""Registers ART-RL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of algorithms, and the lookup among all classes that are known by name."""
+"""The registry of algorithms, and the lookup of a class by name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from art_gym.search.base import SEARCHES
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-DISCRETE = ("dqn", "maskableppo", "qrdqn")  # classes that choose among a few actions; a size of a step is none of a few
+DISCRETE = ("dqn", "maskableppo", "qrdqn")  # classes for discrete actions; the size of a step is continuous
 Kind = TypeVar("Kind", bound="type[BaseAlgorithm]")
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A class of stable-baselines3's kind, and its hyperparameters where no file in envs_configs has them."""
+    """A class like those of stable-baselines3, and its hyperparameters if no file in envs_configs has them."""
 
     kind: type[BaseAlgorithm]
     recipe: Mapping[str, Any] | None = None
@@ -29,7 +29,7 @@ ALGORITHMS: ModuleRegistry[Algorithm] = ModuleRegistry("algorithm", "art_gym.age
 
 
 def algorithm(name: str, recipe: Mapping[str, Any] | None = None) -> Callable[[Kind], Kind]:
-    """Register a class by a name for `art-gym train --algo`; ``recipe`` is as an entry of a hyperparameters' file."""
+    """Register a class for `art-gym train --algo`; ``recipe`` has the form of an entry in a hyperparameters file."""
 
     def decorate(kind: Kind) -> Kind:
         ALGORITHMS.add(name, Algorithm(kind, recipe))
@@ -39,10 +39,10 @@ def algorithm(name: str, recipe: Mapping[str, Any] | None = None) -> Callable[[K
 
 
 def algorithm_class(name: str) -> type[BaseAlgorithm]:
-    """A registered class, or the one of stable-baselines3 or sb3-contrib of that name in lower case.
+    """The registered class of that name, or the one of stable-baselines3 or sb3-contrib; case does not matter.
 
     Raises:
-        ValueError: that lists the names, for an unknown one and for an algorithm of discrete actions.
+        ValueError: for an unknown name, a search or an algorithm for discrete actions; it lists the known names.
     """
     key, classes = name.lower(), _library()
     if key in ALGORITHMS:

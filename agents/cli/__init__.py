@@ -1,1 +1,1 @@
-"""The command `art-gym`: a file a command."""
+"""The command `art-gym`, one file per subcommand."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure the environments against the bare sampling loop, as ratios in one run.
+    """Compare the speed of the environments with the bare sampling loop, as ratios.
 
     Attributes:
-        seconds: per measurement.
+        seconds: time for each measurement.
     """
 
     seconds: float = 2.0

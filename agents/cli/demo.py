@@ -8,14 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Demo:
-    """Train on the default environment, compare with everything else, and write runs/demo.
+    """Train an agent on the default environment, compare it with all other schedules, and write runs/demo.
 
-    It takes four minutes, and twice that on slow cores.
+    This takes four minutes, or eight on slow cores.
 
     Attributes:
-        out: folder of the run; an earlier demo there is replaced.
-        seed: of everything random.
-        quick: a twentieth of the training, to see that all is in place.
+        out: folder of the run. It replaces an earlier demo there.
+        seed: seed of everything random.
+        quick: use a twentieth of the training, to check that everything works.
     """
 
     out: Path = Path("runs/demo")

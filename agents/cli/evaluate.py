@@ -12,14 +12,15 @@ from .tasks import imported_task
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Evaluate schedule files, a run's folder, or named grids on held-out noise, beside EDM's grid.
+    """Evaluate schedule files, run folders or named grids on held-out noise, next to EDM's grid.
 
     Attributes:
-        what: schedule files, run folders, or grids by name as in edm:10 (name:K).
-        task: for schedules that do not name one, or to evaluate them elsewhere; my_module:name imports my_module first,
-            where the task of your own is registered. A run's folder does that by itself, a schedule file never.
-        solver: likewise.
-        noises: how many held-out noises.
+        what: schedule files, run folders, or grids as name:K, such as edm:10.
+        task: task to evaluate on, if a schedule names none or you want another. For a task of your own, my_module:name
+            first imports my_module, which registers it. A run's folder imports its module by itself, a schedule file
+            does not.
+        solver: solver to evaluate with, if a schedule names none or you want another.
+        noises: number of held-out noises.
     """
 
     what: Annotated[tuple[str, ...], tyro.conf.Positional]

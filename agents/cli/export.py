@@ -11,17 +11,17 @@ import tyro
 
 @dataclass(frozen=True)
 class Export:
-    """Print a schedule as a sampler takes it.
+    """Print a schedule in the format of a sampler.
 
     Attributes:
-        schedule: a schedule file, or a run's folder: then all its schedules, as a JSON object of levels by K.
-        format: sigmas (JSON list for k-diffusion; the default), diffusers (JSON list for EulerDiscreteScheduler; a flow
-            model's schedule needs --scheduler), comfyui (one line; of a flow model s = σ/(1+σ), which it samples in),
-            csv, json (the schedule file itself). All but comfyui have σ, for flow models too.
-        scheduler: local folder of a diffusers scheduler or pipeline: print the arguments of its set_timesteps as a
-            JSON object instead, such as {"timesteps": [...]}; a flow's as s, with its shift undone.
-        num_steps: resample to this K first.
-        out: write to this file instead.
+        schedule: a schedule file, or a run's folder to print all its schedules as a JSON object of levels by K.
+        format: sigmas (JSON list for k-diffusion, the default), diffusers (JSON list for EulerDiscreteScheduler, but a
+            flow model's schedule needs --scheduler), comfyui (one line), csv, or json (the schedule file itself). For a
+            flow model comfyui gives s = σ/(1+σ), in which ComfyUI samples. All other formats give σ.
+        scheduler: local folder of a diffusers scheduler or pipeline. Print the arguments of its set_timesteps instead,
+            as a JSON object such as {"timesteps": [...]}. A flow scheduler gets s, with its shift undone.
+        num_steps: resample the schedule to this K first.
+        out: write to this file instead of printing.
     """
 
     schedule: Annotated[Path, tyro.conf.Positional]
@@ -50,7 +50,7 @@ class Export:
         if self.schedule.is_dir():
             if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
                 raise ValueError(
-                    f"{self.schedule} is a folder, of which the levels of all its schedules are printed as they are: "
+                    f"{self.schedule} is a folder, and the levels of all its schedules are printed as they are: "
                     f"name one of its schedule files"
                 )
             return exported_table(self.schedule)

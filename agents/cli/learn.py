@@ -18,31 +18,33 @@ OF_A_MODEL = (
 
 @dataclass(frozen=True)
 class Learn:
-    """Find a better schedule for a model of your own: a schedule file, a report and pictures, within a budget.
+    """Find a better schedule for your own model within a budget, and write it with a report and pictures.
 
     Attributes:
         model: local folder of a diffusers pipeline or model, with safetensors.
-        task: a task's name, instead of a model; my_module:name imports my_module first, where your own is registered.
-        steps: K.
+        task: name of a task, instead of a model. For a task of your own, my_module:name first imports my_module, which
+            registers it.
+        steps: number of steps K.
         solver: euler (DDIM), heun, dpmpp_2m or rk4.
-        budget: time or denoiser evaluations, as 90s, 10m, 1.5h or 200000nfe; of the search: loading the model and the
-            report come on top.
-        out: schedule file; the report and the pictures go beside it.
-        scheduler: for a model alone, the folder of the scheduler that it was trained with.
-        prediction_type: what the model predicts, instead of what its scheduler says: epsilon, v_prediction, sample or
+        budget: time or denoiser evaluations for the search, such as 90s, 10m, 1.5h or 200000nfe. Loading the model and
+            the report come on top.
+        out: schedule file. The report and the pictures go beside it.
+        scheduler: folder of the scheduler that the model was trained with, if the model is not in a pipeline.
+        prediction_type: what the model predicts, if its scheduler says something else: epsilon, v_prediction, sample or
             flow_prediction.
-        rounding: call the model at the nearest of its timesteps, as samplers do that know whole ones only.
-        shape: of one latent, as channels height width, where the model does not say it or takes others.
-        data_std: standard deviation of the data; by default 1.0 for a pipeline with a VAE and 0.5, that of images in
-            [-1, 1], for others.
-        device: cpu, cuda, mps.
-        dtype: of the network; everything around it is computed in float32.
-        variant: of the weight files, such as fp16.
-        max_batch: most latents in one call of the model.
-        max_memory: GiB that the tensors of one call may take, weights aside: fewer latents where max_batch take more.
-        seed: of the noises and the search.
-        agent: an RL agent that goes on where Gauss-Newton stops (ppo, sac, any class of stable-baselines3 or
-            sb3-contrib by name), instead of CMA-ES.
+        rounding: call the model at its nearest timestep, as samplers with whole timesteps do.
+        shape: channels, height and width of one latent, if the model does not say them or takes others.
+        data_std: standard deviation of the data. The default is 1.0 for a pipeline with a VAE. For others it is 0.5, as
+            for images in [-1, 1].
+        device: cpu, cuda or mps.
+        dtype: number format of the network. Everything around it uses float32.
+        variant: variant of the weight files, such as fp16.
+        max_batch: maximum number of latents in one call of the model.
+        max_memory: GiB for the tensors of one call, without the weights. If max_batch latents need more, calls get
+            fewer.
+        seed: seed of the noises and the search.
+        agent: RL agent that follows Gauss-Newton, instead of CMA-ES: ppo, sac, or any class of stable-baselines3 or
+            sb3-contrib by name.
         progress: show a progress bar.
     """
 
@@ -81,7 +83,7 @@ class Learn:
         beside = [name for name in OF_A_MODEL if getattr(self, name) != getattr(Learn, name)]
         if self.task is not None and beside:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
-            raise ValueError(f"only with --model can there be {names}: the task {self.task!r} is made as it is")
+            raise ValueError(f"leave out {names}: such options need --model, and the task {self.task!r} is fixed")
         task = "" if self.task is None else imported_task(self.task)[1]
         check_request(self.steps, self.solver, self.seed, self.out, self.agent)  # before a large model is loaded
         if self.model is not None:

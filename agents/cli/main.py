@@ -28,7 +28,7 @@ class Command(Protocol):
     """A parsed subcommand."""
 
     def run(self) -> None:
-        """Do it."""
+        """Run the command."""
 
 
 COMMANDS: dict[str, Any] = {
@@ -47,7 +47,7 @@ COMMANDS: dict[str, Any] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse and run; a mistake of the user, or a file that cannot be written, is one line on stderr, exit code 2."""
+    """Parse and run. A user's mistake or a file that cannot be written gives one line on stderr and exit code 2."""
     import art_gym  # registers the ids
 
     if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
@@ -55,28 +55,28 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     command: Command | None = None
-    if os.getcwd() not in sys.path:  # where a user's my_tasks.py lies; at the end, so that it hides no library
+    if os.getcwd() not in sys.path:  # finds the user's my_tasks.py, and hides no library
         sys.path.append(os.getcwd())
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="art-gym",
-            description="Learn how a diffusion model should spend its sampling steps (--version: of art_gym).",
+            description="Learn how a diffusion model should spend its sampling steps. --version prints the version.",
             args=arguments,
         )
-        with handling(signal.SIGTERM, signal.default_int_handler):  # timeout, SLURM, docker: it ends as by Ctrl-C
+        with handling(signal.SIGTERM, signal.default_int_handler):  # timeout, SLURM and docker send it
             command.run()
         sys.stdout.flush()
-    except BrokenPipeError:  # of a reader such as head, who has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at exit either
-        return 141  # as a program that SIGPIPE ends: what was to be done may not be
+    except BrokenPipeError:  # a reader such as head has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit must not write the rest either
+        return 141  # like a program that SIGPIPE ended, because the work may be unfinished
     except (ValueError, OSError) as error:
         print(f"art-gym: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         said = str(error)
         if hasattr(command, "resume"):
-            said = "the same command with --resume goes on from what was saved, if anything was"
+            said = "the same command with --resume continues from what was saved, if anything was"
         print(f"art-gym: interrupted{f'; {said}' if said else ''}", file=sys.stderr)
         return 130
     return 0

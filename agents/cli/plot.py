@@ -11,7 +11,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw schedules beside EDM's grid, and the training curve of a run's folder.
+    """Draw schedules next to EDM's grid, and the training curves of runs.
 
     Attributes:
         what: schedule files and run folders.

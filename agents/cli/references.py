@@ -10,16 +10,16 @@ from .tasks import imported_task
 
 @dataclass(frozen=True)
 class References:
-    """Compute the best fixed grids that scores are read against (slow; what exists is kept).
+    """Compute the best fixed grids, which scores refer to. This is slow and keeps existing grids.
 
     Attributes:
-        tasks: which tasks; the built-in ones by default. my_module:name imports my_module first.
-        solvers: which solvers.
-        steps: which K.
-        file: where to; the package's own data by default.
-        seed: of the search.
-        again: compute what exists too, and keep the better of the two on training noise.
-        candidates: files of JSON lines with schedules that were learned: polish these instead of a search.
+        tasks: tasks to compute, by default the built-in ones. my_module:name imports my_module first.
+        solvers: solvers to compute.
+        steps: numbers of steps K to compute.
+        file: output file, by default in the package's own data.
+        seed: seed of the search.
+        again: compute existing grids again, and keep the better of the two on training noise.
+        candidates: files of JSON lines with learned schedules. Polish these instead of searching.
     """
 
     tasks: tuple[str, ...] = ()

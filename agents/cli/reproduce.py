@@ -11,17 +11,17 @@ import tyro
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Run a study of docs/results: its table, its plot and the JSON lines behind them; what is there is kept.
+    """Run a study of docs/results and write its table, its plot and its records. It keeps existing records.
 
     Attributes:
-        study: theory (what ART's theory says, measured), table1 (the paper's), dual (dual-weighted stiffness), defect
-            (other solvers than Euler), per_sample (policies that see the latents), headroom (such policies by
-            gradients through the solver), transfer (to other K and tasks), networks (the shipped ones), discount (by
-            clock time, for PPO and SAC), choices (ART-RL's actors, advantages and critics beside each other), floors
-            (what is scored without learning anything).
-        seeds: of what is learned.
-        out: folder.
-        quick: a fraction of the training, to see that all is in place.
+        study: theory (ART's theory, measured), table1 (the paper's Table 1), dual (dual-weighted stiffness),
+            defect (measured defects, for solvers other than Euler too), per_sample (policies that see the latents),
+            headroom (such policies, trained by gradients through the solver), transfer (to other K and tasks),
+            networks (the shipped networks), discount (discounts by clock time, for PPO and SAC), choices (ART-RL's
+            actors, advantages and critics compared), floors (scores without any learning).
+        seeds: seeds of the training runs.
+        out: output folder.
+        quick: use a fraction of the training, to check that everything works.
     """
 
     study: Annotated[

@@ -1,10 +1,10 @@
-"""Tasks that are typed."""
+"""Task names on the command line."""
 
 from __future__ import annotations
 
 
 def imported_task(task: str) -> tuple[str, str]:
-    """The module and the name of a task that was typed, "my_module:name", after the module is imported."""
+    """The module and the name in "my_module:name", or "" and the name. It imports the module."""
     from ..runs.config import imported
 
-    return ("", task) if task.startswith("model:") else imported(task)  # "model:" stands before what is no task
+    return ("", task) if task.startswith("model:") else imported(task)  # "model:" marks a model, not a module

@@ -15,11 +15,11 @@ class TrainDenoiser:
 
     Attributes:
         name: digits or photos.
-        kind: the denoiser, or the small classifier whose features images are compared in.
-        out: weight file (safetensors); checkpoints and TensorBoard logs go beside it.
-        seed: of everything random.
-        updates: instead of the recipe's number.
-        resume: go on from the last checkpoint.
+        kind: the denoiser, or the small classifier that gives the features for comparing images.
+        out: weight file (safetensors). Checkpoints and TensorBoard logs go beside it.
+        seed: seed of everything random.
+        updates: number of updates, instead of the recipe's.
+        resume: continue from the last checkpoint.
         progress: show a progress bar.
     """
 

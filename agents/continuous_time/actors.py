@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 NODES = 257  # of the quadrature over the position ψ
-FASTEST_LOG = 6.0  # of the log speed, so that no part of the clock is lost to float32
+FASTEST_LOG = 6.0  # largest |log speed|, so that float32 loses no part of the clock
 
 
 class Basis(nn.Module):
@@ -19,7 +19,7 @@ class Basis(nn.Module):
         self.register_buffer("centres", torch.linspace(0, 1, count))
 
     def forward(self, position: torch.Tensor) -> torch.Tensor:
-        """(…, count) values at (…) positions, which sum to 1."""
+        """(…, count) values at (…) positions; they sum to 1."""
         width = 1 / (len(self.centres) - 1)
         return torch.softmax(-(((position[..., None] - self.centres) / width) ** 2) / 2, dim=-1)
 
@@ -38,7 +38,7 @@ class LogSpeed(nn.Module):
         return mean
 
     def everywhere(self, positions: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """(B, M) values at (M,) positions that are common to all, for (B, Z) features."""
+        """(B, M) values at the same (M,) positions for all (B, Z) features."""
         means: torch.Tensor = self._weights(features) @ self.basis(positions).T
         return means
 
@@ -47,7 +47,7 @@ class LogSpeed(nn.Module):
 
 
 class Actor(nn.Module):
-    """What both ways share: g, and the mean clock dψ/dt = e^{g} at features z that stay as they are."""
+    """What both actors share: g, and the mean clock dψ/dt = e^{g} at constant features z."""
 
     nodes: torch.Tensor
 
@@ -67,18 +67,18 @@ class Actor(nn.Module):
     def positions(self, num_steps: int) -> torch.Tensor:
         """(K+1,) positions from 0 to 1 at equal steps of the clock, for features of 0: the distilled grid.
 
-        The mean clock is followed to position 1, and the time that it takes is the unit: a clock that is too fast or
-        too slow to be there at t = 1 is rescaled.
+        The mean clock runs to position 1, and the time that it takes is the unit. This rescales a clock that is too
+        fast or too slow to arrive at t = 1.
         """
         features = torch.zeros(1, self.log_speed.weights.shape[0] - 1)
         return _invert(self.time(features), torch.linspace(0, 1, num_steps + 1)[None])[0]
 
 
 class NormalisedActor(Actor):
-    """An actor that steps in its own clock, so that the budget holds by construction; γ is then a diagnostic.
+    """An actor that steps in its own clock, so that the budget holds by construction. γ is only a diagnostic.
 
-    With I(ψ) = ∫₀^ψ e^{−g}, a share Δt/(1 − t) of what is left of I is covered: m = (ψ′ − ψ)/Δt with
-    ψ′ = I⁻¹(I(ψ) + (I(1) − I(ψ)) Δt/(1 − t)). The features are taken to stay as they are until the end.
+    With I(ψ) = ∫₀^ψ e^{−g}, a step covers a share Δt/(1 − t) of the rest of I: m = (ψ′ − ψ)/Δt with
+    ψ′ = I⁻¹(I(ψ) + (I(1) − I(ψ)) Δt/(1 − t)). It assumes that the features stay constant until the end.
     """
 
     def forward(
@@ -92,9 +92,9 @@ class NormalisedActor(Actor):
 
 
 class MultiplierActor(Actor):
-    """The paper's actor, m = e^{g}: only the multiplier γ makes it meet the budget.
+    """The paper's actor, m = e^{g}. Only the multiplier γ makes it meet the budget.
 
-    g is a function of the position (and features), so that m ignores the time t: the mean clock is autonomous.
+    g depends only on the position (and features), so m ignores the time t and the mean clock is autonomous.
     """
 
     def forward(
@@ -111,7 +111,7 @@ ACTORS: dict[str, type[NormalisedActor] | type[MultiplierActor]] = {
 
 
 def _interpolate(values: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-    """Values (1 or B, M) on even nodes of [0, 1], read off linearly at (B, P) positions."""
+    """Values (1 or B, M) on even nodes of [0, 1], interpolated linearly at (B, P) positions."""
     last = values.shape[1] - 1
     index = (position * last).floor().clamp(0, last - 1).long()
     share = position * last - index

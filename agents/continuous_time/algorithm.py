@@ -24,30 +24,30 @@ from .clock import Clock
 from .critic import Batch, Fit, LinearCritic
 from .policy import ClockPolicy, Instant
 
-# A clock learned with short steps is used with long ones: what depends on the last step's length would mislead it.
+# A clock learns with short steps and serves long ones. Features that depend on the step length would mislead it.
 STEP_DEPENDENT = ("denoised_change", "log_denoised_change")
 CLAMP = 1e-3  # least |Q|, in units in which E[|Q|θ²] = 1 at first
-STANDSTILL = 1e-3  # a clock speed
+STANDSTILL = 1e-3  # clock speed below which the clock stands still
 MULTIPLIER_RATE = 0.2  # α_γ
-DAMPING = 2.0  # of γ by the present excess of the clock: dual ascent alone swings ever further (Gaussian1D)
+DAMPING = 2.0  # of γ by the present excess of the clock: with dual ascent alone, γ swings ever further (Gaussian1D)
 
 
 class ARTRL(OnPolicyAlgorithm):
     """The continuous-time actor-critic of ART on the suite's environment.
 
-    A rollout is one episode in every lane: trajectories of K clock steps under θ ~ N(m, λ/|Q|). The critic is fitted by
-    a martingale condition; the actor goes along Σ_k (θ_k − m_k) |Q|/λ ∂m_k/∂w · A_k with A_k = Σ_{j≥k} η^{j−k} δ_j. The
-    |Q| of both is E|Q| at the clock's position, learned along the way: the sample's own is known after the step only.
-    What comes out is the mean clock, read off at K equal steps: `levels`.
+    A rollout is one episode in every lane: trajectories of K clock steps under θ ~ N(m, λ/|Q|). A martingale condition
+    fits the critic. The actor moves along Σ_k (θ_k − m_k) |Q|/λ ∂m_k/∂w · A_k with A_k = Σ_{j≥k} η^{j−k} δ_j. In both
+    formulas |Q| is E|Q| at the clock's position, which ARTRL learns, since the |Q| of a sample is known only after the
+    step. `levels` returns the result, the mean clock at K equal steps.
 
     Args:
         policy: "ClockPolicy" (or the class).
         env: ``ARTDiffusion`` environments (a VecEnv, one environment, or an id) with reward "stiffness" (or
             "dual_stiffness"), the action map "speed_arctan", the observation group "time" first, and one K for all
-            episodes (32 to 64, whatever K the schedule is used with). With the observation ["time"] alone V and m are
-            functions of clock time and position only; the group "latents" makes them depend on the state x.
+            episodes (32 to 64, for schedules of any K). With the observation ["time"] alone, V and m depend on clock
+            time and position only. The group "latents" makes them depend on the state x too.
         learning_rate: of Adam on the actor.
-        critic: how the critic is fitted, a key of `critic.CRITICS` or a function like those.
+        critic: how to fit the critic, a key of `critic.CRITICS` or a function like those.
         trace: η from 0 to 1. 1 sums all differences (returns with a baseline), 0 is the paper's single δ_k.
         policy_kwargs: of `ClockPolicy`: budget, basis, temperature.
         seed, verbose, tensorboard_log: as for SB3's algorithms.
@@ -77,16 +77,16 @@ class ARTRL(OnPolicyAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         if str(device) not in ("cpu", "auto"):
-            raise ValueError(f"ARTRL runs on the CPU, for its policy is tiny: leave out device={str(device)!r}")
+            raise ValueError(f"ARTRL runs on the CPU, because its policy is tiny: leave out device={str(device)!r}")
         self.critic = LinearCritic(critic)
         self.trace = require_number("trace", trace, 0, 1)
         n_steps = 0
-        if env is not None:  # SB3 loads a model without one
+        if env is not None:  # SB3 loads a model without an environment
             env = self._wrap_env(maybe_make_env(env, verbose), verbose)
             clock = _clock_arguments(env)
             policy_kwargs, n_steps = {**clock, **(policy_kwargs or {})}, clock["max_steps"]
         super().__init__(
-            policy,  # type: ignore[arg-type]  # what SB3's rollouts call of an actor-critic policy, it has
+            policy,  # type: ignore[arg-type]  # it has all that SB3's rollouts call
             env,  # type: ignore[arg-type]
             learning_rate,
             n_steps=n_steps,
@@ -113,14 +113,14 @@ class ARTRL(OnPolicyAlgorithm):
                     f"this ARTRL was made for an environment with {name} = {getattr(self.policy, name)}, not {value}: "
                     f"make a new one for this environment"
                 )
-        # A rollout is whole episodes. A callback may have stopped the last one in the midst of them: begin anew.
+        # A rollout has whole episodes. A callback may have stopped the last rollout in the middle, so begin new ones.
         self._last_obs = None
         return super()._setup_learn(*args, **kwargs)
 
     def learn(  # type: ignore[override]
         self, total_timesteps: int, callback: MaybeCallback = None, tb_log_name: str = "ARTRL", **kwargs: Any
     ) -> ARTRL:
-        """As SB3's other algorithms."""
+        """Learn, as SB3's other algorithms do."""
         super().learn(total_timesteps, callback, tb_log_name=tb_log_name, **kwargs)
         return self
 
@@ -137,22 +137,22 @@ class ARTRL(OnPolicyAlgorithm):
         measured = -torch.as_tensor(buffer.rewards) * count / speed.clamp(min=STANDSTILL) ** 2
         if float(self.policy.unit) == 0:
             self.policy.unit.fill_(float((measured * speed**2).mean()))
-        # Where the clock stands still, Q = −r/θ² is not defined: the profile stands in there.
+        # Where the clock stands still, Q = −r/θ² is not defined. Use the profile there.
         known = self.policy.profile(position)
         stiffness = torch.where(speed > STANDSTILL, measured / self.policy.unit, known).clamp(min=CLAMP)
-        precision = self.policy.precision(position)  # of the noise that was drawn: before the profile moves on
+        precision = self.policy.precision(position)  # of the noise that was drawn, so before the profile changes
         self._learn_stiffness(position, stiffness)
         mean = self.policy.mean(instant).reshape(count, lanes)
-        if not self.policy.keeps_budget:  # what the policy meant, not what the end of the clock made of it
+        if not self.policy.keeps_budget:  # speeds that the policy chose, before the end of the clock bounds them
             actions = torch.as_tensor(buffer.actions).reshape(-1)
             speed = torch.cat([self.policy.speed(instant, actions).reshape(count, lanes)[:-1], mean.detach()[-1:]])
-        # ψ(T): of the multiplier's actor the mean that it asks for, which the end of the clock does not bound
+        # ψ(T). For the multiplier's actor use its mean, which the end of the clock does not bound.
         end = position[-1] + mean.detach()[-1] / count if self.policy.keeps_budget else mean.detach().mean(dim=0)
         clock_end = float(end.mean())
         rewards = self._rewards(stiffness, speed, clock_end)
         advantages = self._advantages(instant, rewards)
         score = (speed - mean.detach()) * precision
-        # The last step lands whatever the policy says: nothing can be learned from it.
+        # The last step lands with any action, so there is nothing to learn from it.
         loss = -(score * advantages * mean)[:-1].sum() / lanes
         self.policy.optimizer.zero_grad()
         loss.backward()
@@ -165,7 +165,7 @@ class ARTRL(OnPolicyAlgorithm):
         self.logger.record("art_rl/multiplier", self._diagnosed_multiplier(stiffness, mean.detach()))
 
     def levels(self, num_steps: int) -> np.ndarray:
-        """(K+1,) noise levels with a trailing 0: the mean clock at K equal steps, latents' features at 0."""
+        """(K+1,) noise levels with a trailing 0: the mean clock at K equal steps, with the latents' features at 0."""
         with torch.no_grad():
             levels = self.policy.clock.sigma(self.policy.actor.positions(num_steps).double()).numpy()
         levels[0], levels[-1] = self.policy.clock.sigma_max, 0.0
@@ -194,20 +194,20 @@ class ARTRL(OnPolicyAlgorithm):
         return rate / len(speed)
 
     def _advantages(self, instant: Instant, rewards: torch.Tensor) -> torch.Tensor:
-        """(n, E), centred over the lanes at each step."""
+        """(n, E) advantages, centred over the lanes at each step."""
         count, lanes = rewards.shape
         shape = (count, lanes)
         features = self.policy.value_features(instant).reshape(count, lanes, -1)
         features = np.concatenate([features, np.zeros_like(features[:1])])  # V(T) = 0
         batch = Batch(features, rewards.double().numpy(), np.ones(shape))
-        self.critic.weights = self.policy.value_weights.numpy().copy()  # they are saved and copied with the policy
+        self.critic.weights = self.policy.value_weights.numpy().copy()  # the policy saves and copies them
         delta = self.critic.fit(batch)
         self.policy.value_weights.copy_(torch.from_numpy(self.critic.weights))
         total, advantages = np.zeros(lanes), np.empty(shape)
         for k in reversed(range(count)):
             total = delta[k] + self.trace * total
             advantages[k] = total
-        if lanes > 1:  # of one lane, the critic is all the baseline
+        if lanes > 1:  # with one lane, the critic is the only baseline
             advantages -= advantages.mean(axis=1, keepdims=True)
         self.logger.record("art_rl/critic_residual", float(np.sqrt((delta**2).mean())))
         return torch.as_tensor(advantages, dtype=torch.float32)
@@ -228,9 +228,9 @@ class ARTRL(OnPolicyAlgorithm):
 
 
 def _clock_arguments(env: VecEnv) -> dict[str, Any]:
-    """What the policy must know of the environment. Raises a ValueError where it does not fit."""
+    """What the policy needs from the environment. Raises a ValueError if the environment does not fit."""
     if unwrap_vec_normalize(env) is not None:
-        raise ValueError("ARTRL reads the clock off observations and costs as they are: leave out VecNormalize")
+        raise ValueError("ARTRL reads clock and costs from unscaled observations and rewards: leave out VecNormalize")
     try:
         core: Core = env.get_attr("core")[0]
     except AttributeError:
@@ -256,7 +256,9 @@ def _clock_arguments(env: VecEnv) -> dict[str, Any]:
             f"not {core.reward!r}"
         )
     if len(set(env.get_attr("config")[0].budgets)) > 1:
-        raise ValueError("ARTRL needs one K for all episodes of its environment: its schedules serve any other K")
+        raise ValueError(
+            "ARTRL needs one K for all episodes of its environment: set num_steps to one number, for schedules of any K"
+        )
     return {
         "clock": Clock.of(core.problem.denoiser),
         "max_steps": core.max_steps,

@@ -1,4 +1,4 @@
-"""What ART-RL and the clocked buffers ask of their arguments and of the observations that they read the clock off."""
+"""Checks for ART-RL and the clocked buffers: their arguments, and the observations that hold the clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from art_gym.envs.observations import TIME
 
 
 def require_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
-    """The number itself, finite and within [low, high]. Raises a ValueError that names value and range."""
+    """The number as a float. Raises a ValueError with value and range if it is not finite and within [low, high]."""
     number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not low <= number <= high or math.isinf(number):
         expected = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
@@ -23,8 +23,8 @@ def require_number(name: str, value: Any, low: float, high: float = math.inf) ->
 def require_time(space: spaces.Space[Any] | None) -> None:
     """Raise a ValueError unless observations are flat and begin with the group "time".
 
-    The group is known by its bounds: it alone lies within [0, 1]; levels of the grid reach down to −1, statistics of
-    the latents to −10.
+    The bounds identify the group, since only "time" lies within [0, 1]. Levels of the grid reach down to −1, and
+    statistics of the latents to −10.
     """
     first = slice(len(TIME))
     if not (
@@ -35,6 +35,6 @@ def require_time(space: spaces.Space[Any] | None) -> None:
         and (space.high[first] == 1).all()
     ):
         raise ValueError(
-            "the clock is read off the observation: it must be flat, with the observation group 'time' first; make the "
-            f"environment with observation=['time', …] (got the space {space})"
+            "the observation holds the clock, so it must be flat, with the observation group 'time' first: make the "
+            f"environment with observation=['time', …], got the space {space}"
         )

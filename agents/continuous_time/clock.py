@@ -32,7 +32,7 @@ class Clock:
 
     @property
     def length(self) -> float:
-        """Arctan(σ_max/s), the whole of τ."""
+        """Arctan(σ_max/s), the whole range of τ."""
         return math.atan(self.sigma_max / self.scale)
 
     def position(self, sigma: torch.Tensor) -> torch.Tensor:

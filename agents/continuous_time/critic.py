@@ -1,8 +1,8 @@
 """A critic for continuous time that is linear in its weights, and the martingale conditions that fit it.
 
 V is right when M_t = V(t, x_t) + ∫₀ᵗ r ds is a martingale (Jia & Zhou 2022). On a trajectory of n steps of length Δ_k,
-with a discount rate β, that is E[ξ_k (e^{−βΔ_k} V_{k+1} − V_k + r_k Δ_k)] = 0 for all test functions ξ. The ways to ask
-for it differ in ξ and in how the equations are solved; each is a function of the features and rewards of a batch.
+with a discount rate β, that is E[ξ_k (e^{−βΔ_k} V_{k+1} − V_k + r_k Δ_k)] = 0 for all test functions ξ. The methods
+differ in ξ and in how they solve the equations. Each is a function of the features and rewards of a batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     """E trajectories of n steps each.
 
     Attributes:
-        features: (n+1, E, P) of the states; those of the last state are 0 where V ends at 0.
+        features: (n+1, E, P) of the states; 0 for the last state if V ends at 0.
         rewards: (n, E) rewards of the steps, r_k Δ_k.
         discounts: (n, E) e^{−βΔ_k}.
     """
@@ -30,8 +30,8 @@ class Batch(NamedTuple):
     discounts: np.ndarray
 
 
-Fit = Callable[[Batch, np.ndarray], np.ndarray]  # a batch and the (P,) weights so far to new (P,) weights
-RIDGE = 1e-4  # of the mean diagonal
+Fit = Callable[[Batch, np.ndarray], np.ndarray]  # from a batch and the (P,) weights so far to new (P,) weights
+RIDGE = 1e-4  # share of the mean diagonal
 
 
 def returns(batch: Batch) -> np.ndarray:
@@ -56,7 +56,7 @@ def least_squares(batch: Batch, weights: np.ndarray) -> np.ndarray:
 
 
 def monte_carlo(batch: Batch, weights: np.ndarray) -> np.ndarray:
-    """Half of the way to `least_squares`: a damped step, which remembers earlier batches.
+    """Go half of the way to `least_squares`, a damped step that remembers earlier batches.
 
     It is one gradient step on the martingale loss, in units of the features' second moments.
     """
@@ -112,8 +112,8 @@ CRITICS: dict[str, Fit] = {
 def critic_features(time: np.ndarray, position: np.ndarray, state: np.ndarray) -> np.ndarray:
     """(…, P) features of (…) times in [0, 1), positions in [0, 1] and (…, Z) features of the latents.
 
-    (1 − t) times Legendre₃(t) ⊗ Legendre₄(ψ); times v² Legendre₂(ψ) with v = (1 − ψ)/(1 − t), the speed that is
-    needed from now on, whose square the remaining cost grows with; times the latents' features and ψ.
+    Each is (1 − t) times one of these: Legendre₃(t) ⊗ Legendre₄(ψ), v² Legendre₂(ψ), the latents' features, and those
+    times ψ. v = (1 − ψ)/(1 − t) is the speed needed from now on; the remaining cost grows with v².
     """
     in_time = np.polynomial.legendre.legvander(2 * time - 1, 3)  # (…, 4)
     in_position = np.polynomial.legendre.legvander(2 * position - 1, 4)  # (…, 5)
@@ -127,7 +127,7 @@ def critic_features(time: np.ndarray, position: np.ndarray, state: np.ndarray) -
 class LinearCritic:
     """V = w · features, with V(T) = 0 by the factor 1 − t in every feature.
 
-    V is a function of clock time t and position ψ; of the state x too where features of the latents are given.
+    V depends on clock time t and position ψ, and on the state x too if features of the latents are given.
 
     Args:
         method: a key of `CRITICS`, or a function of that kind such as ``partial(temporal_difference, trace=0.5)``.

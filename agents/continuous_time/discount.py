@@ -1,7 +1,7 @@
-"""Continuous-time values for standard agents: decisions that last unequal times are discounted by how long they last.
+"""Continuous-time values for standard agents: the discount of a step depends on how long the step lasts.
 
-A step from σ to σ′ takes Δ = log(σ/σ′)/log(σ_max/σ_min) of the clock (the landing takes what is left), and is
-discounted by e^{−βΔ}: an episode by e^{−β} in all, however many steps it has. SB3's own γ counts steps.
+A step from σ to σ′ takes Δ = log(σ/σ′)/log(σ_max/σ_min) of the clock, and the landing takes the rest. The discount of a
+step is e^{−βΔ}, so that of an episode is e^{−β}, for any number of steps. SB3's own γ counts steps.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PROGRESS, LOG_SIGMA = TIME.index("progress"), TIME.index("log_sigma")  # log σ:
 
 
 class _Clocked:
-    """A buffer of SB3's with one more keyword argument, ``rate``: β ≥ 0.
+    """An SB3 buffer with one more keyword argument, ``rate``, which is β ≥ 0.
 
     Raises:
-        ValueError: for another rate, or observations that do not begin with the group "time".
+        ValueError: for an invalid rate, or observations that do not begin with the group "time".
     """
 
     observation_space: Any
@@ -49,9 +49,9 @@ class ClockRolloutBuffer(_Clocked, RolloutBuffer):
     """SB3's rollout buffer with advantages that are sums of continuous-time martingale differences.
 
     A_k = δ_k + η e^{−βΔ_k} A_{k+1} with δ_k = e^{−βΔ_k} V_{k+1} − V_k + r_k; η is ``gae_lambda``. V is the agent's own
-    value network, or, with ``critic`` (as for `LinearCritic`), ART-RL's linear critic, fitted to each rollout by a
-    martingale condition; the network is then trained as ever, but asked only for what a rollout cuts off. Of the last
-    row, whose next state the buffer does not see, Δ is the mean one; rollouts of whole episodes do not need it.
+    value network. With ``critic`` (as for `LinearCritic`) V is ART-RL's linear critic, fitted to each rollout by a
+    martingale condition. The network then still trains, but only values what a rollout cuts off. The buffer does not
+    see the next state of the last row, so Δ is the mean there. Rollouts of whole episodes do not need it.
     """
 
     def __init__(self, *args: Any, rate: float, critic: str | Fit | None = None, **kwargs: Any) -> None:
@@ -75,7 +75,7 @@ class ClockRolloutBuffer(_Clocked, RolloutBuffer):
                 self.observations[..., PROGRESS].astype(np.float64), 1.0 - clock, self.observations[..., len(TIME) :]
             )
             rewards = self.rewards.astype(np.float64)
-            rewards[-1] += (discounts[-1:] * last)[0]  # what is cut off
+            rewards[-1] += (discounts[-1:] * last)[0]  # the value of what the rollout cuts off
             delta = self.critic.fit(Batch(np.concatenate([features, 0 * features[:1]]), rewards, discounts))
             values = features @ self.critic.weights
         total = np.zeros(self.n_envs)
@@ -86,7 +86,7 @@ class ClockRolloutBuffer(_Clocked, RolloutBuffer):
 
 
 def _clock(observations: Any) -> Any:
-    """(…) scaled log σ of (…, features) observations. Raises a ValueError where a wrapper has changed it."""
+    """(…) scaled log σ of (…, features) observations. Raises a ValueError if a wrapper has changed it."""
     clock = observations[..., LOG_SIGMA]
     if not (clock.min() >= 0 and clock.max() <= 1):
         raise ValueError(

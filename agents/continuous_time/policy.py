@@ -15,13 +15,13 @@ from .checks import require_number
 from .clock import Clock
 from .critic import critic_features
 
-SLOWEST = 0.02  # of the mean speed: the noise may not stop the clock, nor turn it back
-FASTEST = 0.98  # of what remains of the clock
-LEAST_TEMPERATURE = 1e-6  # λ: without noise nothing is learned, and 1/λ weighs what is
+SLOWEST = 0.02  # share of the mean speed: noise must not stop the clock or turn it back
+FASTEST = 0.98  # share of the rest of the clock
+LEAST_TEMPERATURE = 1e-6  # λ: without noise the policy learns nothing, and 1/λ weighs its update
 
 
 class Instant(NamedTuple):
-    """What an observation says of the clock: (B,) progress t, position ψ, steps left and K; (B, Z) latent features."""
+    """The clock in an observation: (B,) progress t, position ψ, steps left and K; (B, Z) latent features."""
 
     time: torch.Tensor
     position: torch.Tensor
@@ -31,16 +31,16 @@ class Instant(NamedTuple):
 
 
 class ClockPolicy(BasePolicy):
-    """Observations to clock speeds, and these to the environment's actions.
+    """Maps observations to clock speeds, and these to the environment's actions.
 
     Args:
         observation_space, action_space, lr_schedule: as SB3 gives them.
         clock: the coordinate.
-        max_steps: largest budget of the environment that it is trained on.
-        sharpness: of the environment's clock-speed map, which takes a to e^{sharpness·a} times the speed that would
-            use up what is left evenly.
-        columns: of the observation, the latents' features z. Without any (as shipped, observing "time" alone), m and
-            V are functions of clock time t and position ψ only; with them they depend on the state x, through z.
+        max_steps: largest budget of the training environment.
+        sharpness: of the environment's clock-speed map, which maps a to e^{sharpness·a} times the speed that would
+            cover the rest of the clock evenly.
+        columns: those of the observation with the latents' features z. Without any (as shipped, with "time" alone), m
+            and V depend on clock time t and position ψ only. With them, m and V depend on the state x through z.
         budget: "normalised" or "multiplier", see `actors`.
         basis: radial basis functions over the position, at least 2.
         temperature: λ > 0, in units of the initial E[|Q|θ²].
@@ -93,10 +93,10 @@ class ClockPolicy(BasePolicy):
         time, remaining, scaled = observation[:, 0], observation[:, 1], observation[:, 2]
         ratio = self.clock.sigma_max / self.clock.sigma_min
         sigma = self.clock.sigma_min * ratio**scaled
-        # Of an episode that has ended (or of zeros) nothing is left: its last step stands in, so that m is a number.
+        # After the end of an episode (or for zeros) no step is left. Count one, so that m is a number.
         steps_left = (remaining * self.max_steps).clamp(min=1)
         num_steps = steps_left / (1 - time).clamp(min=1 / self.max_steps)
-        # One step in 10⁶ of the clock may be lost to float32: a position is never beyond its end.
+        # Leave 10⁻⁶ of the clock for float32 rounding, so that a position never passes the end.
         position = self.clock.position(sigma).clamp(0, 1 - 1e-6)
         return Instant(time, position, steps_left, num_steps, observation[:, list(self.columns)].clamp(-3, 3) / 3)
 
@@ -106,7 +106,7 @@ class ClockPolicy(BasePolicy):
         return mean
 
     def precision(self, position: torch.Tensor) -> torch.Tensor:
-        """(…) |Q|/λ, the inverse variance of the speed; |Q| is its mean at a position, which is known beforehand."""
+        """(…) |Q|/λ, the inverse variance of the speed. |Q| is its mean at a position, known before the step."""
         return self.profile(position) / self.temperature
 
     def profile(self, position: torch.Tensor) -> torch.Tensor:
@@ -126,7 +126,7 @@ class ClockPolicy(BasePolicy):
             speed = torch.maximum(speed, SLOWEST * mean)
             if self.keeps_budget:
                 left = (1 - instant.position) * instant.num_steps
-                # the last step lands whatever the action: all that is left
+                # the last step lands with any action: it takes the rest
                 speed = torch.minimum(speed, torch.where(instant.steps_left > 1.5, FASTEST * left, left))
             zeros = torch.zeros_like(speed)
         return self._action(instant, speed)[:, None], zeros[:, None], zeros
@@ -153,7 +153,7 @@ class ClockPolicy(BasePolicy):
 
     def value_features(self, instant: Instant) -> np.ndarray:
         """(B, P) features of the critic."""
-        time = instant.time.clamp(max=1 - 1e-6)  # of an episode that has ended too
+        time = instant.time.clamp(max=1 - 1e-6)  # t is 1 after the end of an episode
         return critic_features(time.numpy(), instant.position.numpy(), instant.features.numpy())
 
     def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:  # type: ignore[override]
@@ -176,5 +176,5 @@ class ClockPolicy(BasePolicy):
 
 
 def _no_rate(_: float) -> float:
-    """Of a policy that is loaded by itself, to be used: a function that pickles."""
+    """The learning rate of a policy that is loaded for use only. A function pickles, a lambda does not."""
     return 0.0

@@ -1,1 +1,1 @@
-"""What the commands do, as functions that return text: train and report, evaluate, plot, export."""
+"""The work of the commands, as functions: train and report, evaluate, plot, export."""

@@ -1,4 +1,4 @@
-"""Evaluate schedules, policies and grids: a table for each task and solver."""
+"""Evaluate schedules, policies and grids, in a table for each task and solver."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     """The command ``evaluate``. Returns one table for each task and solver.
 
     Raises:
-        ValueError: for nothing to evaluate, a name, file or folder that is none, or noises beyond those held out.
+        ValueError: if there is nothing to evaluate, a name, file or folder is invalid, or noises is out of range.
     """
     if not what:
         raise ValueError("name what to evaluate: schedule files, run folders, or grids such as edm:10")
     if not 1 <= noises <= HELDOUT:
-        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, those that are held out, got {noises}")
+        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
     named = {thing: grid for thing in what if (grid := _named_grid(thing))}
     found = [entry for thing in what if thing not in named for entry in _rows(thing, task, solver, noises)]
     groups: dict[tuple[str, str], tuple[Target, list[Row]]] = {}
@@ -47,7 +47,7 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
 
 
 def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], noises: int) -> str:
-    """One table: what was evaluated, beside the named grids, EDM's as published and tuned, and the score's floors."""
+    """One table of the given rows, the named grids, EDM's grid as published and tuned, and the score's floors."""
     rows = [*rows]
     for thing, (name, num_steps) in named.items():
         rows.append(_row(thing, target, make_grid(name, num_steps, target.denoiser), noises))
@@ -64,10 +64,10 @@ def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], n
 
 
 def _named_grid(thing: str) -> tuple[str, int] | None:
-    """Name and K of a grid such as edm:10; None for what is a file or a run's folder."""
+    """Name and K of a grid such as edm:10. None for a file or a run's folder."""
     name, _, budget = thing.partition(":")
     if name not in GRIDS and budget.isdigit() and not Path(thing).exists():
-        get_grid(name)  # which lists the names
+        get_grid(name)  # its error lists the names
     if name not in GRIDS or (Path(thing) / "config.yaml").is_file():
         return None
     if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
@@ -78,7 +78,7 @@ def _named_grid(thing: str) -> tuple[str, int] | None:
 
 
 def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[Target, Row]]:
-    """Rows of a run's folder or a schedule file, each with what it is for."""
+    """Rows of a run's folder or a schedule file, each with its target."""
     folder = Path(thing)
     files = [thing]
     if (folder / "config.yaml").is_file():
@@ -87,12 +87,12 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
         if config.algo not in SEARCHES:
             yield from _policy_rows(thing, run, task, solver, noises)
             return
-        config_name(config.env_id)  # imports the module where a task of one's own is registered
+        config_name(config.env_id)  # imports the module that registers your own task
         files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
         if not files:
-            raise ValueError(f"{folder} holds no schedule yet: train --resume goes on with the run")
+            raise ValueError(f"{folder} holds no schedule yet: continue the run with train --resume")
     elif folder.is_dir():
-        raise ValueError(f"{thing} holds no run: there is no config.yaml in it; name a schedule file in it")
+        raise ValueError(f"{thing} holds no run, since it has no config.yaml: name a schedule file in it")
     for file in files:
         schedule = Schedule.load(file)
         target = Target.of(task or schedule.task or DEFAULT, solver or schedule.solver or "dpmpp_2m")

@@ -1,4 +1,4 @@
-"""Print schedules in the forms of other programs; what a list of levels cannot say of itself goes to stderr."""
+"""Print schedules in the formats of other programs. Notes that the format cannot hold go to stderr."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ FORMATS = {
     "csv": lambda schedule: "\n".join(["step,sigma", *(f"{k},{s!r}" for k, s in enumerate(schedule.sigmas))]),
     "json": Schedule.to_json,
 }
-COMFYUI_STEPS = {  # of a flow, where it has other methods of our solvers' names
-    "heun": "ComfyUI's heun steps in s = σ/(1+σ), another method: what was gained may be lost",
-    "dpmpp_2m": "ComfyUI's dpmpp_2m steps in s = σ/(1+σ), another method: take its node SamplerDPMPP_2M_SDE "
-    "with solver_type midpoint and eta 0, which is this one",
+COMFYUI_STEPS = {  # for flow models, where its solvers with our names are other methods
+    "heun": "ComfyUI's heun steps in s = σ/(1+σ), which is another method: the gain may be lost",
+    "dpmpp_2m": "ComfyUI's dpmpp_2m steps in s = σ/(1+σ), which is another method: use its node "
+    "SamplerDPMPP_2M_SDE with solver_type midpoint and eta 0, which equals this solver",
 }
 
 
 def exported(file: Path, style: str, num_steps: int | None) -> str:
-    """A schedule file in one of `FORMATS`, resampled to another K if asked."""
+    """A schedule file in one of `FORMATS`, resampled to another K if you give one."""
     schedule = _resampled(file, num_steps)
     if schedule.flow and style in ("sigmas", "csv"):
         _say_of_flow(file)
@@ -44,7 +44,7 @@ def exported_for(file: Path, scheduler: Path, num_steps: int | None) -> str:
     loaded = load_scheduler(scheduler)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", UserWarning)  # ours
+        warnings.simplefilter("always", UserWarning)  # from art_gym
         arguments = diffusers_arguments(schedule, loaded)
     for warning in said:
         _say(str(warning.message))
@@ -52,10 +52,10 @@ def exported_for(file: Path, scheduler: Path, num_steps: int | None) -> str:
 
 
 def exported_table(folder: Path) -> str:
-    """All schedules in a folder as diffusers' AysSchedules: for each K the levels that were found for it.
+    """All schedules in a folder as a JSON object of levels by K, like diffusers' AysSchedules.
 
     Raises:
-        ValueError: for a folder without schedules, or with two of the same K.
+        ValueError: if the folder holds no schedules, or two with the same K.
     """
     found: dict[int, tuple[Path, Schedule]] = {}
     for file in sorted(folder.glob("*.json")):
@@ -64,11 +64,11 @@ def exported_table(folder: Path) -> str:
         except ValueError:
             if file.name.startswith("schedule_K"):
                 raise
-            continue  # a run has other files of JSON too
+            continue  # a run has other JSON files too
         if schedule.num_steps in found:
             raise ValueError(
                 f"{found[schedule.num_steps][0]} and {file} both have {schedule.num_steps} steps, and the table has "
-                f"room for one: name the file, or move one away"
+                f"room for one: name one of the files, or move one away"
             )
         found[schedule.num_steps] = file, schedule
     if not found:

@@ -16,7 +16,7 @@ from ..runs.folder import Run
 
 
 def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
-    """The command ``plot``. Returns the files drawn. Raises a ValueError where there is nothing to draw."""
+    """The command ``plot``. Returns the files drawn. Raises a ValueError if there is nothing to draw."""
     if not what:
         raise ValueError("name what to draw: schedule files or run folders")
     files: list[Path] = []
@@ -25,7 +25,7 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
         run = Run(thing)
         if (thing / "config.yaml").is_file():
             history = run.history()
-            for point_k in sorted(set().union(*(point.errors for point in history))):  # a rival's points have one each
+            for point_k in sorted(set().union(*(point.errors for point in history))):  # a search has one per point
                 points = [point for point in history if point_k in point.errors]
                 steps, errors = [point.steps for point in points], [point.errors[point_k] for point in points]
                 file = out / f"training_{name.replace('/', '_')}_K{point_k}.png"
@@ -36,7 +36,7 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
             for stem, schedule in sorted(schedules.items(), key=lambda each: each[1].num_steps):
                 found[f"{name} {stem}"] = schedule
         elif thing.is_dir():
-            raise ValueError(f"{thing} holds no run: there is no config.yaml in it")
+            raise ValueError(f"{thing} holds no run, since it has no config.yaml")
         else:
             found[name.removesuffix(".json")] = Schedule.load(thing)
     if found:
@@ -46,12 +46,12 @@ def plot_things(what: Sequence[Path], out: Path) -> list[Path]:
             grids[f"EDM ρ=7, K = {num_steps}, from {top:.3g} to {least:.3g}"] = np.append(beside, 0.0)
         files.append(pictures.schedules(out / "schedules.png", grids))
     if not files:
-        raise ValueError(f"{', '.join(map(str, what))}: no schedule and no history yet, train --resume goes on")
+        raise ValueError(f"{', '.join(map(str, what))}: no schedule and no history yet, continue with train --resume")
     return files
 
 
 def _edm_ends(schedule: Schedule) -> set[tuple[int, float, float]]:
-    """K, σ_max and σ_min of EDM's grid beside a schedule; none where nothing tells its model's σ_min."""
+    """K, σ_max and σ_min of EDM's grid beside a schedule, empty if its model's σ_min is unknown."""
     task = schedule.task or ""
     if task.partition("?")[0] not in task_names():
         return set()
@@ -59,7 +59,7 @@ def _edm_ends(schedule: Schedule) -> set[tuple[int, float, float]]:
 
 
 def _told_apart(what: Sequence[Path]) -> dict[Path, str]:
-    """As many of the last parts of each path as it takes to have a name for each: all runs' files are called alike."""
+    """A distinct name for each path from its last parts, as few as possible, since runs use the same file names."""
     whole = {thing.resolve(): thing for thing in what}
     for depth in range(1, 1 + max(len(path.parts) for path in whole)):
         names = ["/".join(path.parts[-depth:]) for path in whole]

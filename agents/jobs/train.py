@@ -25,7 +25,7 @@ def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool
 
 
 def _baselines_with_progress(target: Target, budgets: list[int], config: EnvConfig, progress: bool) -> list[Row]:
-    """`baselines`, with a bar."""
+    """`baselines`, with a progress bar."""
     with tqdm(desc="comparing", unit=" grids", disable=not progress) as bar:
 
         def tick(label: str) -> None:

@@ -1,1 +1,1 @@
-"""`art-gym learn`: a better schedule for a model of one's own, within a budget."""
+"""`art-gym learn`: a better schedule for your own model, within a budget."""

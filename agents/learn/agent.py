@@ -1,4 +1,4 @@
-"""The RL agent of `art-gym learn`: it trains on the noises that are at hand, and offers its mean grid on the way."""
+"""The RL agent of `art-gym learn`, which trains on the noises at hand and offers its mean grid on the way."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ..training.setup import Setup
 from .budget import Metered
 
 POPULATION = 16  # latents that share a grid in an episode
-ENVIRONMENTS = 16  # as the shipped hyperparameters have it: PPO's batches are whole rollouts
-OFFERS = 30  # of the mean grid, over the training
-PROBES = 64  # noises that the mean grid is taken over
-WIDTH = 0.5  # of the first deviations from the grid so far, in log σ, at an action of 1
+ENVIRONMENTS = 16  # as in the shipped hyperparameters, where a batch of PPO is a whole rollout
+OFFERS = 30  # how often the training offers the mean grid
+PROBES = 64  # noises over which the grid is averaged
+WIDTH = 0.5  # deviation from the given grid at an action of 1, in log σ
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def train_agent(
     evaluations: float,
     offer: Callable[[np.ndarray], None],
 ) -> None:
-    """Train an SB3 agent to deviate from a grid; the meter's BudgetSpent passes through, and `Diverged` may come.
+    """Train an SB3 agent to deviate from a grid.
 
     Args:
         denoiser, solver: what the schedule is for.
@@ -62,15 +62,19 @@ def train_agent(
         algo: "ppo", "sac", "art_rl" or another class of stable-baselines3 or sb3-contrib.
         seed: of the agent.
         noises: (B, *shape) latents at σ_max, and their precise endpoints.
-        evaluations: of the denoiser, that the training may take.
+        evaluations: denoiser evaluations that the training may use.
         offer: called with the (K+1,) mean grid of the policy.
+
+    Raises:
+        BudgetSpent: from the meter.
+        Diverged: if the agent's network diverges.
     """
     start, endpoints = noises
     num_steps, population = len(first) - 1, min(POPULATION, len(start))
     env = {"task": denoiser, "solver": solver, "num_steps": num_steps, "action": Around(first)}
     env |= {"population": population, "noises": len(start)}
     timesteps = max(int(evaluations / (ENVIRONMENTS * population)), num_steps) * ENVIRONMENTS
-    hyperparams = {"num_envs": ENVIRONMENTS, "warm_start": 0}  # it starts from a good grid already
+    hyperparams = {"num_envs": ENVIRONMENTS, "warm_start": 0}  # the given grid is a good start already
     setup = Setup.resolve(TrainConfig("ARTDiffusion-v0", algo, seed, env, hyperparams, timesteps))
     get_bank(denoiser, "train", len(start)).adopt(start, endpoints)
     model = setup.make_model()
@@ -89,7 +93,7 @@ def train_agent(
 
 
 class Offers(BaseCallback):
-    """Calls a function every so many environment steps, and at the end."""
+    """Calls a function at regular intervals of environment steps, and at the end."""
 
     def __init__(self, interval: int, offer: Callable[[], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The best schedule so far, its history, and the file that it is kept in."""
+"""The best schedule so far, its history, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .trial import Noises, Trial
 
 @dataclass(frozen=True)
 class Found:
-    """An improvement: when, by what, and its error on the noises that are chosen on (NaN before there are any)."""
+    """An improvement: its time, its method, and its error on the selection noises (NaN before there are any)."""
 
     seconds: float
     evaluations: int
@@ -25,12 +25,11 @@ class Found:
 
 
 class Book:
-    """Keeps a schedule where it is the best so far on the noises that are chosen on, and writes it at once.
+    """Keeps the best schedule so far on the selection noises, and writes it to its file at once.
 
     Args:
-        trial: of the model with its solver.
-        name: of the model, for the schedule's provenance.
-        seed: likewise.
+        trial: the model with its solver.
+        name, seed: of the model and the search, for the schedule's provenance.
         out: schedule file.
     """
 
@@ -41,11 +40,11 @@ class Book:
 
     @property
     def best(self) -> Found:
-        """The last that was kept."""
+        """The last improvement."""
         return self.history[-1]
 
     def choose_on(self, noises: Noises) -> None:
-        """Measure on these from now on; what was kept without is measured now, though it was found before."""
+        """Select on these noises from now on, and measure the earlier improvements on them too."""
         self.chosen = noises
         self.history = [replace(found, error=self.trial.error(found.levels, noises)) for found in self.history]
 
@@ -58,14 +57,14 @@ class Book:
             self.schedule().save(self.out)
 
     def schedule(self, error: float | None = None) -> Schedule:
-        """The best so far, with its error on held-out noise where that is known."""
-        # "model:" keeps a model from being taken for a task of its name when the schedule is evaluated.
+        """The best so far, with its error on held-out noise if that is known."""
+        # Without "model:", evaluation could mistake the model for a task of the same name.
         task = self.name if self.name.partition("?")[0] in task_names() else f"model:{self.name}"
         flow = getattr(self.trial.model, "flow", False)
         return Schedule(tuple(self.best.levels), self.best.method, task, self.trial.solver.name, self.seed, error, flow)
 
     def kept(self) -> str:
-        """What stands in the file, for messages."""
+        """What the file holds, for messages."""
         error = self.best.error
-        proven = f", error {error:.4f} on the noises chosen on" if np.isfinite(error) else ""
+        proven = f", error {error:.4f} on the selection noises" if np.isfinite(error) else ""
         return f"{self.out} holds the best schedule so far ({self.best.method}{proven}), without a report"

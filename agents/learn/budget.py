@@ -1,4 +1,4 @@
-"""A budget of time or of denoiser evaluations, and a denoiser that stops when it is spent."""
+"""A budget of time or of denoiser evaluations, and a denoiser that stops when the budget is spent."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class BudgetSpent(Exception):
-    """Raised by a metered denoiser in place of a call that the budget does not allow."""
+    """Raised by a metered denoiser instead of a call that the budget does not allow."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent; the other of the two is ∞.
+    """A limit on time or on denoiser evaluations. The other limit is ∞.
 
     Attributes:
-        seconds: of wall time.
-        evaluations: of the denoiser, one a sample and level.
+        seconds: wall time.
+        evaluations: denoiser evaluations, one per sample and level.
     """
 
     seconds: float = float("inf")
@@ -30,7 +30,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """From "90s", "10m", "1.5h" or "200000nfe". Raises a ValueError that shows these forms."""
+        """Parse "90s", "10m", "1.5h" or "200000nfe". Raises a ValueError that shows these forms."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|nfe)", text.strip().lower())
         if not match or float(match[1]) == 0:
             raise ValueError(f"cannot read the budget {text!r}: write it as 90s, 10m, 1.5h or 200000nfe")
@@ -39,15 +39,15 @@ class Budget:
 
 
 class Metered(Counted):
-    """A denoiser whose calls are counted and timed against a budget.
+    """A denoiser that counts and times its calls against a budget.
 
     Args:
         denoiser: to call.
-        budget: after it, calls raise `BudgetSpent` — unless ``enforced`` is set to False, as for the closing report.
-        called: what is called after each call, such as to move a progress bar.
+        budget: once it is spent, calls raise `BudgetSpent`, unless ``enforced`` is False, as for the final report.
+        called: a function to run after each call, such as to move a progress bar.
 
     Raises:
-        ValueError: in a call whose result is not finite; the message names σ.
+        ValueError: if the result of a call is not finite. The message names σ.
     """
 
     def __init__(self, denoiser: Denoiser, budget: Budget, called: Callable[[], object] = lambda: None) -> None:
@@ -57,16 +57,16 @@ class Metered(Counted):
 
     @property
     def seconds(self) -> float:
-        """Since the meter was made."""
+        """Seconds since the meter was made."""
         return time.perf_counter() - self.began
 
     @property
     def share(self) -> float:
-        """Of the budget that is spent."""
+        """The share of the budget that is spent."""
         return max(self.seconds / self.budget.seconds, self.evaluations / self.budget.evaluations)
 
     def affordable(self, share: float) -> float:
-        """Evaluations that this share of the whole budget pays for, at the speed so far."""
+        """The evaluations that this share of the whole budget pays for, at the speed so far."""
         by_time = share * self.budget.seconds * self.evaluations / max(self.seconds, 1e-9)
         return min(by_time, share * self.budget.evaluations)
 

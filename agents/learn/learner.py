@@ -1,8 +1,8 @@
-"""`art-gym learn`: from a model to a better schedule for it, with proof, within a budget.
+"""`art-gym learn`: finds a better schedule for a model, with proof, within a budget.
 
-The closed form comes first and is written at once; then noises get precise endpoints, hand-made grids are compared, and
-Gauss-Newton and CMA-ES improve on the best until the budget is spent. Three sets of noises keep apart what is fitted,
-what is chosen and what is reported. Whatever stops it, the best schedule so far is in the file.
+The closed form comes first and is written at once. Then the learner computes precise endpoints, compares hand-made
+grids, and improves the best one by Gauss-Newton and CMA-ES until the budget is spent. It fits, selects and reports on
+three separate sets of noises. Whenever it stops, the file holds the best schedule so far.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from .request import check_request
 from .searches import ART, HAND_MADE, Quest, Tried, closed_form, dual_forms, evolution, gauss_newton, hand_made
 from .trial import REFERENCE_STEPS, Noises, Trial
 
-REFERENCE_SHARE = 0.3  # of the budget, for the precise endpoints of all three sets
-AGENT_FROM = 0.5  # of the budget: where an agent is asked for, it has what is left then
-SPLIT = (0.6, 0.15, 0.25)  # of the noises: fitted on, chosen on, reported on
-CHUNK = 32  # noises that get precise endpoints at a time, and the fewest
+REFERENCE_SHARE = 0.3  # share of the budget for the precise endpoints of all three sets
+AGENT_FROM = 0.5  # share of the budget after which an agent, if asked for, gets the rest
+SPLIT = (0.6, 0.15, 0.25)  # shares of the noises to fit, to select and to report on
+CHUNK = 32  # noises that get precise endpoints at a time, and the minimum in all
 MOST_NOISES = 1024
 SPENT = "the budget was spent"
 
 
 class Learner:
-    """Watches the searches, shows how far they are, and reports.
+    """Runs the searches, shows their progress, and reports.
 
     Args:
         denoiser: the model.
@@ -47,10 +47,10 @@ class Learner:
         budget: of time or evaluations.
         out: schedule file.
         progress: show a bar.
-        agent: an SB3 algorithm that goes on where Gauss-Newton stops, instead of CMA-ES.
+        agent: an SB3 algorithm that follows Gauss-Newton instead of CMA-ES.
 
     Raises:
-        ValueError: for a number of steps, a solver or an agent that is none, or a file that cannot be written.
+        ValueError: if the number of steps, the solver or the agent is invalid, or the file cannot be written.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class Learner:
         self.meter = Metered(denoiser, budget, self._advance)
         self.trial = Trial(denoiser, self.meter, get_solver(solver))
         self.book = Book(self.trial, name, seed, out)
-        self.beside: dict[str, np.ndarray] = {}  # levels that the learned ones are compared with, beside hand-made ones
-        self.stages: list[tuple[str, float]] = []  # and when each began
+        self.beside: dict[str, np.ndarray] = {}  # other levels to compare with, in addition to hand-made ones
+        self.stages: list[tuple[str, float]] = []  # names, and seconds at their start
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
 
     @isolated()
     def run(self) -> str:
-        """Learn until the budget is spent or Ctrl-C; returns the report, which is written beside the schedule.
+        """Learn until the budget is spent or Ctrl-C. Returns the report, which it writes beside the schedule.
 
         Raises:
-            ValueError: for a model that fails, such as one that gives NaN; the message says what is kept.
+            ValueError: if the model fails, for example with NaN. The message says what is kept.
         """
         try:
             sets, stopped = self._learn()
@@ -89,14 +89,14 @@ class Learner:
                 raise
             if isinstance(error, ValueError):
                 raise ValueError(f"{error}; {self.book.kept()}") from None
-            error.add_note(self.book.kept())  # of the model's own code, which the traceback is about
+            error.add_note(self.book.kept())  # the model's own code raised it, so its traceback matters
             raise
-        except KeyboardInterrupt:  # a second one, while the report was made
+        except KeyboardInterrupt:  # a second Ctrl-C, during the report
             kept = f"{self.book.out} holds the best schedule so far, without a report"
             raise KeyboardInterrupt(kept) from None
 
     def _learn(self) -> tuple[tuple[Noises, Noises, Noises] | None, str]:
-        """The three sets of noises, None if it did not come to that, and what stopped it."""
+        """Returns the three sets of noises, or None if it stopped before, and the reason for stopping."""
         stopped, sets = SPENT, None
         try:
             self._closed_form()
@@ -122,7 +122,7 @@ class Learner:
         check_call_once(model)
         rng = np.random.default_rng([self.seed, 0])
         probe = self._draw(2, rng)
-        # These calls tell how fast the model is, and whether it gives numbers at all: the meter looks.
+        # These calls show how fast the model is. The meter also checks that its results are finite.
         for sigma in (model.sigma_max, model.data_std, model.sigma_min):
             self.meter(probe, np.full(2, sigma, np.float32))
         _choose_threads(lambda: self.meter(probe, np.full(2, model.data_std, np.float32)))
@@ -131,7 +131,10 @@ class Learner:
         self.book.offer(ART, levels)
 
     def _noises(self) -> tuple[Noises, Noises, Noises]:
-        """Precise endpoints, chunk by chunk while the next one fits into its share: the speed of batches shows then."""
+        """Solve chunks for precise endpoints while one more fits the share, and split them into the three sets.
+
+        The time of the last chunk predicts the next one, because single samples say nothing about the speed of batches.
+        """
         self._stage("precise endpoints")
         rng = np.random.default_rng([self.seed, 1])
         chunks: list[Noises] = []
@@ -166,7 +169,7 @@ class Learner:
             pass
 
     def _watched(self, stage: str, search: Iterator[Tried]) -> Iterator[tuple[str, np.ndarray]]:
-        """Offer what a search comes upon, and hand it on."""
+        """Offer each schedule that a search finds to the book, and yield it."""
         self._stage(stage)
         for method, levels in search:
             if levels is not None:
@@ -196,7 +199,7 @@ class Learner:
         self._tick()
 
     def _advance(self) -> None:
-        """Move the bar after a call of the model, of which a slow one makes few between what is said of them."""
+        """Move the bar. This runs after each call of the model, because a slow model makes few calls per schedule."""
         self.bar.update(min(round(100 * self.meter.share), 100) - self.bar.n)
 
     def _tick(self) -> None:
@@ -206,8 +209,8 @@ class Learner:
         self.bar.set_description_str(f"learn, {self.stages[-1][0]}{best}")
 
     def _report(self, reported: Noises | None, stopped: str) -> str:
-        """Measure the schedule on noises that nothing was fitted or chosen on, and write that down."""
-        self.meter.enforced = False  # the proof belongs to the result, whatever was spent
+        """Measure the schedule on noises that no search has used, and write the report."""
+        self.meter.enforced = False  # the result needs its proof, even beyond the budget
         seconds, book = self.meter.seconds, self.book
         grids = {label(name): make_grid(name, self.num_steps, self.trial.model) for name in HAND_MADE} | self.beside
         grids[LEARNED] = book.best.levels
@@ -226,16 +229,16 @@ class Learner:
         return f"{seconds:.0f} s and {self.meter.evaluations:,} denoiser evaluations ({', '.join(stages)})"
 
     def _advice(self, seconds: float) -> str:
-        """How much a comparison takes."""
+        """The budget that a comparison needs, in words."""
         wanted = CHUNK * get_solver("rk4").evaluations(REFERENCE_STEPS) / REFERENCE_SHARE
         took = wanted * seconds / max(self.meter.evaluations, 1)
         return f"Give at least {wanted:,.0f} evaluations, which take about {took:.0f} s at this speed"
 
 
 def _choose_threads(call: Callable[[], object]) -> None:
-    """Make a call with all of torch's threads and with one, and go on with what was faster.
+    """Make a call with all of torch's threads and with one, and keep the faster setting.
 
-    On cores that other programs use too, threads wait for each other: a small model took a thousand times as long.
+    Threads wait for each other on cores that other programs use. A small model can take a thousand times as long.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What the command line loads from the folders of diffusers, without a word from model libraries."""
+"""Loads from diffusers folders for the command line, and silences the warnings of model libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
     """The denoiser of a local diffusers folder, with options of `from_diffusers`.
 
     Raises:
-        ValueError: that says what is wrong with the model or the options.
+        ValueError: if the model or an option is wrong. The message says what.
     """
     import torch
 
@@ -25,12 +25,12 @@ def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
             f"safetensors, or load it in Python with art_gym.denoisers.from_edm(path, trust_pickle=True)"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what model libraries say on import and on loading
+        warnings.simplefilter("ignore")  # from model libraries, on import and on loading
         return from_diffusers(path, dtype=getattr(torch, dtype), **options)
 
 
 def load_scheduler(folder: Path) -> Any:
-    """The scheduler in a local folder, its own or a pipeline's. Raises a ValueError where there is none."""
+    """The scheduler in its own local folder or a pipeline's. Raises a ValueError if there is none."""
     from art_gym.denoisers import diffusers_folders as adapters
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The report of `art-gym learn`: the proof on noises of its own, what each second bought, and the pictures."""
+"""The report of `art-gym learn`: the proof on separate noises, the progress over time, and the pictures."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .book import Found
 from .trial import REFERENCE_STEPS, Noises, Trial
 
 LEARNED = "learned"
-CHECKED = 4  # of the reported endpoints are solved again, with twice the steps
-SAYS_LITTLE = 0.2  # of the learned schedule's error, from which on that of the endpoints is warned of
-MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # times K, at which EDM's grid is tried for "steps saved"
+CHECKED = 4  # endpoints to solve again with twice the steps, as a check
+SAYS_LITTLE = 0.2  # warn unless the endpoints' own error is below this share of the learned schedule's
+MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # multiples of K at which EDM's grid is tried, for the steps saved
 
 
 @dataclass(frozen=True)
 class Proof:
-    """The learned schedule beside others, on noises that nothing was fitted or chosen on.
+    """Compares the learned schedule with others, on noises that no search has used.
 
     Attributes:
-        trial: of the model with its solver.
-        noises: what is reported on.
-        grids: (K+1,) levels by name, the learned ones among them.
+        trial: the model with its solver.
+        noises: to report on.
+        grids: (K+1,) levels by name, including the learned ones.
     """
 
     trial: Trial
@@ -53,20 +53,20 @@ class Proof:
 
     @property
     def error(self) -> float:
-        """Of the learned schedule, the mean."""
+        """The mean error of the learned schedule."""
         return float(self.errors[LEARNED].mean())
 
     def lines(self) -> Iterator[str]:
-        """The table and what belongs to it, in Markdown: a warning that the errors say little comes before all else."""
+        """The table and its remarks, in Markdown. If the errors say little, a warning comes first."""
         model = self.trial.model
         off, count = self._endpoints_off()
-        precise = f"The precise endpoints themselves are {off:.1g} off (mean of {count})"
+        precise = f"The precise endpoints themselves are off by {off:.1g} (mean of {count} noises)"
         says_little = not off < SAYS_LITTLE * self.error
         if says_little:
-            yield f"**{precise}: errors that are not much larger say little**, so that steps saved are not counted."
-            yield "Is the model trained, and smooth in σ down to its sigma_min? If so, the schedule is as precise."
+            yield f"**{precise}: errors that are not much larger say little**, so steps saved are not counted."
+            yield "If the model is trained and smooth in σ down to sigma_min, the schedule is as precise as they are."
             yield ""
-        yield f"Mean endpoint error on {len(self.noises.start)} noises that nothing was fitted or chosen on:"
+        yield f"Mean endpoint error on {len(self.noises.start)} noises on which no schedule was fitted or selected:"
         decoded = getattr(model, "decode", None) is not None
         heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
         yield from ("", f"| {' | '.join(heads)} |", f"|:---{'|---:' * (len(heads) - 1)}|")
@@ -74,24 +74,24 @@ class Proof:
             shown = [visible(x, model) for x in (self.samples[name], self.noises.endpoints)]
             images = [_interval(image_error(model, *shown))] if decoded else []
             wins = f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
-            if np.array_equal(self.grids[name], self.grids[LEARNED]):  # itself, or the grid that nothing improved on
+            if np.array_equal(self.grids[name], self.grids[LEARNED]):  # itself, or a grid equal to it
                 wins = "–" if name == LEARNED else "the same"
             label = f"**{name}**" if name == LEARNED else name
             yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
         yield ""
         if tuned_label("edm") not in self.grids:
-            yield from ("(The budget did not pay for EDM's grid with its parameters tuned, a better rival.)", "")
+            yield from ("(The budget did not pay for EDM's grid with its parameters tuned, a stronger rival.)", "")
         if not says_little:
             yield from (self._steps_saved(), "", f"{precise}.", "")
 
     def draw(self, file: Path) -> None:
-        """Draw samples of the same noises by EDM's grid, by the learned one, and precisely."""
+        """Draw samples of the same noises with EDM's grid, with the learned one, and by the precise solution."""
         steps = f"K = {len(self.grids[LEARNED]) - 1}"
         panels = {f"{label('edm')}, {steps}": self.samples[label("edm")], f"{LEARNED}, {steps}": self.samples[LEARNED]}
         draw_samples(file, self.trial.model, {**panels, "precise": self.noises.endpoints})
 
     def _endpoints_off(self) -> tuple[float, int]:
-        """The error of the precise endpoints themselves, the mean of the first ones, and how many they are."""
+        """The mean error of the first few precise endpoints, and their number."""
         few = Noises(self.noises.start[:CHECKED], self.noises.endpoints[:CHECKED])
         solved_again = self.trial.solve(few.start, 2 * REFERENCE_STEPS)
         return float(self.trial.errors(solved_again, few).mean()), len(few.start)
@@ -125,9 +125,9 @@ def write_report(
     Args:
         out: the schedule file.
         title: what the schedule is for.
-        grids: (K+1,) levels by name, the learned ones among them.
-        history: improvements, the last one is the result.
-        proof: None where learning stopped before anything was compared.
+        grids: (K+1,) levels by name, including the learned ones.
+        history: improvements in order. The last one is the result.
+        proof: None if learning stopped before the comparison.
         spent, stopped, seconds: what learning took, why it ended, and when.
 
     Returns:
@@ -138,20 +138,20 @@ def write_report(
     pictures.schedules(files["schedules"], grids, highlight=LEARNED)
     lines = [f"# {title}", ""]
     if proof is None:
-        lines += [f"After {spent}, {stopped}: this is the closed form alone, and nothing was compared.", ""]
+        lines += [f"After {spent}, {stopped}. This is the closed form alone, and nothing was compared.", ""]
     else:
         lines += proof.lines()
         proof.draw(files["samples"])
         drawn.append("samples")
-        lines += [f"Learning took {spent}; {stopped}.", "", "| seconds | evaluations | by | error |"]
+        lines += [f"Learning took {spent}. It ended because {stopped}.", "", "| seconds | evaluations | by | error |"]
         lines += ["|---:|---:|:---|---:|"]
         compared = [found for found in history if np.isfinite(found.error)]
         lines += [f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in compared]
-        lines += ["", "(errors here are on the noises that were chosen on)", ""]
+        lines += ["", "(These errors are on the noises that served to select the best schedule.)", ""]
         if len(compared) > 1:
             times, errors = [f.seconds for f in compared], [f.error for f in compared]
-            y_label = "mean endpoint error on the noises that were chosen on"
-            # The best so far holds until the next is found, and the last to the end.
+            y_label = "mean endpoint error on the selection noises"
+            # Each best holds until the next one, and the last one to the end.
             times, errors = [*times, max(seconds, times[-1])], [*errors, errors[-1]]
             pictures.training_curve(
                 files["progress"], times, errors, {}, x_label="seconds", y_label=y_label, drawstyle="steps-post"

@@ -1,4 +1,4 @@
-"""What is asked of `art-gym learn`, checked before a large model is loaded."""
+"""Checks the request to `art-gym learn` before a large model is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..algorithms.base import algorithm_class
 
 
 def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str | None) -> None:
-    """Raise a ValueError for what cannot be learned or written: now, before a large model is loaded."""
+    """Raise a ValueError if the schedule cannot be learned or written."""
     if not 2 <= num_steps <= MAX_STEPS:
         raise ValueError(
             f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
@@ -26,16 +26,16 @@ def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str 
 
 
 def check_new(out: Path) -> None:
-    """Raise a ValueError for a file that cannot be written, or where a schedule or the report of one stands already."""
+    """Raise a ValueError if the file cannot be written, or if it or its report exists."""
     check_writable(out)
     for file in (out, out.parent / f"{out.stem}_report.md"):
         if file.exists():
-            raise ValueError(f"{file} exists already, and may hold what cost more: remove it, or name another with -o")
+            raise ValueError(f"{file} exists already, and may have cost more: remove it, or name another with -o")
 
 
 def check_agent(name: str | None) -> None:
-    """Raise a ValueError for a name that is no agent which could train: now, not when its turn comes."""
+    """Raise a ValueError if the name is not an agent that can train."""
     if name in SEARCHES:
-        raise ValueError(f"{name!r} is no RL agent: leave --agent out, CMA-ES follows by itself")
+        raise ValueError(f"{name!r} is no RL agent: leave --agent out, and CMA-ES runs by default")
     if name is not None:
         algorithm_class(name)

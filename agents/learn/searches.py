@@ -1,6 +1,6 @@
-"""The stages of `art-gym learn`, as generators of schedules: who watches them keeps the best.
+"""The stages of `art-gym learn`, as generators of schedules, from which the learner keeps the best.
 
-Each may yield for as long as it likes: the meter of the denoiser ends it.
+A stage may go on without end, because the meter of the denoiser stops it.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from ..reports.comparison import label, tuned_label
 from .trial import Noises, Trial
 
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
-TUNING_SHARE = 0.03  # of the budget, for EDM's grid with its two parameters fitted
-FEWEST_TUNED = 8  # noises that it is fitted on
-CLOSED_FORM_SHARE = 0.05  # of the budget, for each closed form
+TUNING_SHARE = 0.03  # share of the budget for EDM's grid with its two parameters fitted
+FEWEST_TUNED = 8  # noises for this fit
+CLOSED_FORM_SHARE = 0.05  # share of the budget for each closed form
 DUAL_FORMS = {"dual-weighted closed form": dual_weighted, "cancellation-aware closed form": cancellation_aware}
-DUAL_EVALUATIONS = DUAL_NODES * (DUAL_NODES + 2)  # of a noise: two solutions from each node to the end
-DUAL_NOISES = (8, 64)  # with fewer it is not tried; more are not needed
-ART_NOISES = (2, 64)  # likewise of the plain closed form
-SCREEN_SHARE = 0.2  # of the budget, for candidates on few latents
-FIT_SHARE = 0.25  # of the budget, for Gauss-Newton from one start
-FEWEST_FITTED = 16  # latents of it
-MOST_JUDGED = 64  # noises that a generation of CMA-ES is judged on
-OFFERED = 10  # generations of CMA-ES between schedules
+DUAL_EVALUATIONS = DUAL_NODES * (DUAL_NODES + 2)  # per noise: two solutions from each node to the end
+DUAL_NOISES = (8, 64)  # below the first number they are skipped, above the second more do not help
+ART_NOISES = (2, 64)  # fewest and most, for the plain closed form
+SCREEN_SHARE = 0.2  # share of the budget for candidates on few latents
+FIT_SHARE = 0.25  # share of the budget for Gauss-Newton from one start
+FEWEST_FITTED = 16  # latents for this fit
+MOST_JUDGED = 64  # noises on which a generation of CMA-ES is judged
+OFFERED = 10  # generations of CMA-ES between offered schedules
 ART = "ART closed form"
 
 
 class Tried(NamedTuple):
-    """A schedule that a search came upon.
+    """A schedule that a search has found.
 
     Attributes:
-        method: that found it.
-        levels: (K+1,) with a trailing 0; None where there is nothing new to say but that the search goes on.
+        method: the name of what found it.
+        levels: (K+1,) with a trailing 0, or None if the search goes on without a new schedule.
     """
 
     method: str
@@ -53,14 +53,14 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True)
 class Quest:
-    """What all stages know.
+    """The input of every stage.
 
     Attributes:
-        trial: of the model, whose calls are metered, with its solver.
+        trial: the model, with metered calls, and its solver.
         num_steps, seed: of the schedule.
-        fitted: noises that schedules are fitted on.
-        best: gives the (K+1,) levels of the best schedule so far.
-        until: share of the budget at which Gauss-Newton makes room for an agent.
+        fitted: noises to fit schedules on.
+        best: returns the (K+1,) levels of the best schedule so far.
+        until: share of the budget at which Gauss-Newton gives way to an agent.
     """
 
     trial: Trial
@@ -72,13 +72,13 @@ class Quest:
 
 
 def closed_form(trial: Trial, num_steps: int, draw: Callable[[int], np.ndarray]) -> np.ndarray:
-    """The (K+1,) levels of ART's closed form, from as many noises as a share of the budget pays for."""
+    """The (K+1,) levels of ART's closed form. A share of the budget limits the number of noises."""
     count = int(np.clip(trial.denoiser.affordable(CLOSED_FORM_SHARE) / ART_NODES, *ART_NOISES))
     return art(trial.denoiser, num_steps, draw(count))
 
 
 def hand_made(quest: Quest) -> Iterator[Tried]:
-    """Grids by their published parameters, and EDM's with its own fitted."""
+    """Grids with their published parameters, and EDM's with fitted ones."""
     trial = quest.trial
     for name in HAND_MADE:
         yield Tried(label(name), make_grid(name, quest.num_steps, trial.model))
@@ -90,7 +90,7 @@ def hand_made(quest: Quest) -> Iterator[Tried]:
 
 
 def dual_forms(quest: Quest) -> Iterator[Tried]:
-    """The closed forms that weigh a defect with what arrives of it."""
+    """The closed forms that weigh a defect by its effect at the end."""
     denoiser = quest.trial.denoiser
     for name, form in DUAL_FORMS.items():
         count = int(min(denoiser.affordable(CLOSED_FORM_SHARE) / DUAL_EVALUATIONS, DUAL_NOISES[1]))
@@ -99,7 +99,7 @@ def dual_forms(quest: Quest) -> Iterator[Tried]:
 
 
 def gauss_newton(quest: Quest) -> Iterator[Tried]:
-    """The search of `defect`: many starts on few latents, from coarse to fine, then the best on many."""
+    """The search of `defect`: many starts on few latents, from coarse to fine, then the best ones on many latents."""
     model, denoiser = quest.trial.model, quest.trial.denoiser
 
     def tried(logits: np.ndarray) -> Tried:
@@ -114,18 +114,18 @@ def gauss_newton(quest: Quest) -> Iterator[Tried]:
         except StopIteration as end:
             pool = end.value
             break
-        better = len(found.logits) == quest.num_steps - 1 and found.error < least  # others are of fewer steps
+        better = len(found.logits) == quest.num_steps - 1 and found.error < least  # others have fewer steps
         least = min(found.error, least) if better else least
         yield tried(found.logits) if better else Tried("Gauss-Newton", None)
     fit = _fit(quest, FIT_SHARE, len(quest.fitted.start))
     for _, logits in pool[:FINALISTS]:
-        yield tried(logits)  # it may have been a start
+        yield tried(logits)  # it may be a start, not yet offered
         if denoiser.share < quest.until:
             yield from (tried(found.logits) for found in fit.improving(logits, STEPS))
 
 
 def evolution(quest: Quest) -> Iterator[Tried]:
-    """CMA-ES from the best so far, again and again."""
+    """CMA-ES from the best so far, restarted until the budget is spent."""
     trial, fitted = quest.trial, quest.fitted
     for restart in range(1, 1000):  # until the meter stops it
         search = evolve(
@@ -135,7 +135,7 @@ def evolution(quest: Quest) -> Iterator[Tried]:
             fitted.start,
             fitted.endpoints,
             generations=40 + 10 * quest.num_steps,
-            batch=min(len(fitted.start), MOST_JUDGED),  # drawn with replacement: more are no others
+            batch=min(len(fitted.start), MOST_JUDGED),  # drawn with replacement, so more would only be repeats
             seed=quest.seed + restart,
             first=logits_from_levels(quest.best(), trial.model),
             spread=0.3,
@@ -145,7 +145,7 @@ def evolution(quest: Quest) -> Iterator[Tried]:
 
 
 def _fit(quest: Quest, share: float, most: int, budget: float = np.inf) -> GaussNewton:
-    """Gauss-Newton on as many latents as a share of the budget pays for, from one start: Jacobians are dear."""
+    """Gauss-Newton from one start, on as many latents as a share of the budget pays for. Jacobians are expensive."""
     trial, fitted = quest.trial, quest.fitted
     per_latent = STEPS * jacobian_cost(trial.solver, quest.num_steps)
     count = int(np.clip(trial.denoiser.affordable(share) / per_latent, FEWEST_FITTED, most))

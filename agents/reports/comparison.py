@@ -1,4 +1,4 @@
-"""The comparison on held-out noise: hand-made grids, closed forms, and what was learned, with every measure."""
+"""Compare hand-made grids, closed forms and learned schedules on held-out noise, with every measure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from art_gym.tasks.target import Target
 
 TUNING_NOISES = 256  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
-FLOORS = ("action 0", "random actions")  # what an agent that has learned nothing plays
-TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # what is fitted
+FLOORS = ("action 0", "random actions")  # actions of an agent that has learned nothing
+TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # fitted parameters
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def baselines(
     tick: Callable[[str], None] = lambda _: None,
     config: EnvConfig | None = None,
 ) -> list[Row]:
-    """Rows of what no agent is needed for: see `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form, the stored oracle.
+    """Rows that need no agent: `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form and the stored oracle.
 
     Args:
-        target, budgets: what is compared.
+        target, budgets: what to compare on.
         tick: called with a label before each row, to show progress.
-        config: of the environment that is played in without an agent; by default that of the action map "fraction".
+        config: of the environment for `FLOORS`; by default one with the action map "fraction".
     """
     denoiser = target.denoiser
     rows = []
@@ -80,7 +80,7 @@ def baselines(
 
 
 def floors(target: Target, num_steps: int, count: int = HELDOUT, config: EnvConfig | None = None) -> list[Row]:
-    """Rows of what is played without an agent: the action 0 in every step, and random ones, on held-out noise."""
+    """Rows of two policies without an agent, on held-out noise: action 0 in every step, and random actions."""
     config = replace(config or EnvConfig(), task=target.denoiser, solver=target.solver, num_steps=num_steps)
     reference = reference_on(target, num_steps, count)
     rng = np.random.default_rng(0)
@@ -99,30 +99,30 @@ def row(method: str, target: Target, levels: np.ndarray, reference: Reference | 
 
 
 def label(name: str) -> str:
-    """A grid's name as people write it."""
+    """A grid's name in tables and pictures."""
     return {"edm": "EDM ρ=7", "log_snr": "log-SNR", "log_normal": "log-normal"}.get(name, name)
 
 
 def tuned_label(name: str) -> str:
-    """What a grid is called whose parameters are fitted: EDM's has another ρ than 7 then."""
+    """The label of a grid with fitted parameters. EDM's drops ρ=7, because ρ is fitted."""
     return f"{label(name).removesuffix(' ρ=7')}, tuned"
 
 
 def tuned_grid(name: str, num_steps: int, target: Target) -> tuple[np.ndarray, tuple[float, float | None]]:
-    """A hand-made grid with its two parameters fitted on training noise: (K+1,) levels, and these."""
+    """Fit a hand-made grid's two parameters on training noise; returns the (K+1,) levels and the parameters."""
     noises = target.noises("train", TUNING_NOISES)
     return tuned(name, num_steps, target.denoiser, target.solver, *noises)
 
 
 def noises_of(rows: Iterable[Row]) -> str:
-    """How many held-out noises a table is about: "2048", or that its rows say so where they differ."""
+    """The number of held-out noises of a table, such as "2048", with a note if its rows differ."""
     counts = {entry.evaluation.noises for entry in rows}
     most = max(counts)
-    return f"{most}" if len(counts) == 1 else f"{most} (fewer where a row says so: whole populations)"
+    return f"{most}" if len(counts) == 1 else f"{most} (fewer where a row says so, to fill whole populations)"
 
 
 def table(rows: list[Row], first: str | None = None) -> str:
-    """Rows as a Markdown table, by K, then from worst to best.
+    """Rows as a Markdown table, ordered by K, then from worst to best.
 
     Args:
         rows: what to show.
@@ -169,7 +169,7 @@ def table(rows: list[Row], first: str | None = None) -> str:
 
 
 def fitted_lines(rows: list[Row]) -> list[str]:
-    """What tuning made of each grid's two parameters, a line a grid; EDM's ρ may be far from 7."""
+    """One line per tuned grid with its two fitted parameters. EDM's ρ may be far from 7."""
     lines = []
     for name, parameters in TUNED.items():
         fitted = {row.num_steps: row.fitted for row in rows if row.method == tuned_label(name) and row.fitted}
@@ -183,10 +183,10 @@ def fitted_lines(rows: list[Row]) -> list[str]:
 
 
 def unscored(rows: list[Row]) -> str:
-    """What a table's score of – means, where it has one; else nothing."""
+    """The explanation of a score of –, or an empty text if no row has one."""
     if all(entry.score is not None for entry in rows):
         return ""
-    return "A score of – is that of a task, solver and K for which no best fixed grid is stored."
+    return "A score of – means that no best fixed grid is stored for this task, solver and K."
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -194,7 +194,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:
-    """The sentence that people ask for: how many steps EDM needs for the same error."""
+    """One sentence that says how many steps EDM needs for the same error."""
     needed = curve.steps_for(error)
     if not np.isfinite(needed):
         return f"EDM does not reach in 100 steps what the learned schedule does in {num_steps}."

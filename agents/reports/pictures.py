@@ -40,7 +40,7 @@ def schedules(file: str | Path, levels: Mapping[str, np.ndarray], highlight: str
         The file.
 
     Raises:
-        ValueError: without schedules, or for a highlight that is none of them.
+        ValueError: without schedules, or for a highlight that is not among them.
     """
     looks = styles_of(levels, highlight)
     positive = {name: np.asarray(values, np.float64)[:-1] for name, values in levels.items()}
@@ -84,13 +84,13 @@ def error_curves(
         errors: mean endpoint errors (data units) by name and K; values that are not positive and finite are left out.
         highlight: the name to emphasise.
         oracle: errors of the best fixed grids by K, drawn in black.
-        y_label, x_label: what errors and steps are, where they are others.
+        y_label, x_label: of the axes, for other errors or steps.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: without errors, or for a highlight that is none of the names.
+        ValueError: without errors, or for a highlight that is not among the names.
     """
     looks = styles_of(errors, highlight)
     curves = {name: usable(curve.items()) for name, curve in errors.items()}
@@ -116,7 +116,7 @@ def error_curves(
     axes.set_xticks([], minor=True)
     plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
-    # A curve that stops early says where, and has no line to its name: it would cross the others.
+    # The name of a curve that stops early says where. No line joins the two: it would cross other curves.
     ends = {name if x[-1] == last else f"{name} (to {x[-1]})": (x[-1], y[-1]) for name, (x, y) in curves.items()}
     label_styles = {label: looks[name] for label, name in zip(ends, curves, strict=True)}
     label_ends(axes, ends, label_styles, joined=[label for label, (step, _) in ends.items() if step == last])
@@ -128,9 +128,9 @@ def samples(file: str | Path, panels: Mapping[str, np.ndarray], data: np.ndarray
 
     Args:
         file: to write.
-        panels: (N, *shape) samples by title; the same row of each comes from the same noise. Of images, the first 16
-            are shown, in the same places.
-        data: (M, *shape) draws of the data to stand behind the samples.
+        panels: (N, *shape) samples by title; the same row of each comes from the same noise. Only the first 16 images
+            are shown, at the same places in each panel.
+        data: (M, *shape) draws of the data to show behind the samples.
 
     Returns:
         The file.
@@ -150,7 +150,7 @@ def samples(file: str | Path, panels: Mapping[str, np.ndarray], data: np.ndarray
         axes.set_title(title)
         axes.label_outer()
     tops = [patch.get_data().values.max() for axes in columns for patch in axes.patches]  # of histograms
-    if any(tops):  # a few samples are marks
+    if any(tops):  # else the samples are few, and drawn as marks
         for axes in columns:
             axes.set_ylim(0, 1.1 * max(tops))
     if data is not None and not is_image(shape):
@@ -167,7 +167,7 @@ def training_curve(
     y_label: str = f"held-out {ERROR_LABEL}",
     drawstyle: str = "default",
 ) -> Path:
-    """Draw the error during training, with horizontal lines for what it is read against.
+    """Draw the error during training, with horizontal lines for reference errors.
 
     Args:
         file: to write.
@@ -176,7 +176,7 @@ def training_curve(
             here and among the references.
         references: errors of other schedules by name.
         x_label, y_label: of the axes.
-        drawstyle: of the line, as matplotlib has it.
+        drawstyle: matplotlib's drawstyle of the line.
 
     Returns:
         The file.
@@ -216,7 +216,7 @@ def schedule_image(levels: np.ndarray) -> np.ndarray:
     """
     figure = Figure(figsize=(4, 3), dpi=DPI)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.17, 0.16, 0.8, 0.81))  # finding them a place takes as long as drawing
+    axes = figure.add_axes((0.17, 0.16, 0.8, 0.81))  # fixed: an automatic layout takes as long as drawing
     bottom = log_sigma_axis(axes, levels[-2], levels[0])
     axes.plot(np.maximum(levels, bottom), "o-", color=ORANGE, markersize=5)
     axes.set(xlabel="step", ylabel="noise level σ")
@@ -230,7 +230,7 @@ def _density(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shared_bounds(panels: Mapping[str, np.ndarray], data: np.ndarray | None, images: bool) -> tuple[float, float]:
-    """Values to show in all panels: the data's (or the last panel's), and for points as much again as samples need."""
+    """Limits for all panels: the data's, or else the last panel's. For points, samples may widen them up to twofold."""
     *_, last = panels.values()
     low, high = limits(last if data is None else data, 1.0)
     if images:
@@ -241,13 +241,13 @@ def _shared_bounds(panels: Mapping[str, np.ndarray], data: np.ndarray | None, im
 
 
 def bars(file: str | Path, values: Mapping[str, float], label: str, mark: float = 1.0) -> Path:
-    """Draw named numbers as horizontal bars, and a line to read them against.
+    """Draw named numbers as horizontal bars, with a line for comparison.
 
     Args:
         file: to write.
         values: numbers by name.
         label: of the axis.
-        mark: where the line is.
+        mark: position of the line.
 
     Returns:
         The file.

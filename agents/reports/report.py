@@ -22,14 +22,14 @@ from ..runs.outcome import Outcome
 from . import pictures
 from .comparison import FLOORS, Row, fitted_lines, label, noises_of, steps_saved_line, table, unscored
 
-SAMPLES = 36  # latents in the picture of samples, the first of the held-out bank
-FEATURES = "Fréchet distance, precision and recall compare with the data in the features of the task's network."
+SAMPLES = 36  # number of latents in the picture of samples, the first ones of the held-out bank
+FEATURES = "Fréchet distance, precision and recall compare samples with data in the features of the task's network."
 ORACLE = "oracle (best fixed grid)"
 START = "search that the agent began with"
 
 
 def learned_rows(target: Target, outcome: Outcome) -> list[Row]:
-    """The outcome's grids, its policy where that depends on the latents, and the search that it began with."""
+    """The outcome's grids, its policy if that depends on the latents, and the search that the agent began with."""
     rows = []
     for num_steps, evaluation in outcome.as_grid.items():
         reference = find_reference(target, num_steps)
@@ -55,13 +55,13 @@ def write_report(
     """Write ``report.md`` and the pictures into a run's folder.
 
     Args:
-        folder: where to.
-        target: what the run learned for.
-        outcome: what it learned; the pictures and the bold rows are about it.
+        folder: the run's folder.
+        target: the task and solver of the run.
+        outcome: the run's outcome; the pictures and the bold rows show it.
         rivals: other methods' outcomes for the same target and budgets.
         baselines: rows of grids that were not learned.
         history: progress of the run on validation noise.
-        curve: EDM's errors, which the steps that were saved are read from.
+        curve: EDM's errors, which tell the number of steps saved.
 
     Returns:
         The text of the report.
@@ -72,9 +72,10 @@ def write_report(
     lines = [
         f"# {outcome.method} on {outcome.task}, {outcome.solver}",
         "",
-        f"Held-out noises: {noises_of(rows)}. Mean endpoint error in units of the data, its root mean square and",
-        "median; sliced-Wasserstein (SW) and energy distance to data; the score is 0 for EDM's grid and 1 for the",
-        "best fixed grid known. NFE are the denoiser calls of a sample, seconds the time of sampling all of them.",
+        f"Held-out noises: {noises_of(rows)}. The table shows the mean endpoint error in units of the data, its root",
+        "mean square and median, the sliced-Wasserstein (SW) distances to endpoints and data, and the energy distance",
+        "to data. The score is 0 for EDM's grid and 1 for the best fixed grid known. NFE counts the denoiser calls per",
+        "sample, and seconds is the time to sample all of them.",
         *([FEATURES] if any(entry.evaluation.frechet is not None for entry in rows) else []),
         *filter(None, [unscored(rows)]),
         "",
@@ -104,32 +105,32 @@ def _costs(outcomes: list[Outcome]) -> list[str]:
 
 def _spreads(outcome: Outcome) -> list[str]:
     return [
-        f"K = {k}: the policy's levels differ between populations by up to {policy.spread:.3f} in log σ "
-        f"(standard deviation); the schedule is its mean grid."
+        f"K = {k}: the policy's levels differ between populations, with a standard deviation of up to "
+        f"{policy.spread:.3f} in log σ. The schedule is the policy's mean grid."
         for k, policy in (outcome.as_policy or {}).items()
         if policy.spread > 1e-6
     ]
 
 
 def _millions(count: int) -> str:
-    """In millions with one digit after the point, or what it takes to be above zero."""
+    """In millions with one decimal, or with one significant digit if that would be 0.0."""
     return f"{count / 1e6:.1f}" if count >= 1e5 else f"{count / 1e6:.1g}"
 
 
 def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
-    """What is the search's and what the agent's, where an agent began with a schedule that was searched for."""
+    """How much the search and the agent contributed, if the agent began with the schedule of a search."""
     if not outcome.searches:
         return []
-    errors = [error for point in history for error in point.errors.values()]  # of one K
+    errors = [error for point in history for error in point.errors.values()]  # a warm start has one K
     return [
-        f"The policy began with a schedule that CMA-ES had found (searches: {outcome.searches}), after "
-        f"{history[0].seconds:.0f} s: error {errors[0]:.4f} on validation noise, {min(errors):.4f} after training."
+        f"The policy began with a schedule that CMA-ES found in {history[0].seconds:.0f} s (searches: "
+        f"{outcome.searches}). The error on validation noise was {errors[0]:.4f}, and {min(errors):.4f} after training."
     ]
 
 
 def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:
     """Write the pictures; returns their names."""
-    shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K whose dots can still be told apart
+    shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K with dots that a reader can tell apart
     rows = [entry for entry in rows if entry.method not in FLOORS]
     grids = {entry.method: entry.evaluation.levels for entry in rows if entry.num_steps == shown}
     pictures.schedules(folder / "schedules.png", grids, highlight=outcome.method)
@@ -151,7 +152,7 @@ def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], histo
 
 def _draw_training(file: Path, target: Target, rows: list[Row], history: list[Point]) -> None:
     k = max(history[-1].errors)
-    # On the noises of the curve, not on those of the table: a few hundred differ visibly from other hundreds.
+    # Use the curve's noises, not the table's: the means over two sets of a few hundred noises differ visibly.
     lines = {
         entry.method: evaluate_levels(
             target, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
@@ -175,7 +176,7 @@ def _draw_samples(file: Path, target: Target, outcome: Outcome, num_steps: int) 
 
 
 def draw_samples(file: Path, denoiser: Denoiser, panels: Mapping[str, np.ndarray]) -> None:
-    """Draw (N, *shape) samples of the same noises by title: as images, where the denoiser decodes its latents."""
+    """Draw (N, *shape) samples of the same noises by title, as images if the denoiser decodes its latents."""
     shown = {title: visible(samples, denoiser) for title, samples in panels.items()}
     if getattr(denoiser, "decode", None) is not None:
         images = {title: denoiser.decode(samples[:MAX_IMAGES]) for title, samples in shown.items()}  # type: ignore[attr-defined]

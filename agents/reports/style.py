@@ -1,4 +1,4 @@
-"""How pictures look: colours, labels, ticks, and how they are written."""
+"""The style of pictures: colours, labels and ticks, and writing them to files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from matplotlib.ticker import MaxNLocator
 from art_gym.common.files import replacing
 from art_gym.envs.rendering import BLUE, ORANGE
 
-# Mostly the rest of Okabe & Ito's colours; orange is kept for what is highlighted. Dashes tell the rounds apart.
+# Mostly the colours of Okabe & Ito. Orange is only for the highlighted line. Each round of colours has other dashes.
 PALETTE = (BLUE, "#009E73", "#CC79A7", "#56B4E9", "#B8860B", "#5B3A8C", "#6E6E6E")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
-# These have their style in every picture, in the order of the palette; other names take what is left, in turn.
+# These names have the same style in every picture, in the order of the palette. Others take the next free style.
 KNOWN = (
     "uniform",
     "EDM ρ=7",
@@ -34,9 +34,9 @@ KNOWN = (
     "gradient",
     "defect",
 )
-ORACLE = "oracle"  # the best fixed grid, with or without something in brackets behind it
+ORACLE = "oracle"  # the best fixed grid; text in brackets may follow
 ORACLE_STYLE = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
-Style = dict[str, Any]  # of matplotlib's lines
+Style = dict[str, Any]  # keyword arguments of matplotlib's lines
 
 THIS_RUN = "this run"
 ERROR_LABEL = "mean endpoint error (data units)"
@@ -74,7 +74,7 @@ def styles_of(names: Iterable[str], highlight: str | None) -> dict[str, Style]:
 def label_ends(
     axes: Axes, ends: Mapping[str, tuple[float, float]], styles: Mapping[str, Style], joined: Sequence[str]
 ) -> None:
-    """Write names right of the axes, each as near as may be to where its curve ends; thin lines join some to it."""
+    """Write each name right of the axes, as near as possible to the end of its curve; thin lines join some to it."""
     names = sorted(ends, key=lambda name: ends[name][1])
     to_axes = axes.transScale + axes.transLimits
     points = {name: to_axes.transform(ends[name]) for name in names}
@@ -99,7 +99,7 @@ def label_ends(
 
 
 def spread(heights: np.ndarray, gap: float) -> np.ndarray:
-    """Rising heights moved as little as may be until neighbours are at least a gap apart, within 0 … 1 if they fit."""
+    """Move rising heights as little as possible until neighbours are at least a gap apart, within 0 … 1 if they fit."""
     if len(heights) == 0:
         return heights
     offsets = gap * np.arange(len(heights))
@@ -122,7 +122,7 @@ def padded(values: Sequence[float]) -> tuple[float, float]:
 
 
 def apart(ticks: Sequence[int]) -> list[int]:
-    """Those of rising ticks whose labels have room beside each other on a log axis."""
+    """Keep those rising ticks that have room for their labels on a log axis."""
     kept = list(ticks[:1])
     for tick in ticks[1:]:
         if np.log(tick / kept[-1]) > 0.035 * np.log(ticks[-1] / ticks[0]):
@@ -131,7 +131,7 @@ def apart(ticks: Sequence[int]) -> list[int]:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Ticks in plain numbers on a log axis: powers of ten, 1-2-5, or equal steps, as the range in view asks for."""
+    """Ticks in plain numbers on a log axis: powers of ten, 1-2-5, or equal steps, depending on the visible range."""
     low, high = sorted(axis.get_view_interval())
     if high / low < 10:
         candidates = np.asarray(MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high))
@@ -144,7 +144,7 @@ def plain_ticks(axis: Axis) -> None:
 
 
 def new_figure(height: float) -> Figure:
-    """A figure 1000 pixels wide and so many inches high, with room made for its labels."""
+    """A figure 1000 pixels wide and ``height`` inches high, with a layout that leaves room for labels."""
     figure = Figure(figsize=(10, height), dpi=DPI)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     FigureCanvasAgg(figure)
@@ -152,7 +152,7 @@ def new_figure(height: float) -> Figure:
 
 
 def write_picture(figure: Figure, file: str | Path) -> Path:
-    """Write a PNG file, to a temporary name first: a reader never sees half of it."""
+    """Write a PNG file under a temporary name and rename it, so that a reader never sees half a file."""
     target = Path(file)
     with replacing(target) as temporary:
         figure.savefig(temporary, format="png")

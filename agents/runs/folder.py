@@ -112,7 +112,7 @@ class Run:
         """The configuration of the run in this folder. Raises a ValueError if there is none."""
         file = self.folder / "config.yaml"
         if not file.is_file():
-            raise ValueError(f"{self.folder} holds no run: there is no config.yaml in it")
+            raise ValueError(f"{self.folder} holds no run, since it has no config.yaml")
         try:
             return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
         except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:

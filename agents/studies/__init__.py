@@ -1,1 +1,1 @@
-"""The studies of the results pages, the demo and the benchmark of speed."""
+"""The studies behind the results pages, the demo and the benchmark of speed."""

@@ -1,4 +1,4 @@
-"""ART-RL as the studies train it: the shipped hyperparameters, without a run's folder."""
+"""ART-RL as the studies train it, with the shipped hyperparameters and without a run's folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..continuous_time import ARTRL
 from ..runs.config import id_of
 from ..training.hyperparams import load_hyperparams, overridden
 
-QUICK_SHARE = 0.01  # of the shipped updates, in a study that only has to show that all is in place
+QUICK_SHARE = 0.01  # of the shipped updates, for a quick check that a study works
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, the seconds that it took and the denoiser evaluations."""
+    """A model, its training time in seconds, and the denoiser evaluations."""
 
     model: ARTRL
     seconds: float

@@ -24,11 +24,11 @@ def bench(seconds: float) -> str:
     """The table that ``art-gym bench`` prints.
 
     Args:
-        seconds: time for each measurement; each alternates the two sides. Ratios are of the medians of their times,
-            microseconds and steps a second of the least.
+        seconds: time for each measurement, which alternates the two sides. Ratios come from the medians of their times,
+            microseconds and steps per second from the shortest.
 
     Raises:
-        ValueError: for seconds that are not positive.
+        ValueError: if the seconds are not positive.
     """
     if not 0 < seconds < math.inf:
         raise ValueError(f"the seconds for each measurement must be positive, got {seconds}: leave them out for 2")
@@ -65,7 +65,7 @@ def bench(seconds: float) -> str:
 
 
 def _in_turns(first: Callable[[], None], second: Callable[[], None], seconds: float) -> tuple[list[float], list[float]]:
-    """Times of two functions run in turns for about that many seconds."""
+    """The times of two functions that run in turns for about this many seconds."""
     first()
     second()
     times: tuple[list[float], list[float]] = ([], [])
@@ -79,13 +79,13 @@ def _in_turns(first: Callable[[], None], second: Callable[[], None], seconds: fl
 
 
 def _least(first: Callable[[], None], second: Callable[[], None], seconds: float) -> tuple[float, float]:
-    """The least of their times: what they take themselves, without the share of the machine's other programs."""
+    """The shortest time of each function, on which the machine's other programs have the least effect."""
     of_first, of_second = _in_turns(first, second, seconds)
     return min(of_first), min(of_second)
 
 
 def _against_bare_loop(task: str, lanes: int, population: int, seconds: float) -> float:
-    """Bare loop's time over the vector environment's for the same episode: 1 means that the environment is free."""
+    """The bare loop's time over the vector environment's for the same episode. At 1 the environment costs nothing."""
     env = gym.make_vec("ARTDiffusion-v0", num_envs=lanes, task=task, population=population, noises=lanes * population)
     env.reset(seed=0)
     core = env.unwrapped.core  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ def _against_bare_loop(task: str, lanes: int, population: int, seconds: float) -
     start = bank.start[: lanes * population]
 
     def episode() -> None:
-        for _ in range(num_steps + 1):  # the last one resets (NEXT_STEP), with the first denoiser call of the next
+        for _ in range(num_steps + 1):  # the last one resets (NEXT_STEP) and makes the first call of the next episode
             env.step(actions)
 
     def bare() -> None:
@@ -114,8 +114,8 @@ def _single(seconds: float, num_steps: int, count: int) -> float:
     Args:
         seconds: of measuring.
         num_steps: K.
-        count: steps of a window. With K of them each is a whole episode, with its reset and the errors and reward at
-            its end; with fewer the least of the windows has neither.
+        count: steps per window. A window of K steps is a whole episode, with its reset, errors and reward. The shortest
+            of smaller windows has none of these.
     """
     env = gym.make("ARTDiffusion-v0", task="mixture_1d", population=1, num_steps=num_steps)
     env.reset(seed=0)
@@ -158,7 +158,7 @@ def _steps_a_second(seconds: float, lanes: int, **keys: Any) -> float:
 
 
 def _policy_overhead(seconds: float) -> float:
-    """Microseconds a step that `art_gym.sample` takes more with a policy of a small network than with a fixed grid."""
+    """Microseconds per step that a small policy network adds to `art_gym.sample` with a fixed grid."""
     import torch
     from stable_baselines3 import PPO
 

@@ -1,4 +1,4 @@
-"""Work for two processes: one begins with a list of tasks beside this one, which later joins in. For two cores."""
+"""Shares tasks between two processes, for two cores. The other one starts on them, and this one joins in later."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from art_gym.common.signals import handling
 
-Task = Callable[[], Any]  # that can cross to another process
+Task = Callable[[], Any]  # must be picklable
 
 
 class Beside:
-    """The tasks, and what came of those that are done, in the order in which they ended."""
+    """The tasks, and the results of the finished ones in the order in which they ended."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._waiting = deque(tasks)
@@ -29,14 +29,14 @@ class Beside:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Another process works through the tasks for as long as the block lasts; an exception in it ends both."""
-        strangers = set(active_children())  # of who calls this
+        """Let another process work on the tasks during the block. An exception in the block ends both."""
+        strangers = set(active_children())  # the caller's
         with (
             ProcessPoolExecutor(1, get_context("spawn"), _begin) as process,
             ThreadPoolExecutor(1) as feeder,
         ):
-            # Ctrl-C reaches both processes of a terminal: this one ends the other, which would print a traceback.
-            with handling(signal.SIGINT, signal.SIG_IGN):  # which a new process inherits
+            # Ctrl-C reaches both processes of a terminal. The other one would print a traceback, so this one ends it.
+            with handling(signal.SIGINT, signal.SIG_IGN):  # the new process inherits this
                 process.submit(int)
             self._others = feeder.submit(self._feed, process)
             try:
@@ -49,7 +49,7 @@ class Beside:
                 raise
 
     def join_in(self, doing: str) -> list[Any]:
-        """Do what the other process has not begun, wait for it, and return all results: in the block of `working`."""
+        """Do the tasks that the other process has not begun, and return all results. For use inside `working`."""
         with tqdm(total=self._total, initial=len(self._done), desc=doing) as bar:
             for task in self._taken():
                 self._done.append(task())
@@ -63,7 +63,7 @@ class Beside:
             self._done.append(process.submit(_until_terminated, task).result())
 
     def _taken(self) -> Iterator[Task]:
-        """The tasks from the front, for as long as nobody else has taken the last."""
+        """Take tasks from the front until none is left."""
         while True:
             try:
                 task = self._waiting.popleft()
@@ -73,18 +73,18 @@ class Beside:
 
 
 def one_thread() -> threadpool_limits:
-    """In either process: on two cores, more threads than two only wait for each other."""
+    """Use one thread in this process. On two cores, more than two threads only wait for each other."""
     torch.set_num_threads(1)
-    return threadpool_limits(1, "blas")  # from now on, or for as long as a with lasts
+    return threadpool_limits(1, "blas")  # from now on, or until the end of a with block
 
 
 def _begin() -> None:
-    """In the other process, which ends when it is asked to: no signal does it while it waits."""
+    """Set up the other process. It ignores SIGTERM while it waits, and ends on request."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     one_thread()
 
 
 def _until_terminated(task: Task) -> Any:
-    """In the other process: the task's result, or a KeyboardInterrupt where the process is terminated meanwhile."""
+    """Run a task in the other process. SIGTERM raises a KeyboardInterrupt in it."""
     with handling(signal.SIGTERM, signal.default_int_handler):
         return task()

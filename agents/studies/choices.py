@@ -1,4 +1,4 @@
-"""ART-RL's choices beside each other: the actor, what its advantage sums, and the condition that fits the critic."""
+"""Compares ART-RL's choices: the actor, what its advantage sums, and the condition that fits the critic."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .study import Record, Study, interval, markdown
 from .theory import cost_ratio
 
 TASK = "mixture_1d"
-SHARE = 1 / 3  # of the shipped updates: where choices differ in speed, it shows
+SHARE = 1 / 3  # of the shipped updates, few enough to show differences in speed
 HELDOUT = 2048
-ALLOWED = 2.0  # excess of the shipped choice, after all its updates, in per cent
+ALLOWED = 2.0  # per cent of excess that the shipped choice may have after all its updates
 CUT_OFF = 10.0  # of the plot's bars, in per cent
-# actor, η (1: sums of all differences to come, 0: the paper's single δ_k), critic
+# actor, η (1 sums all later differences, 0 is the paper's single δ_k), critic
 CHOICES = (
     *(("normalised", 1.0, critic) for critic in CRITICS),
     *(("normalised", 0.0, critic) for critic in CRITICS),
@@ -30,7 +30,7 @@ CHOICES = (
 
 
 def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Cost over the least one for each choice, and how well the clock keeps its budget."""
+    """The cost of each choice over the least cost, and how well its clock keeps the budget."""
     study = Study("choices", out)
     lines, excess = [], {}
     for actor, trace, critic in CHOICES:
@@ -54,7 +54,7 @@ def choices(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
                 f"{multiplier:.2f}",
             ]
         )
-        # Some diverge: the others could not be told apart beside them.
+        # Some diverge, and would hide the differences between the others.
         excess[f"{actor}, η = {trace:g}, {critic}"] = min(100 * (float(np.mean(costs)) - 1), CUT_OFF)
     label = f"excess over the least cost, % (line: {ALLOWED:g}, what is allowed; cut off at {CUT_OFF:g})"
     pictures.bars(study.folder / "choices.png", excess, label, mark=ALLOWED)

@@ -1,4 +1,4 @@
-"""The demo: an agent for a range of budgets on the default environment, beside its rivals and every other schedule."""
+"""The demo compares an agent for a range of budgets on the default environment with all other schedules."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ..training.run import train
 from .beside import Beside, Task, one_thread
 
 ENV_ID = "ARTDiffusion-v0"
-TASK, SOLVER = "digits", "dpmpp_2m"  # its own
+TASK, SOLVER = "digits", "dpmpp_2m"  # those of the default environment
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])
 EPISODES = 16_000
-LANES, POPULATION = 32, 16  # half the evaluations of 16 of 64 in as many episodes, for a score as good
-EDM_PARTS = range(33, 52), range(21, 33), range(21)  # of EDM's curve, as far as it will be read: in pieces, to share
-QUICK = 20  # by this much less training with --quick
+LANES, POPULATION = 32, 16  # half the evaluations of 16 lanes of 64, for as good a score
+EDM_PARTS = range(33, 52), range(21, 33), range(21)  # pieces of EDM's curve to share, as far as the report needs it
+QUICK = 20  # --quick trains this many times less
 
 
 @isolated()
 def demo(out: Path, seed: int, quick: bool) -> str:
-    """Train, compare and draw; returns the report. An earlier demo in the folder is replaced.
+    """Train, compare and draw. Returns the report, and replaces an earlier demo in the folder.
 
-    One process trains the agent while another begins with the rest, in which both then share: it is made for two cores.
+    One process trains the agent while another starts on the comparisons. Then both share the rest, on two cores.
 
     Raises:
         ValueError: if the folder holds another run.
@@ -51,7 +51,7 @@ def _demo(out: Path, seed: int, quick: bool) -> str:
     with beside.working():
         outcome = train(_agent(seed, quick), Run(out), resume=False, progress=True)
         done = beside.join_in("comparing with rivals and hand-made grids")
-    # In an order that does not depend on who did what.
+    # The order must not depend on which process did what.
     rivals = sorted(
         (each for each in done if isinstance(each, Outcome)), key=lambda each: list(SEARCHES).index(each.method)
     )
@@ -62,7 +62,7 @@ def _demo(out: Path, seed: int, quick: bool) -> str:
 
 
 def _tasks(out: Path, seed: int, quick: bool) -> list[Task]:
-    """All but the agent: the searches, the rows of the other grids by K, and EDM's curve in parts."""
+    """All tasks but the agent's training: searches, the rows of the other grids by K, and EDM's curve in parts."""
     tasks: list[Task] = []
     for algo in SEARCHES:
         config = TrainConfig(ENV_ID, algo, seed, {"num_steps": list(BUDGETS)}, n_timesteps=200 if quick else None)

@@ -1,4 +1,4 @@
-"""Discounts by elapsed clock time for PPO and SAC, beside their own by steps, at the same discount of an episode."""
+"""Discounts by clock time for PPO and SAC, against their own by steps, at the same discount of an episode."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TASK = "mixture_1d"
 NUM_STEPS = 7
 RATE = 0.5  # β: an episode is discounted by e^{−β}, in clock time or in K equal parts
 BY_STEPS = float(np.exp(-RATE / NUM_STEPS))
-# SAC's shipped targets reach over K steps; one-step targets are where the discount of each transition counts. They
-# may be old: with them SB3's own target entropy and a buffer of all steps fit.
+# SAC's shipped targets reach over K steps, but the discount of each transition only counts in one-step targets. These
+# may be old, so that SB3's own target entropy and a buffer of all steps fit them.
 ONE_STEP = {"buffer_size": 100_000, "target_entropy": "auto"}
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "ppo": {
@@ -66,7 +66,7 @@ def discount(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 def _run(algo: str, hyperparams: dict[str, Any], seed: int, quick: bool) -> Record:
     steps = 2000 * NUM_STEPS // (20 if quick else 1) * (4 if algo == "ppo" else 2)
     env = {"solver": "dpmpp_2m", "num_steps": NUM_STEPS}
-    hyperparams = {**hyperparams, "warm_start": 0}  # which knows of no discount
+    hyperparams = {**hyperparams, "warm_start": 0}  # a warm start ignores discounts
     config = TrainConfig(TASK, algo, seed, env=env, hyperparams=hyperparams, n_timesteps=steps)
     with tempfile.TemporaryDirectory() as folder:
         outcome = train_agent(config, Run(Path(folder) / "run"), progress=False)

@@ -1,4 +1,4 @@
-"""The score's floor: what an agent that has learned nothing plays, the action 0 throughout or random ones."""
+"""The floor of the score: an untrained agent plays the action 0 throughout, or random actions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS = (5, 7, 10, 18)
 
 
 def floor_scores(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Scores of both in every setting; nothing is learned, so that there are no seeds."""
+    """Scores of both floors in every setting. Nothing is learned, so seeds play no role."""
     study = Study("floors", out)
     lines, shown = [], {}
     for task in ("gaussian_1d",) if quick else BUILT_IN:

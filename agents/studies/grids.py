@@ -1,4 +1,4 @@
-"""Grids beside each other on the exact tasks: dual-weighted stiffness with Euler, measured defects with any solver."""
+"""Compares grids on the exact tasks: dual-weighted stiffness with Euler, measured defects with any solver."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from ..reports.comparison import tuned_label
 from .art_rl import QUICK_SHARE, train_art_rl
 from .study import Record, Study, bank_noises, markdown
 
-Make = Callable[[Counted], np.ndarray]  # levels, by a denoiser that counts what they cost
+Make = Callable[[Counted], np.ndarray]  # makes levels with a denoiser that counts their cost
 STEPS = (5, 7, 10, 18)
-TUNING_NOISES = 512  # that the tuned grids and the closed form are fitted on
-DUAL_LATENTS = 64  # few: the dual-weighted forms solve the ODE from each of their nodes
+TUNING_NOISES = 512  # to fit the tuned grids and the closed form
+DUAL_LATENTS = 64  # few, because the dual-weighted forms solve the ODE from each node
 EDM_TUNED = tuned_label("edm")
-DEFECTS = {"defect": None, "defect, few calls": 30_000}  # evaluations; by default as many as it takes for 1.2
+DEFECTS = {"defect": None, "defect, few calls": 30_000}  # evaluations, by default enough for 1.2 × the oracle's error
 LEARNED = {"ART-RL": "stiffness", "ART-RL, dual-weighted": "dual_stiffness"}
 
 
 def dual(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Root-mean-square and mean endpoint error with Euler: closed forms, what ART-RL learns, the oracle.
+    """Root-mean-square and mean endpoint error with Euler, of closed forms, ART-RL and the oracle.
 
-    Ratios are to the stored references of the day, so that a table that is made again follows better ones.
+    Ratios use the stored references of the day, so that a new table follows better ones.
     """
     study = Study("dual", out)
     rows: dict[tuple[str, int, str], list[Record]] = {}
@@ -61,7 +61,7 @@ def dual(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 
 
 def defects(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Mean endpoint error of the measured defect's grid with every solver, beside closed forms, rivals and oracle."""
+    """Mean endpoint error with every solver of the measured defect's grid, closed forms, rivals and the oracle."""
     study = Study("defect", out)
     texts = []
     for solver in ("dpmpp_2m",) if quick else ("dpmpp_2m", "heun", "euler"):
@@ -131,9 +131,9 @@ def _defect(task: str, solver: str, num_steps: int, seed: int, budget: float | N
 
 def _evaluated(study: Study, method: str, task: str, solver: str, num_steps: int, make: Make, seed: int = 0) -> Record:
     def compute() -> Record:
-        bank_noises(task, "train", TUNING_NOISES)  # made beforehand: every method uses them
+        bank_noises(task, "train", TUNING_NOISES)  # made first, because every method uses them
         denoiser = Counted(resolve(task))
-        began = time.process_time()  # of one core: other jobs of the machine do not count
+        began = time.process_time()  # CPU time, without other jobs of the machine
         levels = make(denoiser)
         cost = {"seconds": time.process_time() - began, "calls": denoiser.calls, "evaluations": denoiser.evaluations}
         return {**cost, **_measures(task, solver, levels)}
@@ -159,7 +159,7 @@ def _learned(study: Study, method: str, reward: str, task: str, seed: int, quick
 def _ratios(
     rows: dict[tuple[str, int, str], list[Record]], solver: str, key: str, form: Callable[[list[float]], str]
 ) -> str:
-    """One line a method, one column a task, its K behind each other; ``form`` writes the ratios of all seeds."""
+    """One line per method and one column per task, with all K in a cell. ``form`` writes the ratios of all seeds."""
     tasks = list(dict.fromkeys(task for task, *_ in rows))
     methods = list(dict.fromkeys(method for *_, method in rows))
 
@@ -197,7 +197,7 @@ def _span(ratios: list[float]) -> str:
 def _costs(
     rows: dict[tuple[str, int, str], list[Record]], method: str, key: str, form: str, unit: float = 1.0
 ) -> Sequence[str]:
-    """The medians over the seeds, a column for each task."""
+    """The medians over the seeds, with a column for each task."""
 
     def median(task: str, num_steps: int) -> str:
         return form.format(unit * np.median([record[key] for record in rows[task, num_steps, method]]))

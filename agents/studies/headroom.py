@@ -1,7 +1,7 @@
-"""What seeing a sample is worth: policies trained by gradients through the solver, beside a blind twin.
+"""What seeing a sample is worth: policies trained by gradients through the solver, against a blind twin.
 
-What keeps an agent from this error is the agent; what keeps these policies from it is what they see, how much noise
-they learn from, and what they learn by heart.
+If an agent has a larger error, the agent is the reason. The error of these policies depends only on what they see, on
+how much noise they learn from, and on overfitting.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FULL = (*PLAIN, ("all latents", DECAY))
 
 
 class Setting(NamedTuple):
-    """What is compared on the same noises, and the recipe of its training."""
+    """A comparison on the same noises, and the recipe of its training."""
 
     task: str
     solver: str
@@ -50,9 +50,9 @@ class Setting(NamedTuple):
     batch: int = 256
 
 
-# The error of 2M on Digits is ruled by few samples between two modes, of steep gradients: at a rate of 3e-3 with
-# gradients clipped to norm 1 even the blind twin left the best grid, for 10 % more error on noises that the grid was
-# optimised on. Hence the last setting too: twice the updates, of batches twice as large.
+# Few samples between two modes, with steep gradients, dominate the error of 2M on Digits. At a rate of 3e-3 with
+# gradients clipped to norm 1, even the blind twin left the best grid and had 10 % more error on the noises that the
+# grid was optimised on. Hence also the last setting, with twice the updates and batches twice as large.
 SETTINGS = (
     Setting("mixture_1d", "dpmpp_2m", MANY, FULL),
     Setting("mixture_1d", "euler", MANY, PLAIN),
@@ -63,7 +63,7 @@ SETTINGS = (
     Setting("digits", "dpmpp_2m", FEW, FULL[2:], rate=1e-3),
     Setting("digits", "dpmpp_2m", MANY, PLAIN[:2], rate=1e-3, updates=1200, batch=512),
 )
-LOOKS = 12  # at the error on validation noise, during training
+LOOKS = 12  # during training, at the error on validation noise
 MEASURED = ("half_interval", "training_error", "start_training_error", "last_error", "seconds")
 
 NOTE = f"""±: half the 95 % interval of the difference to the best fixed grid over the {HELDOUT} reported noises. That
@@ -118,20 +118,20 @@ def headroom(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 def train(
     task: str, solver: str, noises: int, view: str, decay: float, updates: int, batch: int, rate: float, seed: int
 ) -> Record:
-    """Errors of the policy with the least error on validation noise, of the last one, and of the grid they start from.
+    """Errors of the policy that is best on validation noise, of the last policy, and of the grid that they start from.
 
-    The loss is the mean error and not its logarithm: at population 1 that is a geometric mean, which gives up samples.
+    The loss is the mean error. Its logarithm at population 1 would be a geometric mean, which gives up samples.
     """
     reference = find_reference(Target.of(task, solver), NUM_STEPS)
     assert reference is not None
     policy = Policy(resolve(task), solver, np.array(reference.oracle_sigmas), view, seed)
     training = _rows(policy.denoiser, "train", 0, noises)
     reported = _rows(policy.denoiser, "heldout", 0, HELDOUT)
-    validation = _rows(policy.denoiser, "heldout", VALIDATION, HELDOUT_BANK - VALIDATION)  # few differ by luck
+    validation = _rows(policy.denoiser, "heldout", VALIDATION, HELDOUT_BANK - VALIDATION)  # many, to exclude luck
     began = time.perf_counter()
     start, start_training = _measured(policy, reported), float(_measured(policy, training).mean())
     optimizer = torch.optim.Adam(policy.network.parameters(), rate, weight_decay=decay)
-    # first steps of Adam are as long whatever the gradient: it warms up
+    # Adam's first steps have the same length for any gradient, so the rate warms up
     shape = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda done: min(10 * (done + 1) / updates, 1 - done / updates)
     )
@@ -164,10 +164,10 @@ def train(
 
 
 class Policy:
-    """A small network that moves each step of a fixed grid by what it sees of its sample; untrained it is the grid.
+    """A small network that adjusts each step of a fixed grid to what it sees of its sample. Untrained it is the grid.
 
     Args:
-        denoiser, solver: what is sampled.
+        denoiser, solver: what it samples with.
         levels: (K+1,) of the grid.
         view: one of VIEWS.
         seed: of the network.
@@ -190,7 +190,7 @@ class Policy:
         return torch.sqrt(squares + 1e-16)  # √ has no gradient at 0
 
     def sample(self, x: Tensor) -> Tensor:
-        """(B, *shape) samples from x at σ_max; the fractions of `levels_from_logits`, with logits for each sample."""
+        """(B, *shape) samples from x at σ_max, by the fractions of `levels_from_logits` with logits for each sample."""
         span = math.log(self.denoiser.sigma_max / self.denoiser.sigma_min)
         left = torch.full((len(x),), span)  # (B,) log(σ/σ_min)
         sigma = torch.full_like(left, self.denoiser.sigma_max)

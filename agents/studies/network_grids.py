@@ -1,4 +1,4 @@
-"""Schedules for the shipped networks, by every method that is compared."""
+"""Schedules for the shipped networks, by every compared method."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Levels = np.ndarray | Schedule
 SOLVERS = ("euler", "dpmpp_2m", "heun")
 TASKS = ("digits_net", "photos_net")
 
-EVALUATIONS = {"photos_net": 50_000}  # of what is learned, for each schedule; 400,000 elsewhere
+EVALUATIONS = {"photos_net": 50_000}  # for each learned schedule, 400,000 on other tasks
 
 TRAINING = {"digits_net": 512, "photos_net": 96}
-TUNING = {"digits_net": 512, "photos_net": 32}  # noises that EDM's grid is tuned on
+TUNING = {"digits_net": 512, "photos_net": 32}  # noises to tune EDM's grid on
 HAND_MADE = ("edm", "log_snr", "cosine", "arctan")
 EDM_TUNED = tuned_label("edm")
 LEARNED = "learned (Gauss-Newton)"
@@ -42,7 +42,7 @@ DUAL_LATENTS = {"digits_net": 64, "photos_net": 8}
 def methods(
     study: Study, task: str, solver: str, num_steps: int, found: list[np.ndarray]
 ) -> dict[str, Callable[[int], np.ndarray]]:
-    """Grids by method, as functions of a seed; the oracle starts from those that the others have ``found`` by then."""
+    """Grids by method, as functions of a seed. The oracle starts from grids that the others have ``found`` before."""
     denoiser = resolve(task)
     methods: dict[str, Callable[[int], np.ndarray]] = {
         name: lambda _, name=name: make_grid(name, num_steps, denoiser)  # type: ignore[misc]
@@ -53,7 +53,7 @@ def methods(
     for name, form in DUAL.items():
         methods[name] = (
             lambda _, name=name, form=form: np.array(  # type: ignore[misc]
-                study.once(  # the same for every solver, and dear: the ODE is solved from each of its nodes
+                study.once(  # the same for every solver, and expensive: it solves the ODE from each node
                     {"task": task, "num_steps": num_steps, "method": name},
                     lambda: {"sigmas": form(denoiser, num_steps, _training(task)[0][: DUAL_LATENTS[task]]).tolist()},
                 )["sigmas"]
@@ -77,7 +77,7 @@ def tuned_once(study: Study, task: str, solver: str, num_steps: int) -> np.ndarr
 
 
 def _oracle(task: str, solver: str, grids: list[np.ndarray]) -> np.ndarray:
-    """The best fixed grid known: the best of all grids on training noises, improved on them by Gauss-Newton."""
+    """The best fixed grid known, which is the best grid on training noises improved there by Gauss-Newton."""
     denoiser, (start, endpoints) = resolve(task), (noises[: ORACLE_NOISES[task]] for noises in _training(task))
     fit = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
     first = min((logits_from_levels(grid, denoiser) for grid in grids), key=lambda tried: fit.improve(tried, 0)[0])
@@ -88,7 +88,7 @@ def _oracle(task: str, solver: str, grids: list[np.ndarray]) -> np.ndarray:
 def learn_schedule(task: str, solver: str, num_steps: int, seed: int) -> np.ndarray:
     """The (K+1,) levels that Gauss-Newton finds on the noises of a seed."""
     start, endpoints = _training(task)
-    half = len(start) // 2  # each seed has noises of its own
+    half = len(start) // 2  # each seed has its own noises
     rows = np.random.default_rng(seed).permutation(len(start))[:half]
     budget = EVALUATIONS.get(task, 400_000)
     return defect(resolve(task), num_steps, solver, start[rows], endpoints[rows], seed, budget)

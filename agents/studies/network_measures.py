@@ -1,4 +1,4 @@
-"""What is measured of a schedule on a shipped network."""
+"""The measures of a schedule on a shipped network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measured(task: str, solver: str, levels: np.ndarray) -> Record:
 
 
 def frechet_left_out(task: str, solver: str, levels: list[float]) -> Record:
-    """Fréchet distances of a grid's samples without one group of the held-out noises at a time."""
+    """Fréchet distances of a grid's samples, each with one group of the held-out noises left out."""
     start, _ = bank_noises(task, "heldout", NOISES[task])
     ours = _features(task, integrate(resolve(task), levels, start, solver))
     theirs = _features(task, _data(task, 17))
@@ -48,12 +48,12 @@ def frechet_left_out(task: str, solver: str, levels: list[float]) -> Record:
 
 
 def jackknife(left_out: np.ndarray) -> float:
-    """Half the 95 % interval of what has (GROUPS,) values without a group at a time (Efron & Stein 1981)."""
+    """Half the 95 % interval of a statistic, from its (GROUPS,) values without one group each (Efron & Stein 1981)."""
     return 1.96 * float(np.sqrt((GROUPS - 1) * np.var(left_out)))
 
 
 def of_endpoints(task: str) -> Record:
-    """Distances to data of the precise endpoints, on the draws that samples are compared with."""
+    """Distances of the precise endpoints to data, with the same draws of the data as for samples."""
     endpoints = bank_noises(task, "heldout", NOISES[task])[1]
     data = _data(task, 17)
     ours, theirs = _features(task, endpoints), _features(task, data)
@@ -67,7 +67,7 @@ def of_endpoints(task: str) -> Record:
 
 
 def of_data_itself(task: str) -> Record:
-    """Distances between independent draws of the data, as many as there are held-out noises."""
+    """Distances between independent draws of the data, each as large as the set of held-out noises."""
     draws = [_data(task, [19, i]) for i in range(12)]
     pairs = list(zip(draws[::2], draws[1::2], strict=True))
     return {

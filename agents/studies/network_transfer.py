@@ -1,4 +1,4 @@
-"""Schedules of the shipped networks used elsewhere: other K, solvers and tasks (the paper's Tables 4 to 6)."""
+"""Schedules of the shipped networks at other K, with other solvers and on other tasks (the paper's Tables 4 to 6)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACROSS = ("digits", "digits_net", "digits_class?guidance=2", "digits_inpaint", "
 
 
 def _schedules(study: Study, task: str, solver: str, num_steps: int, seeds: tuple[int, ...]) -> list[Schedule]:
-    """What is learned with each seed."""
+    """The schedules learned with each seed."""
     key = {"task": task, "solver": solver, "num_steps": num_steps, "method": "schedule to transfer"}
     found = []
     for seed in seeds:
@@ -46,7 +46,7 @@ def across_steps(study: Study, seeds: tuple[int, ...]) -> str:
                 "learned at each K": _schedules(study, task, "dpmpp_2m", k, seeds),
             }
             for name, grids in rows.items():
-                # EDM's grid, of which there is one, is kept under the first seed.
+                # EDM has one grid, which is stored under the first seed.
                 found = _across_errors(study, task, name, k, dict(zip(seeds, grids, strict=False)))
                 by_steps.setdefault(name, []).append(mean_and_range(found))
         lines += [[f"{task}, {name}", *cells] for name, cells in by_steps.items()]
@@ -97,7 +97,7 @@ def _gains(study: Study, source: str, learned: str, target: str, used: str, seed
     denoiser, errors = resolve(target), []
     for seed, schedule in zip(seeds, _schedules(study, source, learned, LEARNED_AT, seeds), strict=True):
         inner = np.clip(schedule.sigmas[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
-        moved = np.array([denoiser.sigma_max, *inner, 0.0])  # from the σ_max of the task that it is used on
+        moved = np.array([denoiser.sigma_max, *inner, 0.0])  # starts at the σ_max of the target task
         record = study.once(
             {"across": "uses", "source": source, "learned": learned, "target": target, "used": used, "seed": seed},
             lambda moved=moved: {"error": error_of(target, used, moved)},  # type: ignore[misc]

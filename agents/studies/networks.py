@@ -28,12 +28,12 @@ from .network_transfer import across_solvers, across_steps, across_tasks
 from .study import Record, Study, bank_noises, markdown, mean_and_range, of_seeds
 
 NFE = (3, 5, 9, 13, 19, 35)  # the layout of the paper's Table 2
-ENOUGH_FOR_ENERGY = 1000  # noises: with 256 the distance between draws of the data is as large as its differences
+ENOUGH_FOR_ENERGY = 1000  # noises. With 256, draws of the data differ as much as the schedules do.
 SHOWN = 16  # images in a picture
 
 
 def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Error, Fréchet and energy distance, steps saved by NFE; transfer across K, solvers and tasks."""
+    """Error, Fréchet and energy distance and steps saved by NFE, and transfer across K, solvers and tasks."""
     study = Study("networks", out)
     texts = []
     for task in TASKS[: 1 if quick else None]:
@@ -46,7 +46,7 @@ def networks(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 
 
 def _draw_samples(study: Study, task: str) -> None:
-    """What the network makes of noise, by the precise solution, beside as many images of the data."""
+    """Draw precise samples of the network beside as many images of the data."""
     denoiser = resolve(task)
     images = denoiser.sample_data(SHOWN, np.random.default_rng(17))  # type: ignore[attr-defined]
     _, endpoints = bank_noises(task, "heldout", SHOWN)
@@ -54,7 +54,7 @@ def _draw_samples(study: Study, task: str) -> None:
 
 
 def steps_of(solver: str, nfe: int) -> int:
-    """K with that many denoiser calls, rounded up."""
+    """The K that takes this many denoiser calls, rounded up."""
     per_step = get_solver(solver).calls_per_step
     return -(-(nfe - 1) // per_step) + 1
 
@@ -95,7 +95,7 @@ def _by_nfe(study: Study, task: str, solver: str, seeds: tuple[int, ...], counts
 def _records(
     study: Study, task: str, solver: str, seeds: tuple[int, ...], counts: tuple[int, ...]
 ) -> dict[str, list[list[Record]]]:
-    """What was measured, by method: for each NFE a record a seed."""
+    """The measurements by method, with one record per seed for each NFE."""
     rows: dict[str, list[list[Record]]] = {}
     for nfe in counts:
         k = steps_of(solver, nfe)
@@ -116,7 +116,7 @@ def _records(
 def _without_a_group(
     study: Study, task: str, solver: str, counts: tuple[int, ...], rows: dict[str, list[list[Record]]]
 ) -> dict[str, list[list[float]]]:
-    """Fréchet distances without a group of noises at a time, by method, for each NFE."""
+    """Fréchet distances by method and NFE, each with one group of noises left out."""
     return {
         method: [
             study.once(
@@ -144,7 +144,7 @@ def _saved_lines(
     study: Study, task: str, solver: str, counts: tuple[int, ...], rows: dict[str, list[list[Record]]]
 ) -> list[str]:
     steps = [steps_of(solver, nfe) for nfe in counts]
-    learned = [[record["error"] for record in records] for records in rows[LEARNED]]  # of each K, a seed each
+    learned = [[record["error"] for record in records] for records in rows[LEARNED]]  # by K, then by seed
     saved = _steps_saved(steps, learned, *_edm_curve(study, task, solver, steps))
     tuned = [_mean(records, "error") for records in rows[EDM_TUNED]]
     return [
@@ -202,7 +202,7 @@ def _coverage_cell(records: list[Record]) -> str:
 
 
 def _edm_curve(study: Study, task: str, solver: str, steps: list[int]) -> tuple[list[int], list[float]]:
-    """K up to twice the largest, and EDM's errors there."""
+    """The K of EDM's curve, up to twice the largest, and its errors."""
     budgets = sorted({*steps, *(2 * k for k in steps), *(round(1.4 * k) for k in steps)})
     curve = [
         study.once(
@@ -215,9 +215,9 @@ def _edm_curve(study: Study, task: str, solver: str, steps: list[int]) -> tuple[
 
 
 def _steps_saved(steps: list[int], errors: list[list[float]], budgets: list[int], curve: list[float]) -> str:
-    """By interpolation in the log of the other grid's errors, ``curve`` at the K in ``budgets``.
+    """Steps saved, interpolated in the log of the other grid's errors, ``curve`` at the K in ``budgets``.
 
-    Of the mean of the seeds' ``errors`` at each K, and in brackets of the seeds'.
+    They are for the mean of the seeds' ``errors`` at each K. The brackets hold the range over single seeds.
     """
     said = []
     for k, of_k in zip(steps, errors, strict=True):

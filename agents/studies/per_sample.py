@@ -1,4 +1,4 @@
-"""Policies that see the latents of a single sample, each beside its blind twin: same network, time only."""
+"""Policies that see the latents of a single sample, each beside a blind twin: the same network, seeing time only."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .study import Record, Study, interval, markdown
 SETTINGS = tuple((task, solver) for task in ("mixture_1d", "ring_2d", "digits") for solver in ("dpmpp_2m", "euler"))
 NUM_STEPS = 7
 VIEWS = {"sees the latents": ["time", "latents"], "blind": ["time"]}
-TIMESTEPS = 700_000  # of the shipped recipes, which the ids of Mixture1D and Ring2D for single samples have too
+TIMESTEPS = 700_000  # as in the shipped recipes, also for the single-sample ids of Mixture1D and Ring2D
 RECIPE = "mixture_1d_per_sample"
-FEW_NOISES = 512  # of a quick run
+FEW_NOISES = 512  # for a quick run
 
 
 def per_sample(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Scores of PPO, SAC and ART-RL, seeing and blind."""
+    """Scores of PPO, SAC and ART-RL, with and without sight of the latents."""
     study = Study("per_sample", out)
     lines, means, text = [], {}, ""
     heads = ["task, solver", "agent", "policy", f"score ({len(seeds)} seeds, IQM, 95 %)", "seconds"]
@@ -42,7 +42,7 @@ def per_sample(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
                 seconds = float(np.mean([run["seconds"] for run in runs]))
                 lines.append([f"{task}, {solver}", agent, view, interval(scores), f"{seconds:.0f}"])
                 means[f"{task}, {solver}, {agent}, {view}"] = float(np.mean(scores))
-            # hours in all: what is there can be read on the way
+            # It takes hours, so you can read partial results on the way.
             pictures.bars(study.folder / "per_sample.png", means, "score (1 = best fixed grid)")
             title = f"State-dependent policies, one sample each, K = {NUM_STEPS}"
             text = study.finish(title, markdown(heads, lines))
@@ -92,5 +92,5 @@ def _art_rl(agent: str, task: str, solver: str, groups: list[str], seed: int, qu
 
 @cache
 def _clock(task: str, groups: tuple[str, ...], seed: int, share: float) -> Trained:
-    """One clock serves every solver: its stiffness knows of none."""
+    """One clock serves every solver, because its stiffness does not depend on it."""
     return train_art_rl(task, seed, share, {"population": 1, "observation": list(groups)})

@@ -1,4 +1,4 @@
-"""What all studies share: records in a file of JSON lines, which are not computed twice, and tables of them."""
+"""What all studies share: records in a file of JSON lines, computed only once, and tables of them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Record = dict[str, Any]
 class Study:
     """A folder with ``results.jsonl``, ``table.md`` and a plot.
 
-    A record is found again by its key and by the version of art_gym. Code that changes within a version, so that it
-    would compute another record for the same key, raises the study's revision: records of others are then computed
-    anew. Records keep what was measured and nothing that depends on the references: these improve, and scores and
-    ratios follow them whenever a table is made.
+    A study finds a record by its key and by the version of art_gym. If code changes within a version and would compute
+    another record for the same key, raise the study's revision. Records of other revisions are then computed anew.
+    Records hold measurements, and nothing that depends on the references. These improve, and scores and ratios follow
+    them whenever a table is made.
 
     Args:
         name: of the study, and of its folder.
         out: parent folder.
-        revision: of the code behind the records; part of their keys unless it is 0.
+        revision: of the code behind the records. It is part of their keys unless it is 0.
     """
 
     def __init__(self, name: str, out: Path, revision: int = 0) -> None:
@@ -43,7 +43,7 @@ class Study:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
     def once(self, key: Record, compute: Callable[[], Record]) -> Record:
-        """The record with this key: a stored one of this version and revision, or a new one, which is stored."""
+        """The record with this key, stored by this version and revision, or computed and stored now."""
         key = {**json.loads(json.dumps(key)), "version": art_gym.__version__}
         if self.revision:
             key["revision"] = self.revision
@@ -55,20 +55,20 @@ class Study:
         return record
 
     def finish(self, title: str, text: str) -> str:
-        """Write the table; returns it with its title."""
+        """Write the table. Returns it with its title."""
         content = f"## {title}\n\n{text}\n"
         write_text(self.folder / "table.md", content)
         return content
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, the first column to the left, the others to the right."""
+    """A table in Markdown, with the first column aligned left and the others right."""
     align = "|:---" + "|---:" * (len(heads) - 1) + "|"
     return "\n".join([f"| {' | '.join(heads)} |", align, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def interval(values: Sequence[float], digits: int = 3) -> str:
-    """Interquartile mean with a bootstrap 95 % interval; the value alone where there is one."""
+    """Interquartile mean with a bootstrap 95 % interval. A single value stands alone."""
     array = np.array(values, np.float64)
     centre = f"{stats.trim_mean(array, 0.25):.{digits}f}"
     if len(array) < 2 or np.ptp(array) == 0:
@@ -83,13 +83,13 @@ def interval(values: Sequence[float], digits: int = 3) -> str:
 
 
 def mean_and_range(values: Sequence[float], digits: int = 4) -> str:
-    """The mean over the seeds, with the least and the most of them where they differ."""
+    """The mean over the seeds, with the least and the greatest value if they differ."""
     low, mean, high = (f"{value:.{digits}f}" for value in (min(values), np.mean(values), max(values)))
     return mean if low == high else f"{mean} [{low}, {high}]"
 
 
 def of_seeds(seeds: Sequence[int]) -> str:
-    """What a table of these says about them."""
+    """The words of a table about its seeds."""
     return f"mean of {len(seeds)} seeds and their range"
 
 

@@ -1,6 +1,6 @@
 """The paper's Table 1: Wasserstein-2 distance of K Euler steps in σ to N(0, 1), from exact samples at σ_max = 3.
 
-For a linear flow the samples stay Gaussian, so that the distance is |1 − std| without any sampling.
+The flow is linear and the samples stay Gaussian, so the distance is |1 − std| and needs no sampling.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ def closed_form(num_steps: int) -> np.ndarray:
 
 
 def table1(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Compute all rows beside the paper's."""
+    """Compute all rows, and put them beside the paper's."""
     study = Study("table1", out, revision=1)
     rows = {name: [distance(make(k)) for k in STEPS] for name, make in GRIDS.items()}
     rows["ART closed form"] = [distance(closed_form(k)) for k in STEPS]
     denoiser = target()
     start = SIGMA_MAX * np.random.default_rng(0).standard_normal((512, 1))
-    # Linear, the flow takes all noises alike: a few are as good as many to fit the two parameters on.
+    # The flow is linear and treats all noises alike, so a few suffice to fit the two parameters.
     noises = start[:16], start[:16] / np.hypot(1, SIGMA_MAX)
     rows[tuned_label("edm")] = [distance(tuned("edm", k, denoiser, "euler", *noises)[0]) for k in STEPS]
-    # As for any other model: E|Q| by finite differences along one fine trajectory.
+    # E|Q| by finite differences along one fine trajectory, as for any other model.
     rows["ART closed form, measured"] = [distance(art(denoiser, k, start)) for k in STEPS]
     learned: dict[str, list[list[float]]] = {}
     for name, env in (("ART-RL", {}), ("ART-RL, dual-weighted", {"reward": "dual_stiffness"})):

@@ -1,4 +1,4 @@
-"""What ART's theory says of the Gaussian policy, measured; and how near the learned clock comes to the closed form."""
+"""Measures what ART's theory says of the Gaussian policy, and how near the learned clock is to the closed form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLOCK_STEPS = (16, 32, 64, 128, 256, 512)
 TRAJECTORIES = 8192
 TIMES = (0.0, 0.25, 0.5, 0.75)
 PROBE = 0.02  # of log σ
-T4_HOUR = 3600.0  # seconds: what the paper spends on one schedule is 1 to 2 hours of a T4
+T4_HOUR = 3600.0  # seconds. The paper spends 1 to 2 hours of a T4 on one schedule.
 
 
 def theory(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
@@ -90,7 +90,7 @@ def _learned_table(study: Study, tasks: tuple[str, ...], seeds: tuple[int, ...],
 def extrapolated(coarse: Record, fine: Record) -> Record:
     """Gaps at infinitely many steps of the clock, from n and 2n of them: 2 g(2n) − g(n) has no bias of O(1/n).
 
-    The interval is that of independent estimates; that both start from the same noises makes it a little wide.
+    The interval is for independent estimates. Both start from the same noises, so it is a little too wide.
     """
     pairs = [np.array([record[key] for record in (coarse, fine)]) for key in ("gap", "half")]
     return {"gap": list(2 * pairs[0][1] - pairs[0][0]), "half": list(np.hypot(pairs[1][0], 2 * pairs[1][1]))}
@@ -121,9 +121,9 @@ def _learned(task: str, seed: int, quick: bool) -> Record:
 
 
 def _values(denoiser: Denoiser, clock_steps: int) -> Record:
-    """Reward to go from t on, of the mean clock and under N(m, λ/|Q|), from the same states on the mean path.
+    """Reward to go from t, for the mean clock and for N(m, λ/|Q|), from the same states on the mean path.
 
-    m(ψ) = c / √(E|Q|), the optimum. The multiplier may be any number here: its −γ (E ψ(T) − 1) is in both sums. A
+    m(ψ) = c / √(E|Q|) is the optimum. Any multiplier will do here, because −γ (E ψ(T) − 1) is in both sums. A
     trajectory that reaches the end of the clock before t = 1 stays there.
     """
     clock = Clock.of(denoiser)
@@ -179,7 +179,11 @@ def _roll(
     multiplier: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Euler steps ``first`` to ``last`` of the clock; (B,) sums of (−|Q|θ² − γ(θ − 1)) Δt in units of E[|Q|θ²]."""
+    """Take Euler steps ``first`` to ``last`` of the clock.
+
+    Returns:
+        The latents, their positions, and (B,) sums of (−|Q|θ² − γ(θ − 1)) Δt in units of E[|Q|θ²].
+    """
     total = np.zeros(len(x))
     for _ in range(first, last):
         sigma = _sigma(clock, np.minimum(position, 1 - 1e-4))

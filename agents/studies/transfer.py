@@ -36,8 +36,8 @@ def transfer(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
         lines = []
         for task in tasks:
             runs = [_across_steps(study, task, solver, seed, quick, learned[task, seed]) for seed in seeds]
-            rows = {name: [errors] for name, errors in _baselines(study, task, solver).items()}  # one of each
-            rows |= {name: [run[name] for run in runs] for name in runs[0]}  # one of each seed
+            rows = {name: [errors] for name, errors in _baselines(study, task, solver).items()}  # one run
+            rows |= {name: [run[name] for run in runs] for name in runs[0]}  # one run per seed
             lines += [
                 [f"{task}, {name}", *(mean_and_range(column) for column in zip(*errors, strict=True))]
                 for name, errors in rows.items()
@@ -94,7 +94,7 @@ def _baselines(study: Study, task: str, solver: str) -> dict[str, list[float]]:
 def _across_steps(
     study: Study, task: str, solver: str, seed: int, quick: bool, levels: dict[str, list[float]]
 ) -> dict[str, list[float]]:
-    """Errors at all K of one seed's schedule, resampled and read off."""
+    """Errors at all K for one seed, with its schedule resampled and with its clock read off."""
     schedule = Schedule(tuple(levels[str(LEARNED_AT)]), "art_rl")
     grids = {
         RESAMPLED: lambda k: np.array(schedule.resample(k).sigmas),
@@ -116,7 +116,7 @@ def _gain(
         denoiser, moved = resolve(target), np.array(levels[str(ACROSS_AT)])
         if scaled:
             moved = moved * denoiser.data_std / resolve(source).data_std
-        # the range of the target: its first level is its own σ_max, its last ones no lower than σ_min
+        # fit the target's noise range: start at its σ_max, and stay above its σ_min
         inner = np.clip(moved[1:-1], denoiser.sigma_min, 0.999 * denoiser.sigma_max)
         return {"error": _error(target, "euler", np.array([denoiser.sigma_max, *inner, 0.0]))}
 

@@ -28,29 +28,29 @@ from .warm_start import Startable, warm_start
 
 @isolated()
 def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
-    """Train an SB3 agent; the run's folder then holds its schedule files, the best model and the history.
+    """Train an SB3 agent. The run's folder then holds the best model and the history; `train` adds the schedule files.
 
     Args:
         config: what to train.
-        run: where to.
-        resume: go on from the last checkpoint, if there is one.
+        run: the folder to write to.
+        resume: continue from the last checkpoint, if there is one.
         progress: show a progress bar.
 
     Raises:
         ValueError: for a configuration that does not fit, a folder in use, or training that diverges.
-        KeyboardInterrupt: after the state has been saved, if training has begun.
+        KeyboardInterrupt: after it saves the state, if training has begun.
     """
     torch.set_num_threads(1)  # the networks are tiny: on a busy machine, more threads only wait for each other
     setup = _checked(Setup.resolve(config))
-    model = setup.make_model(run.tensorboard)  # what does not fit is said before the folder is in use
+    model = setup.make_model(run.tensorboard)  # raises for a wrong value before the folder is written
     run.prepare(config, {"env": setup.env_config.to_dict(), **setup.resolved}, resume)
     checkpoint = run.folder / "checkpoint.pt"
     if resume and checkpoint.exists():
         load_model(model, checkpoint)
-        # The random streams of the first part are not replayed: go on with fresh ones, as repeatably.
+        # The checkpoint holds no random streams. The new seed makes a resumed run repeatable too.
         model.set_random_seed((config.seed + model.num_timesteps) % 2**32)
-    bank = setup.env_config.make_core().problem.bank  # the environment's
-    bank.ensure(bank.size)  # before the clock starts, as for the rivals
+    bank = setup.env_config.make_core().problem.bank
+    bank.ensure(bank.size)  # computes endpoints before the clock starts, as searches do
     callback = Progress(setup, run)
     if setup.searches and not model.num_timesteps:
         assert isinstance(model, Startable)
@@ -66,19 +66,19 @@ def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: b
 
 
 def _checked(setup: Setup) -> Setup:
-    """Raises a ValueError for what an environment allows, but not a run."""
+    """Return the setup. Raises a ValueError for values that suit an environment, but not a run."""
     if issubclass(algorithm_class(setup.config.algo), ARTRL) and "action" in setup.config.env:
-        raise ValueError(f"{setup.config.algo} steers a clock of its own, and has no use for action: leave it out")
-    if setup.env_config.population > HELDOUT:  # whose noises would be those that the best model is chosen on, too
+        raise ValueError(f"{setup.config.algo} steers its own clock and does not use action: leave it out")
+    if setup.env_config.population > HELDOUT:  # its noises would overlap those that choose the best model
         raise ValueError(
-            f"population is {setup.env_config.population}, and results are reported on {HELDOUT} noises: choose at "
-            f"most that many"
+            f"population must be at most {HELDOUT}, the number of noises that results are reported on, got "
+            f"{setup.env_config.population}"
         )
     return setup
 
 
 def _learn(model: BaseAlgorithm, setup: Setup, callback: Progress, progress: bool) -> None:
-    """Train to the end, with what goes wrong named, and saved what is worth it."""
+    """Train to the end. Explain errors, and save the state on an interrupt."""
     algo, hyperparams = setup.config.algo, setup.config.hyperparams
     done, total = model.num_timesteps, setup.n_timesteps
     bar = tqdm(total=total, initial=done, desc=algo, unit=" steps", disable=not progress)
@@ -86,13 +86,13 @@ def _learn(model: BaseAlgorithm, setup: Setup, callback: Progress, progress: boo
         with bar, divergence_named(model):
             model.learn(total - done, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
     except KeyboardInterrupt:
-        if callback.points:  # before the first one only the search is lost, and played again
-            callback.save()  # at once: who is in a hurry may not wait for the evaluation that follows
+        if callback.points:  # before the first evaluation only the warm start is lost, and a resumed run repeats it
+            callback.save()  # at once: a second interrupt may stop the evaluation that follows
             callback.finish()
         raise
-    except (TypeError, AttributeError) as error:  # of a value that the algorithm uses only now
+    except (TypeError, AttributeError) as error:  # from a value that the algorithm first uses here
         through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
-        if not hyperparams or core.__file__ in through:  # of a part of one's own
+        if not hyperparams or core.__file__ in through:  # the error comes from the user's own part
             raise
         raise ValueError(f"{algo} cannot be trained with {hyperparams}: {error}") from error
     except Diverged as error:

@@ -1,6 +1,6 @@
 """An SB3 model's learned state in one file that loads with ``weights_only=True``: no code runs on load.
 
-SB3's own zip files hold pickled Python objects. Here everything but tensors is made anew from the run's configuration.
+SB3's own zip files hold pickled Python objects. Here the run's configuration rebuilds everything but the state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "
 def save_model(model: BaseAlgorithm, file: Path, with_buffer: bool) -> None:
     """Write parameters, optimizers, the number of steps, and on demand an off-policy algorithm's replay buffer.
 
-    Of ART-RL the critic's weights too: they are no parameters of its policy.
+    For ART-RL, also write the critic's weights, which are not parameters of its policy.
     """
     content: dict[str, Any] = {
         "parameters": model.get_parameters(),
@@ -56,14 +56,16 @@ def load_model(model: BaseAlgorithm, file: Path) -> None:
             model.critic.weights = content["critic"].numpy()
         buffer = content.get("buffer")
     except FileNotFoundError:
-        raise ValueError(f"there is no checkpoint {file}: train --resume goes on with the run, if it is one") from None
+        raise ValueError(
+            f"there is no checkpoint {file}: if its folder holds a run, continue it with train --resume"
+        ) from None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ValueError(f"cannot load {file}: {type(error).__name__}: {str(error).splitlines()[0]}") from None
     if buffer is not None and isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
         for name, data in buffer["arrays"].items():
             getattr(model.replay_buffer, name)[: len(data)] = data.numpy()
         model.replay_buffer.pos, model.replay_buffer.full = buffer["pos"], buffer["full"]
-        if buffer["pos"] or buffer["full"]:  # other episodes follow: no return over several steps may go across
+        if buffer["pos"] or buffer["full"]:  # other episodes follow: n-step returns must not cross over
             last = buffer["pos"] - 1
             model.replay_buffer.timeouts[last] = 1 - model.replay_buffer.dones[last]
 

@@ -1,4 +1,4 @@
-"""Hyperparameters: YAML keyed by environment id, as in rl-baselines3-zoo, and the SB3 class that they are for."""
+"""Hyperparameters: YAML keyed by environment id, as in rl-baselines3-zoo, made ready for an SB3 class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from ..algorithms.base import ALGORITHMS, algorithm_class
 
 Values = dict[str, Any]
-COUNTS = (  # of which SB3 finds a 0 at work only, or not at all; gradient_steps is none of them: −1 has a meaning
+COUNTS = (  # SB3 notices a 0 late, or never. gradient_steps is not here, since it may be −1
     "num_envs",
     "n_timesteps",
     "n_steps",
@@ -41,10 +41,11 @@ COUNTS = (  # of which SB3 finds a 0 at work only, or not at all; gradient_steps
 def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
     """The shipped values for an algorithm and an environment, with "4K" resolved for K = num_steps.
 
-    An id without an entry of its own, or none, gets the entry "default".
+    An id without an entry, or None, gets the entry "default".
 
-    An algorithm without a file of its own gets the defaults of its SB3 class, a discount of 1, 16 environments and, if
-    it learns from rollouts, rollouts of four episodes; TD3 and DDPG noise on their actions.
+    An algorithm without a file gets its registered recipe. Without a recipe it gets the defaults of its SB3 class, a
+    discount of 1, 16 environments and, if it learns from rollouts, rollouts of four episodes. TD3 and DDPG also get
+    noise on their actions.
     """
     file = resources.files("art_gym.envs_configs").joinpath(f"hyperparams/{algo}.yaml")
     if not file.is_file():
@@ -66,7 +67,7 @@ def _defaults(kind: type, num_steps: int) -> Values:
         values |= {"n_timesteps": 25000 * num_steps, "n_steps": 4 * num_steps}
     else:
         values |= {"n_timesteps": 2000 * num_steps}
-    if kind in (TD3, DDPG):  # whose policies do not explore by themselves
+    if kind in (TD3, DDPG):  # their policies do not explore by themselves
         values |= {"noise_type": "normal", "noise_std": 0.1}
     return values | ({"gamma": 1.0} if "gamma" in inspect.signature(kind).parameters else {})
 
@@ -74,7 +75,7 @@ def _defaults(kind: type, num_steps: int) -> Values:
 def resolve_numbers(values: Values, num_steps: int) -> Values:
     """Turn "4K" into 4 · num_steps, "1e-3" (a string to YAML) into a number and "lin_1e-3" into a falling schedule.
 
-    What was typed is YAML too: "false", "null", "[64, 64]".
+    It also reads text as YAML, such as "false", "null" and "[64, 64]".
     """
 
     def resolved(value: Any) -> Any:
@@ -104,7 +105,7 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
 
 
 def overridden(values: Values, changes: Values) -> Values:
-    """Values with changes laid over them; "policy_kwargs.budget", or a dictionary, changes keys of a dictionary."""
+    """Values with changes applied. "policy_kwargs.budget", or a dictionary, changes single keys of a dictionary."""
     result = dict(values)
     for key, change in changes.items():
         key, _, rest = key.partition(".")
@@ -117,13 +118,13 @@ def overridden(values: Values, changes: Values) -> Values:
 
 
 def as_objects(values: Values) -> Values:
-    """Values with names made the objects that SB3 takes.
+    """Replace names in the values with the objects that SB3 takes.
 
-    They are rl-baselines3-zoo's "noise_type" and "noise_std", of the noise on the actions, and the name of a class of
-    torch.nn as "activation_fn" in "policy_kwargs", such as ReLU.
+    They are rl-baselines3-zoo's "noise_type" and "noise_std" for the noise on the actions, and "activation_fn" in
+    "policy_kwargs", the name of a class of torch.nn such as ReLU.
 
     Raises:
-        ValueError: for an unknown name, or a deviation that is none.
+        ValueError: for an unknown name, or an invalid standard deviation.
     """
     from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
     from torch import nn
@@ -134,12 +135,12 @@ def as_objects(values: Values) -> Values:
     if isinstance(policy, dict) and isinstance(activation := policy.get("activation_fn"), str):
         found = getattr(nn, activation, None)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
-            raise ValueError(f"activation_fn is the name of a class of torch.nn such as ReLU, got {activation!r}")
+            raise ValueError(f"activation_fn must be the name of a class of torch.nn such as ReLU, got {activation!r}")
         result["policy_kwargs"] = {**policy, "activation_fn": found}
     name, deviation = values.get("noise_type"), values.get("noise_std", 0.1)
     if name is None:
         if "noise_std" in values and "noise_type" not in values:
-            raise ValueError(f"noise_std is of a noise_type, which is missing: choose one of {', '.join(kinds)}")
+            raise ValueError(f"noise_std needs a noise_type: choose one of {', '.join(kinds)}")
         return result
     if name not in kinds:
         raise ValueError(f"unknown noise_type {name!r}: choose one of {', '.join(kinds)}, or null for none")
@@ -149,11 +150,11 @@ def as_objects(values: Values) -> Values:
 
 
 def check_counts(values: Values) -> None:
-    """Raise a ValueError for a count that is no whole number of at least 1, in dictionaries too."""
+    """Raise a ValueError for a count that is not a whole number of at least 1, also in dictionaries."""
     for key, value in values.items():
         if isinstance(value, dict):
             check_counts(value)
-        elif key in COUNTS and not isinstance(value, tuple | None):  # a train_freq of (1, "episode"), an n_top of None
+        elif key in COUNTS and not isinstance(value, tuple | None):  # such as train_freq=(1, "episode") or n_top=None
             whole = isinstance(value, int | np.integer)
             if not whole or value < 1:
                 raise ValueError(
@@ -162,39 +163,39 @@ def check_counts(values: Values) -> None:
 
 
 def warm_start_of(values: Values) -> tuple[float, Values]:
-    """The share of the episodes that a warm start may take, 0 without, and the values that replace others after it.
+    """The share of the episodes that a warm start may take (0 without one), and the values that it then changes.
 
     Raises:
-        ValueError: for a share that is none.
+        ValueError: for an invalid share.
     """
     warm = values.get("warm_start") or {}
     share = warm.get("share", 0) if isinstance(warm, dict) else None
     if not isinstance(share, int | float) or not 0 <= share < 1:
         raise ValueError(
-            f"warm_start.share is the share of the episodes, at least 0 and below 1, and warm_start 0 leaves it out, "
-            f"got {warm!r}"
+            f"warm_start.share must be a share of the episodes, at least 0 and below 1, got {warm!r}: "
+            f"warm_start 0 leaves the warm start out"
         )
     return share, {key: value for key, value in warm.items() if key != "share"}
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A learning rate that falls linearly from ``initial`` to 0, as SB3 calls it: with the progress that remains."""
+    """A learning rate that falls linearly from ``initial`` to 0. SB3 calls it with the remaining progress."""
 
     initial: float
 
     def __call__(self, progress_remaining: float) -> float:
         return progress_remaining * self.initial
 
-    def __repr__(self) -> str:  # as the YAML has it, so that a run's resolved configuration can be read
+    def __repr__(self) -> str:  # as in the YAML, so that a run's resolved configuration is readable
         return f"lin_{self.initial:g}"
 
 
 def clock_buffer(kind: type, rate: float) -> Values:
-    """Arguments that make an SB3 algorithm discount by e^{−rate·Δ} over elapsed clock time instead of by γ a step.
+    """Arguments that make an SB3 algorithm discount by e^{−rate·Δ} over elapsed clock time instead of by γ per step.
 
     Raises:
-        ValueError: for an algorithm that keeps neither SB3's rollout buffer nor a replay buffer of its own choice.
+        ValueError: for an algorithm that is neither PPO nor off-policy.
     """
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
     from stable_baselines3.ppo import PPO

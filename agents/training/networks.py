@@ -1,4 +1,4 @@
-"""Training of the shipped networks: `art-gym train-denoiser digits` makes the weights in art_gym/data again."""
+"""Training of the shipped networks: `art-gym train-denoiser digits` remakes the weights in art_gym/data."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Recipe:
     Attributes:
         config: its architecture.
         draw: (count, rng) to images and labels for training.
-        held_out: the same from images that are kept back.
+        held_out: the same from held-out images.
         updates, batch, learning_rate: of Adam; the rate falls to 0 along a cosine.
-        mean, std: of ln σ in training (Karras et al. 2022, table 1, moved towards the small images' scale).
+        mean, std: of ln σ in training (Karras et al. 2022, table 1, adapted to small images).
     """
 
     config: NetworkConfig
@@ -64,7 +64,7 @@ def _photos(held_out: bool) -> Draw:
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
-    """What can be trained."""
+    """Recipes by the network's name."""
     return {
         "digits": lambda: Recipe(
             NetworkConfig("mlp", (1, 8, 8), width=256, blocks=4, labels=10, dropout=0.15),
@@ -93,14 +93,14 @@ def train_denoiser(
 
     Args:
         name: a key of `recipes`.
-        file: where to; checkpoints and TensorBoard logs go beside it, in a folder of its name.
+        file: where to write; checkpoints and TensorBoard logs go beside it, to a folder named after it.
         seed: of initial weights, batches and noise.
-        resume: go on from the last checkpoint.
+        resume: continue from the last checkpoint.
         progress: show a bar.
-        updates: instead of the recipe's, to try something.
+        updates: number to use instead of the recipe's, for a trial.
 
     Returns:
-        Facts that stand in the file's header too: held-out loss, seconds, parameters.
+        Facts that the file's header holds too: held-out loss, seconds, parameters.
 
     Raises:
         ValueError: for an unknown name, fewer than one update, or a checkpoint that cannot be read.
@@ -155,7 +155,7 @@ def train_denoiser(
 
 
 def _training_loss(network: Preconditioned, recipe: Recipe, seed: int, update: int) -> torch.Tensor:
-    """Of an update's batch: a resumed run draws what an uninterrupted one does."""
+    """The loss of an update's batch. A resumed run draws the same batches as an uninterrupted one."""
     rng = np.random.default_rng([seed, update])
     torch.manual_seed(seed * 1_000_003 + update)
     images, labels = recipe.draw(recipe.batch, rng)
@@ -164,7 +164,7 @@ def _training_loss(network: Preconditioned, recipe: Recipe, seed: int, update: i
 
 
 def held_out_loss(network: Preconditioned, recipe: Recipe) -> float:
-    """The loss on images that are not trained on, with labels, at fixed noises."""
+    """The loss on held-out images with labels, at fixed noises."""
     rng = np.random.default_rng(21)
     images, labels = recipe.held_out(HELD_OUT, rng)
     with torch.no_grad():
@@ -230,18 +230,18 @@ def _load(
 
 @isolated()
 def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> dict[str, float]:
-    """Train the small classifier whose features images are compared in, and write its weights.
+    """Train the small classifier that gives the features for comparing images, and write its weights.
 
-    Digits are told apart by their label; patches by their photograph and by which third of it they are from.
+    It classifies digits by their label, and patches by their photograph and the third of it that they come from.
 
     Args:
         name: "digits" or "photos".
-        file: where to.
+        file: where to write.
         seed: of weights and batches.
         updates: of Adam, batches of 128.
 
     Returns:
-        Facts that stand in the file's header too: accuracy on held-out images, seconds, parameters.
+        Facts that the file's header holds too: accuracy on held-out images, seconds, parameters.
 
     Raises:
         ValueError: for an unknown name, or fewer than one update.

@@ -1,4 +1,4 @@
-"""Policies of trained models: loaded, followed, evaluated."""
+"""Policies of trained models: load, follow and evaluate them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .setup import Setup
 
 
 class ModelPolicy:
-    """A model's deterministic policy; a recurrent one carries its state from call to call, until `begin`."""
+    """A model's deterministic policy. A recurrent one carries its state from call to call, until `begin`."""
 
     def __init__(self, model: BaseAlgorithm) -> None:
-        self.network = model.policy  # which pickles, without the environment
+        self.network = model.policy  # can be pickled, since it does not hold the environment
         self.begin()
 
     def begin(self) -> None:
-        """Forget: the next call is the first of a rollout, with as many lanes as it has."""
+        """Clear the memory: the next call begins a rollout, with any number of lanes."""
         self.memory: Any = None
         self.first = True
 
@@ -43,16 +43,16 @@ class ModelPolicy:
 
 
 def policy_of(model: BaseAlgorithm) -> Policy:
-    """The model's deterministic policy, which `art_gym.evaluation.policies.follow` begins afresh for each rollout."""
+    """The model's deterministic policy, which `art_gym.evaluation.policies.follow` resets for each rollout."""
     return ModelPolicy(model)
 
 
 @isolated()
 def load_evaluator(run: Run, task: str | None = None, solver: str | None = None) -> tuple[Setup, Evaluator]:
-    """The best policy of a finished or interrupted run, to be evaluated, on another task or solver where named.
+    """An evaluator for the best policy of a finished or interrupted run, on another task or solver if given.
 
     Raises:
-        ValueError: where there is none, or the policy does not fit.
+        ValueError: if there is no policy, or it does not fit.
     """
     changes = {key: value for key, value in (("task", task), ("solver", solver)) if value is not None}
     setup, model = _best_of(run, changes)
@@ -61,19 +61,19 @@ def load_evaluator(run: Run, task: str | None = None, solver: str | None = None)
 
 @isolated()
 def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
-    """The best policy of a run, for `art_gym.sample`, as often as one likes: one with a memory begins afresh each time.
+    """The best policy of a run, for any number of calls of `art_gym.sample`; each call resets the policy's memory.
 
     Args:
         folder: of the run.
-        num_steps: K, of those that it was trained for.
+        num_steps: K, one that it was trained for.
 
     Raises:
-        ValueError: where there is none, as in a rival's run, for a K that it does not know, or for ART-RL, whose clock
-            steers no sampler.
+        ValueError: if the run has no policy, such as the run of a search; for a K that the policy was not trained for;
+            or for ART-RL, since its clock cannot steer a sampler.
     """
     setup, model = _best_of(Run(folder), {})
     if isinstance(model, ARTRL):
-        raise ValueError(f"what {folder} has learned is a clock: sample with its schedule file instead")
+        raise ValueError(f"{folder} holds an ART-RL run, which learned a clock: sample with its schedule file instead")
     checked_budgets(num_steps, setup.env_config.budgets, f"num_steps of the policy in {folder}")
     return AdaptivePolicy(policy_of(model), setup.env_config, num_steps)
 
@@ -83,8 +83,8 @@ def _best_of(run: Run, changes: dict[str, Any]) -> tuple[Setup, BaseAlgorithm]:
     if config.algo in SEARCHES:
         files = sorted(str(file) for file in run.folder.glob("schedule_K*.json"))
         raise ValueError(
-            f"{config.algo}, whose run {run.folder} is, finds schedules and has no policy: Schedule.load one of "
-            f"{', '.join(files) or 'those that --resume will write'}"
+            f"{run.folder} holds a run of {config.algo}, which finds schedules and has no policy: use Schedule.load "
+            f"on one of {', '.join(files) or 'those that --resume will write'}"
         )
     setup = Setup.resolve(replace(config, env={**config.env, **changes}))
     model = setup.make_model()
@@ -99,7 +99,7 @@ class Evaluator(Protocol):
 
 
 def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
-    """How a model is evaluated: ART-RL by the grid that its clock is distilled to, others by running the policy."""
+    """An evaluator for a model: it evaluates ART-RL by the grid of its clock, and others by running the policy."""
     config = setup.env_config
 
     def evaluate(num_steps: int, count: int = HELDOUT, first: int = 0, distances: bool = True) -> Evaluation:
@@ -112,7 +112,7 @@ def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
 
 
 def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
-    """Evaluate a policy on held-out noise both ways: as it is, and distilled to its mean grid."""
+    """Evaluate a policy on held-out noise in two ways: as it is, and distilled to its mean grid."""
     task, solver = setup.target.task, setup.target.solver.name
     schedules, as_grid, as_policy = {}, {}, {}
     for num_steps in setup.budgets:

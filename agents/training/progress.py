@@ -1,4 +1,4 @@
-"""What happens on the way: evaluation on validation noise, the best model, checkpoints."""
+"""Progress of training: evaluation on validation noise, the best model, checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .policies import evaluator
 from .setup import Setup
 from .tracking import Tracker
 
-EVALUATIONS = 40  # of progress, evenly over a run; half as many where each is of several budgets
+EVALUATIONS = 40  # per run, evenly spread; half as many if each covers several budgets
 
 
 class Bar(BaseCallback):
@@ -34,10 +34,10 @@ class Bar(BaseCallback):
 
 
 class Progress(BaseCallback):
-    """Evaluates on validation noise, keeps the best model, logs, and checkpoints: some forty times a run, or twenty.
+    """Evaluates on validation noise, keeps the best model, logs and saves checkpoints, forty or twenty times a run.
 
-    Validation noise is held out from training, and apart from the noise on which results are reported: choosing the
-    best model on the latter would flatter it.
+    Validation noise is separate from training noise and from the noise for the reported results. Choosing the best
+    model on the latter would flatter it.
     """
 
     def __init__(self, setup: Setup, run: Run) -> None:
@@ -48,12 +48,12 @@ class Progress(BaseCallback):
         self.interval = max(setup.n_timesteps // evaluations, 1)
         self.tracker = Tracker(setup.target, setup.env_config, setup.budgets)
         self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
-        self.began, self.paused = time.perf_counter(), 0.0  # from here on a warm start counts
+        self.began, self.paused = time.perf_counter(), 0.0  # starts here, so that a warm start counts
 
     def _on_training_start(self) -> None:
         self.due = self.interval * (1 + self.model.num_timesteps // self.interval)
         self.tracker.record_hyperparams(self.logger, self.setup.config, self.setup.resolved)
-        if self.model.num_timesteps and not self.points:  # what the warm start has found
+        if self.model.num_timesteps and not self.points:  # the result of a warm start
             with replacing(self.run.folder / "start.pt") as file:
                 save_model(self.model, file, with_buffer=False)
             self._evaluate()
@@ -68,9 +68,9 @@ class Progress(BaseCallback):
         self.finish()
 
     def finish(self) -> None:
-        """Save the present state, with an evaluation that tells what it has cost."""
+        """Save the present state, with an evaluation that records its cost."""
         if not self.points or self.points[-1].steps < self.num_timesteps:
-            self._evaluate()  # which saves
+            self._evaluate()  # saves too
         else:
             self.save()
 
@@ -103,5 +103,5 @@ class Progress(BaseCallback):
 
 
 def _loss(point: Point) -> float:
-    """What the best model is best at: the mean of log errors over the budgets."""
+    """The criterion for the best model: the mean of log errors over the budgets."""
     return float(np.mean(np.log(list(point.errors.values()))))

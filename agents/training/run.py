@@ -1,4 +1,4 @@
-"""One call for every algorithm: agents and searches alike."""
+"""One call for all algorithms, agents and searches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .searches import train_search
 
 
 def train(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
-    """Train an agent or run a search, by the name of the algorithm; the schedule files are written.
+    """Train the agent or run the search that the configuration names, and write the schedule files.
 
     Raises:
-        ValueError: as `train_agent` and `train_search`, and while another process works in the folder.
+        ValueError: as `train_agent` and `train_search` do, and if another process works in the folder.
     """
     with run.alone():
         outcome = (train_search if config.algo in SEARCHES else train_agent)(config, run, resume, progress)

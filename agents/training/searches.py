@@ -1,7 +1,8 @@
 """Searches as the rivals of an agent: a fixed grid for each K, by a search of `art_gym.search`.
 
-They see the training noises only, in batches drawn from the seed, count every denoiser evaluation, and keep the best
-grid on validation noise, as an agent's best policy is kept: their cost and result stand beside an agent's.
+They see only the training noises, in batches drawn from the seed. They count every denoiser evaluation, and keep the
+best grid on validation noise, as an agent keeps its best policy. So you can compare their cost and result with an
+agent's.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ OF_EPISODES = ("population", "reward", "action", "observation", "raw_latents")
 def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
     """Find a fixed grid for each budget of the environment by a registered search.
 
-    Each budget's schedule is written as it is found; a run that is resumed searches for the others only.
+    It writes each schedule as soon as it finds it. A resumed run searches only for the missing ones.
 
     Raises:
         ValueError: for a configuration that does not fit, or a folder in use.
@@ -45,7 +46,7 @@ def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: 
     schedules, as_grid = {}, {}
     for num_steps in watched.budgets:
         file = run.folder / f"schedule_K{num_steps}.json"
-        # That of a run that is resumed is there already.
+        # A resumed run may have it already.
         levels = np.array(Schedule.load(file).sigmas) if file.exists() else watched.search(num_steps)
         with watched.clock.stopped():
             as_grid[num_steps] = evaluate_levels(watched.target, levels)
@@ -74,7 +75,7 @@ def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: 
 
 
 def _checked(config: TrainConfig) -> EnvConfig:
-    """The environment's configuration. Raises a ValueError for what a search has no use for."""
+    """The environment's configuration. Raises a ValueError for settings that a search does not use."""
     if config.hyperparams:
         raise ValueError(
             f"{config.algo} has no hyperparameters to set, got {', '.join(config.hyperparams)}: "
@@ -84,12 +85,12 @@ def _checked(config: TrainConfig) -> EnvConfig:
     usual = load_config(config_name(config.env_id))
     ignored = [key for key in OF_EPISODES if key in config.env and getattr(env_config, key) != getattr(usual, key)]
     if ignored:
-        raise ValueError(f"{config.algo} plays no episodes, and has no use for {', '.join(ignored)}: leave that out")
+        raise ValueError(f"{config.algo} plays no episodes and does not use {', '.join(ignored)}: leave that out")
     return env_config
 
 
 class _Clock:
-    """Seconds that count, begun with those of an earlier part of the run."""
+    """A stopwatch that starts with the seconds of an earlier part of the run."""
 
     def __init__(self, before: float) -> None:
         self.before, self.began, self.left_out = before, time.perf_counter(), 0.0
@@ -100,14 +101,14 @@ class _Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """What is done within does not count."""
+        """Time in this context does not count."""
         since = time.perf_counter()
         yield
         self.left_out += time.perf_counter() - since
 
 
 class _Watched:
-    """A search whose candidates are evaluated on validation noise, logged, and of which the best is kept."""
+    """A search that evaluates its candidates on validation noise, logs them and keeps the best."""
 
     def __init__(self, config: TrainConfig, env_config: EnvConfig, run: Run, progress: bool) -> None:
         self.config, self.progress = config, progress
@@ -126,7 +127,7 @@ class _Watched:
 
     @property
     def evaluations(self) -> int:
-        """Of the denoiser, in earlier parts of the run too."""
+        """Denoiser evaluations, including earlier parts of the run."""
         return self.spent + self.counted.evaluations
 
     def search(self, num_steps: int) -> np.ndarray:

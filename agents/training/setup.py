@@ -1,4 +1,4 @@
-"""A run's configuration with every name and number resolved, and the model that it makes."""
+"""A run's configuration with every name and number resolved, and the model made from it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Setup:
 
     config: TrainConfig
     env_config: EnvConfig
-    env_overrides: dict[str, Any]  # of the environment that is trained on
+    env_overrides: dict[str, Any]  # of the training environment
     num_envs: int
     n_timesteps: int
-    searches: int  # of the warm start, which there is where K is fixed; 0 for none
+    searches: int  # of the warm start, which needs a fixed K; 0 for none
     hyperparams: dict[str, Any]
 
     @classmethod
@@ -49,9 +49,9 @@ class Setup:
         values = load_hyperparams(config.algo, config.hyperparams_id, largest)
         for key in config.hyperparams:
             if {"env", "training_env"} & set(key.split(".")):
-                raise ValueError(f"{key!r} is no hyperparameter: give the environment's keys themselves")
+                raise ValueError(f"{key!r} is not a hyperparameter: set the environment's keys directly")
             if key in ("seed", "device", "tensorboard_log"):
-                raise ValueError(f"{key!r} is no hyperparameter: every run has its own, and the seed is set by itself")
+                raise ValueError(f"{key!r} is not a hyperparameter: leave it out; the seed is an option of the run")
         changes = resolve_numbers(config.hyperparams, largest)
         wanted = overridden(values, changes)
         check_counts(wanted)
@@ -66,7 +66,7 @@ class Setup:
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
         if clock := values.pop("training_env", None):
-            # What ART-RL trains on is not what its schedule is for: solver, budget and action are the clock's.
+            # ART-RL trains in another environment than its schedule is for: solver, budget and action are the clock's.
             overrides = {**clock, **overrides, **{key: clock[key] for key in ("solver", "num_steps", "action")}}
         return cls(
             config=config,
@@ -80,17 +80,17 @@ class Setup:
 
     @cached_property
     def target(self) -> Target:
-        """What is sampled, and with which solver."""
+        """What to sample, and with which solver."""
         return self.env_config.target()
 
     @property
     def budgets(self) -> list[int]:
-        """The K at which progress is evaluated and schedules are written."""
+        """The K at which a run is evaluated and writes schedules."""
         return reported_budgets(self.env_config)
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """All values but the environment's."""
+        """All values except the environment's."""
         begun = {"warm_start": {"searches": self.searches}} if self.searches else {}
         return {"num_envs": self.num_envs, "n_timesteps": self.n_timesteps, **self.hyperparams, **begun}
 

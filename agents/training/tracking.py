@@ -1,4 +1,4 @@
-"""The suite's own TensorBoard tags, the same for agents and for their rivals."""
+"""The suite's own TensorBoard tags, the same for agents and searches."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from ..reports.pictures import schedule_image
 from ..runs.config import TrainConfig
 from ..runs.folder import plain
 
-PICTURE_EVERY = 4  # evaluations: TensorBoard shows ten pictures a tag, and one takes 0.1 s to draw
+PICTURE_EVERY = 4  # evaluations: TensorBoard shows ten pictures per tag, and drawing one takes 0.1 s
 
 
 class Tracker:
     """Records evaluations on validation noise under ``art/``: error, score, steps saved, spread, and the schedule.
 
-    Both ends of the score are measured on the same noises: a few hundred differ visibly from those of the references.
+    It measures both ends of the score on the same noises. Errors on a few hundred noises differ visibly from those on
+    the references' noises.
 
     Args:
-        target: what is sampled.
+        target: what to sample.
         config: of the environment, for HParams.
-        budgets: the K that will be recorded.
+        budgets: the K to record.
     """
 
     def __init__(self, target: Target, config: EnvConfig, budgets: Iterable[int]) -> None:
@@ -39,13 +40,13 @@ class Tracker:
         self.recorded = dict.fromkeys(self.references, 0)
 
     def record_hyperparams(self, logger: Logger, config: TrainConfig, values: dict[str, Any]) -> None:
-        """Hand what tells runs apart to a logger, for TensorBoard's HParams: algorithm, seed, environment, values."""
+        """Log what distinguishes runs, for TensorBoard's HParams: algorithm, seed, environment, values."""
         metrics = {f"art/{name}/K{k}": 0.0 for k in self.references for name in ("heldout_error", "score")}
         told = {"algo": config.algo, "seed": config.seed, "env": self.environment, **values}
         logger.record("hparams", HParam(_flat(plain(told)), metrics), exclude="stdout")
 
     def record(self, logger: Logger, num_steps: int, evaluation: Evaluation) -> None:
-        """Hand one budget's evaluation to a logger of SB3, to be written by its ``dump``."""
+        """Pass one budget's evaluation to an SB3 logger. Its ``dump`` writes it."""
         logger.record(f"art/heldout_error/K{num_steps}", evaluation.error)
         if (reference := self.references[num_steps]) is not None:
             logger.record(f"art/score/K{num_steps}", score(evaluation.error, reference))
@@ -58,7 +59,7 @@ class Tracker:
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, str | float]:
-    """Numbers and texts by name, "env.task" for what is in a dictionary: all that HParams can show."""
+    """Only numbers and texts, which HParams can show. A key in a dictionary becomes a name such as "env.task"."""
     flat: dict[str, str | float] = {}
     for key, value in values.items():
         if isinstance(value, dict):

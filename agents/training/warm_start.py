@@ -1,9 +1,9 @@
 """A start for an agent: the best fixed schedule that CMA-ES finds from several random ones.
 
-Noise of the actions smooths what a policy gradient sees, and where the best schedules lie in narrow valleys the
-smoothed optimum is another one: on Ring2D with DPM-Solver++(2M) and five steps a policy of deviation e^{−2} leaves the
-best valley even if it begins in it. PPO that begins there with little noise stays; SAC, whose critic has yet to learn,
-leaves it and comes back only in part, so that what it keeps is the start.
+Noise on the actions smooths what a policy gradient sees. If the best schedules lie in narrow valleys, smoothing moves
+the optimum. On Ring2D with DPM-Solver++(2M) and five steps, a policy of deviation e^{−2} leaves the best valley even if
+it begins there. PPO with little noise stays there. SAC leaves the valley while its critic learns, and comes back only
+in part, so it keeps the start as its best model.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tqdm import tqdm
 
 from art_gym.envs.observations import Observed
 
-Startable = PPO | A2C | SAC  # whose policies have a mean to fit
+Startable = PPO | A2C | SAC  # their policies have a mean to fit
 
-SCREENED, SPREAD = 64, 0.3  # random schedules for each search that is begun, and the deviation of their actions
-CANDIDATES = 16  # of a generation
-FIRST_SPREADS = 0.2, 0.3  # of the first ones, of one search and the next: each finds valleys the other misses
-# The share of the K actions that move, between which the others are interpolated, and the generations: of every search,
-# then of the better half, then of its better half. From random grids of many steps a search ends in ragged ones, and
-# the best are smooth: there few actions move first, and all in the end.
+SCREENED, SPREAD = 64, 0.3  # random schedules per search, and their actions' deviation
+CANDIDATES = 16  # per generation
+FIRST_SPREADS = 0.2, 0.3  # initial deviations, in turn: each finds other valleys
+# Phases of a search: the share of the K actions that move (interpolation gives the others), and the generations.
+# After each phase, the better half of the searches continues. With many steps the best grids are smooth, but a search
+# from a random grid ends in a ragged one. So few actions move at first, and all in the end.
 FEW = 10  # steps
 PHASES = (1.0, 40), (1.0, 30), (1.0, 80)
 PHASES_OF_MANY = (1 / 3, 30), (2 / 3, 40), (1.0, 60), (1.0, 120)
-FINER_SPREAD = 0.05  # from which on more actions move
-COMPARED = 64  # episodes on which the outcome of a search is judged
-CLONED, CLONING_SPREAD = 128, 0.1  # episodes near the best schedule that the policy is fitted on
+FINER_SPREAD = 0.05  # deviation with which a search continues when more actions move
+COMPARED = 64  # episodes to judge the outcome of a search
+CLONED, CLONING_SPREAD = 128, 0.1  # episodes near the best schedule, for the policy's fit
 CLONING_STEPS, CLONING_RATE = 300, 1e-3  # of Adam
 
 
 def cost(searches: int, num_steps: int, lanes: int) -> int:
-    """Episodes of K steps that a warm start plays in an environment of so many lanes, which play whole rounds."""
+    """Episodes of K steps that a warm start plays. All lanes play at once, so counts round up to whole rounds."""
 
     def played(count: int) -> int:
         return _rounds(count, lanes) * lanes
@@ -51,7 +51,7 @@ def cost(searches: int, num_steps: int, lanes: int) -> int:
 
 
 def affordable_searches(episodes: float, num_steps: int, lanes: int) -> int:
-    """The most searches that so many episodes of K steps pay for."""
+    """The largest number of searches that this many episodes of K steps pay for."""
     searches = 0
     while cost(searches + 1, num_steps, lanes) <= episodes:
         searches += 1
@@ -73,14 +73,14 @@ def _half(searches: int) -> int:
 
 
 def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progress: bool) -> None:
-    """Have the policy's mean play a good fixed schedule, found by playing some of them.
+    """Fit the policy's mean to a good fixed schedule, which a search finds by playing episodes.
 
-    The steps that were played count as the model's. Its value function stays as it is.
+    The steps played count as the model's. Its value function does not change.
 
     Args:
-        model: fresh, of an `ARTDiffusionVecEnv` with one budget K.
+        model: untrained, on an `ARTDiffusionVecEnv` with one budget K.
         num_steps: K, at least 2.
-        searches: CMA-ES runs from the best of random schedules.
+        searches: number of CMA-ES runs, which begin at the best random schedules.
         seed: of the search.
         progress: show a progress bar.
     """
@@ -90,7 +90,7 @@ def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progr
     with tqdm(desc="warm start", total=total, unit="episode", disable=not progress) as bar:
         episodes = _Episodes(env, num_steps, np.random.default_rng([seed, num_steps]), bar)
         _clone(model.policy, episodes, _search(episodes, searches))
-    if isinstance(model, SAC) and not model.use_sde:  # its deviation is an output of the network, of any size at first
+    if isinstance(model, SAC) and not model.use_sde:  # the network outputs its deviation, of any size at first
         head = cast(torch.nn.Linear, model.actor.log_std)
         torch.nn.init.zeros_(head.weight)
         torch.nn.init.constant_(head.bias, model.actor.log_std_init)
@@ -98,20 +98,20 @@ def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progr
 
 
 class _Episodes:
-    """Plays fixed schedules, each given by K actions, the last of which, of the step that lands, says nothing."""
+    """Plays fixed schedules, each given by K actions. The last action has no effect, since the last step lands."""
 
     def __init__(self, env: VecEnv, num_steps: int, rng: np.random.Generator, bar: tqdm[NoReturn]) -> None:
         self.env, self.num_steps, self.rng, self.bar = env, num_steps, rng, bar
         self.core = env.get_attr("core")[0]
-        self.steps = 0  # of the environment
+        self.steps = 0  # environment steps
 
     def play(self, actions: np.ndarray, same_noises: bool = False, seen: list[Observed] | None = None) -> np.ndarray:
-        """(N,) returns of an episode for each of (N, K) actions, E lanes at once; appends what each step saw."""
+        """(N,) returns of an episode for each of (N, K) actions, E lanes at once; appends observations to ``seen``."""
         lanes = self.env.num_envs
         rounds = _rounds(len(actions), lanes)
         padded = np.resize(np.clip(actions, -1, 1), (rounds, lanes, self.num_steps)).astype(np.float32)
         options: dict[str, Any] = {}
-        if same_noises:  # for all, so that chance favours none of them
+        if same_noises:  # the same for all, so that chance favours none of them
             noise = self.rng.integers(self.core.problem.bank.size, size=self.core.population)
             options["noise"] = np.tile(noise, (lanes, 1))
         returns = np.zeros((rounds, lanes))
@@ -130,13 +130,13 @@ class _Episodes:
 
 def _search(episodes: _Episodes, searches: int) -> np.ndarray:
     """(K,) actions of the best schedule."""
-    from cma import CMAEvolutionStrategy  # half a second
+    from cma import CMAEvolutionStrategy  # the import takes half a second
 
     num_steps, rng = episodes.num_steps, episodes.rng
     options = {
         "popsize": CANDIDATES,
         "verbose": -9,
-        "seed": np.nan,  # so that it leaves numpy's global generator alone
+        "seed": np.nan,  # leaves numpy's global generator alone
         "randn": lambda *shape: rng.standard_normal(shape),
     }
     phases = _phases(num_steps)
@@ -164,7 +164,7 @@ def _search(episodes: _Episodes, searches: int) -> np.ndarray:
 
 
 def _interpolated(actions: np.ndarray, count: int) -> np.ndarray:
-    """(…, count) actions, evenly between (…, n) and linearly."""
+    """Interpolate (…, n) actions linearly at even distances; returns (…, count) actions."""
     given = actions.shape[-1]
     if given == count:
         return actions
@@ -178,14 +178,14 @@ def _merit(episodes: _Episodes, actions: np.ndarray) -> float:
 
 
 def _clone(policy: BasePolicy, episodes: _Episodes, actions: np.ndarray) -> None:
-    """Fit the mean of the policy to (K,) actions on what is observed near their schedule."""
+    """Fit the mean of the policy to (K,) actions, on observations near their schedule."""
     seen: list[Observed] = []
     noise = episodes.rng.standard_normal((CLONED, len(actions)))
     episodes.play(actions + CLONING_SPREAD * noise, seen=seen)
     inputs, _ = policy.obs_to_tensor(_joined(seen))
     wanted = np.tile(np.repeat(actions, episodes.env.num_envs), len(seen) // len(actions))  # (rounds · K · E,)
     targets = torch.as_tensor(wanted, dtype=torch.float32)[:, None]
-    optimiser = torch.optim.Adam(policy.parameters(), CLONING_RATE)  # leaves alone what the mean does not depend on
+    optimiser = torch.optim.Adam(policy.parameters(), CLONING_RATE)  # does not change what the mean does not depend on
     for _ in range(CLONING_STEPS):
         loss = torch.nn.functional.mse_loss(policy._predict(inputs, deterministic=True), targets)
         optimiser.zero_grad()

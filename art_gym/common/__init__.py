@@ -1,1 +1,1 @@
-"""What every room uses: files, the registry of named parts, isolation from the process."""
+"""Code that all packages share: safe file writes, the registry of named parts, isolation from the process."""

@@ -1,4 +1,4 @@
-"""Files that a reader never sees half of."""
+"""Write files so that a reader never sees a partial one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A temporary name beside ``file``, which takes its place at the end, or goes away where that fails.
+    """Give a temporary name beside ``file``, and move it to ``file`` at the end of the block.
 
-    A link is followed: what it points to is replaced.
+    If the block fails, the temporary file is removed. A link is followed, so its target is replaced.
 
     Raises:
-        OSError: where it cannot be written, or a folder, a device or a pipe stands there; it names the path.
+        OSError: if the file cannot be written, or the path is a folder, a device or a pipe. The error names the path.
     """
     file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def remove_left_overs(folder: Path, patterns: Iterable[str]) -> None:
-    """Remove what `replacing` has left of files of these names where it was killed."""
+    """Remove temporary files that killed processes left in a folder, for file names that match ``patterns``."""
     for file in folder.iterdir():
         of = re.fullmatch(r"\.\d+\.(.+)", file.name)
         if of and any(fnmatch(of[1], pattern) for pattern in patterns):
@@ -42,24 +42,24 @@ def remove_left_overs(folder: Path, patterns: Iterable[str]) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file by `replacing`. Raises an OSError where it cannot be written."""
+    """Write a text file with `replacing`. Raises an OSError if that fails."""
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def _taken(file: Path) -> str | None:
-    """What stands there, if it is not to be replaced by a file."""
+    """Return what exists at the path if a file must not replace it, else None."""
     if not file.exists() or file.is_file():
         return None
     return "a folder" if file.is_dir() else "a device or a pipe"
 
 
 def check_writable(out: Path) -> None:
-    """Make the folder of a file that is to be written at the end. Raises a ValueError if it will not be possible."""
+    """Create the folder of an output file in advance. Raises a ValueError if the file cannot be written."""
     if out.is_dir():
-        raise ValueError(f"{out} is a folder: name a file in it, as with -o {out / 'schedule.json'}")
+        raise ValueError(f"{out} is a folder: name a file in it, such as -o {out / 'schedule.json'}")
     if taken := _taken(out):
-        raise ValueError(f"{out} is {taken}: name a file with -o, beside which the report can be written")
+        raise ValueError(f"{out} is {taken}: name a file with -o, so that the report can be written beside it")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):

@@ -1,4 +1,4 @@
-"""What a process shares: code that runs inside `isolated` leaves no trace in it."""
+"""Protect the global state of a process from code that runs inside `isolated`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Give back the process's global state as it was: random streams, torch's threads and dtype, warning filters.
+    """Restore the global state of the process: random streams, torch's threads and dtype, warning filters.
 
-    stable-baselines3 seeds every global generator, and some libraries add warning filters when they are imported. Who
-    calls a function of ours expects neither. It also decorates functions.
+    stable-baselines3 seeds every global generator, and some libraries add warning filters on import. Callers of our
+    functions expect neither. It also works as a decorator.
     """
-    python, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 the global one is what is kept
+    python, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 the global state is saved
     before = _torch_state()
     try:
         with warnings.catch_warnings():
@@ -41,7 +41,7 @@ def _restore_torch(state: tuple[Any, int, Any] | None) -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    if state is None:  # imported inside: its generator begins at random, as it does on every import
+    if state is None:  # imported inside the block: seed it at random, as every import does
         torch.seed()
         return
     generator, threads, dtype = state

@@ -1,4 +1,4 @@
-"""Names of a package that are imported at first use, so that importing one module does not load all of them."""
+"""Import the names of a package at first use, so that one import does not load all modules."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def exports(package: str, **modules: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
-    """What a package's ``__init__`` needs as ``__all__``, ``__getattr__`` and ``__dir__``.
+    """Return ``__all__``, ``__getattr__`` and ``__dir__`` for a package's ``__init__``.
 
     Args:
         package: its ``__name__``.
-        modules: of its own, each with the names that it exports, divided by spaces.
+        modules: the package's modules, each with the names that it exports, separated by spaces.
     """
     places: Mapping[str, str] = {name: module for module, names in modules.items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""Parts as text: "linear", "log_ratio?power=2", "my_module:MyReward?scale=3", so that a spec can hold them."""
+"""Parts as text for specs, such as "linear", "log_ratio?power=2" or "my_module:MyReward?scale=3"."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Plain = str | int | float | bool | None
 
 
 def import_module(module: str, name: str) -> Any:
-    """Import the module of "module:name", which may register what it holds.
+    """Import the module of "module:name". The import may register parts.
 
     Raises:
-        ValueError: for a module that cannot be imported, or a file in its place.
+        ValueError: if the module cannot be imported, or is given as a file.
     """
     if module.endswith(".py") or module.startswith(".") or "/" in module:
         stem = Path(module.lstrip(".")).stem
-        raise ValueError(f"{module!r} is no module's name: say {stem}:{name}, and put its folder on PYTHONPATH")
+        raise ValueError(f"{module!r} is not a module name: write {stem}:{name}, and put its folder on PYTHONPATH")
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -31,16 +31,16 @@ def import_module(module: str, name: str) -> Any:
 
 
 def part_of(text: str, known: Mapping[str, Any]) -> Any:
-    """The object that a text stands for.
+    """Return the object that a text names.
 
     Args:
-        text: a key of ``known``, or "module:name" of a function or a class of one's own; behind either, after a
-            question mark, fields to set: "log_ratio?power=2&images=true".
+        text: a key of ``known``, or "module:name" of your own function or class. Fields to set can follow a question
+            mark, as in "log_ratio?power=2&images=true".
         known: objects by name.
 
     Raises:
-        KeyError: for a name that is not known.
-        ValueError: for a module, a name in it, a field or a value that does not fit.
+        KeyError: if the name is unknown.
+        ValueError: for an invalid module, name in it, field or value.
     """
     name, _, query = text.partition("?")
     options = _options(query)
@@ -62,9 +62,9 @@ def part_of(text: str, known: Mapping[str, Any]) -> Any:
 
 
 def text_of(part: Any, known: Registry[Any]) -> str | None:
-    """The text that `part_of` makes this object of, or an equal one; None if there is none.
+    """Return a text from which `part_of` makes this object or an equal one. None if there is none.
 
-    Only frozen dataclasses have equals that can stand for them: others may keep a state.
+    Only frozen dataclasses can be replaced by an equal object, because other objects may hold state.
     """
     candidates = [name for name, other in known.loaded().items() if other is part]
     frozen = is_dataclass(part) and not isinstance(part, type) and part.__dataclass_params__.frozen  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def text_of(part: Any, known: Registry[Any]) -> str | None:
         try:
             again = part_of(text, known)
             same = again is part or (frozen and type(again) is type(part) and bool(again == part))
-        except Exception:  # of a class or an equality of the user's own
+        except Exception:  # a user's class or __eq__ can raise anything
             continue
         if same:
             return text
@@ -84,7 +84,7 @@ def text_of(part: Any, known: Registry[Any]) -> str | None:
 
 
 def _of_dataclass(part: Any, known: Registry[Any]) -> list[str]:
-    """Texts to try: a known object of this class with other fields, or the class with its fields."""
+    """Return texts to try: a known object of this class with changed fields, or the class with its fields."""
     values = {field.name: getattr(part, field.name) for field in fields(part) if field.init}
     found = []
     for name, other in known.loaded().items():
@@ -117,7 +117,7 @@ def _options(query: str) -> dict[str, Plain]:
     for part in query.split("&") if query else ():
         key, equals, value = part.partition("=")
         if not equals:
-            raise ValueError(f"expected name=value behind the question mark, got {part!r}")
+            raise ValueError(f"expected name=value after the question mark, got {part!r}")
         try:
             options[key] = json.loads(value)
         except json.JSONDecodeError:
@@ -127,7 +127,7 @@ def _options(query: str) -> dict[str, Plain]:
 
 def _changed(part: Any, options: Mapping[str, Plain], text: str) -> Any:
     if not is_dataclass(part) or isinstance(part, type):
-        raise ValueError(f"{text!r} sets {', '.join(options)}, and that part has nothing to set: leave it out")
+        raise ValueError(f"{text!r} sets {', '.join(options)}, but that part has no options: leave them out")
     names = [field.name for field in fields(part) if field.init]
     for key in options:
         if key not in names:
@@ -136,23 +136,23 @@ def _changed(part: Any, options: Mapping[str, Plain], text: str) -> Any:
 
 
 def get_part(key: str, part: str | T, known: Registry[T]) -> T:
-    """A part by its text, or an object that can be called as one.
+    """Return the part that a text names, or a callable object unchanged.
 
     Args:
-        key: of a configuration, that it is given by: "action".
+        key: configuration key of the part, such as "action". Messages name it.
         part: text or object.
         known: the registry of such parts.
 
     Raises:
-        ValueError: that lists the names, for what is neither.
+        ValueError: if it is neither. The message lists the names.
     """
     if isinstance(part, type):
         raise ValueError(f"{key} is the class {part.__name__}: give an object of it, {part.__name__}()")
     if callable(part):
         return part
     if not isinstance(part, str) or not (":" in part.partition("?")[0] or part.partition("?")[0] in known):
-        return known.find(part)  # which lists the names
+        return known.find(part)  # raises an error that lists the names
     found: T = part_of(part, known)
     if not callable(found):
-        raise ValueError(f"{part!r} is no {known.kind}: it cannot be called as one")
+        raise ValueError(f"{part!r} is not a {known.kind}: it cannot be called as one")
     return found

@@ -1,7 +1,7 @@
-"""Named parts: one mechanism for all that has a name, in this package or in another one.
+"""One registry for all named parts, of this package and of other distributions.
 
-A part registers itself by a decorator where it is defined, and nothing else has to know of it: its file lies in the
-package of its kind, or another distribution names its module as an entry point::
+A decorator registers a part where it is defined, and no other code changes. The part's file lies in the package of its
+kind, or another distribution declares its module as an entry point::
 
     [project.entry-points."art_gym.solvers"]
     my_solver = "my_package.my_solver"
@@ -25,9 +25,9 @@ class Registry(Mapping[str, T]):
     """Objects of one kind by name.
 
     Args:
-        kind: what one of them is called: "solver".
-        room: the package whose modules register ours, which are imported at the first look: "art_gym.solvers". Entry
-            points of other distributions are a group of the same name.
+        kind: what one object is called, such as "solver".
+        room: package of our own parts, such as "art_gym.solvers". The first lookup imports its modules. Other
+            distributions use an entry point group of the same name.
     """
 
     def __init__(self, kind: str, room: str) -> None:
@@ -39,7 +39,7 @@ class Registry(Mapping[str, T]):
         """Register an object.
 
         Raises:
-            ValueError: for a name that is no identifier, or that is taken.
+            ValueError: if the name is not an identifier, or is taken.
         """
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"the name of a {self.kind} must be an identifier such as 'my_name', got {name!r}")
@@ -48,7 +48,7 @@ class Registry(Mapping[str, T]):
         self._entries[name] = entry
 
     def presets(self, **named: Mapping[str, Any]) -> Callable[[Made], Made]:
-        """Register objects of a class, each name with the values of its fields: ``@REWARDS.presets(linear={})``."""
+        """Register objects of a class by name, each with its field values: ``@REWARDS.presets(linear={})``."""
 
         def decorate(made: Made) -> Made:
             for name, values in named.items():
@@ -58,13 +58,13 @@ class Registry(Mapping[str, T]):
         return decorate
 
     def find(self, name: object) -> T:
-        """The object of that name. Raises a ValueError that lists the names, with the nearest one first."""
+        """Return the object of that name. Raises a ValueError that lists the names, the nearest first."""
         if isinstance(name, str) and name in self:
             return self[name]
         raise ValueError(f"unknown {self.kind} {name!r}: {nearest(name, self)}choose one of {', '.join(self)}")
 
     def loaded(self) -> dict[str, T]:
-        """Ours, and those of other distributions that have been used: what an object at hand can be one of."""
+        """Return the objects imported so far: all of ours, and those of other distributions that were looked up."""
         self._discover()
         return dict(self._entries)
 
@@ -87,22 +87,22 @@ class Registry(Mapping[str, T]):
 
     def _discover(self) -> None:
         if not self._complete:
-            self._complete = True  # first: what is imported may look here
+            self._complete = True  # set first, because an imported module may look up a part here
             for name in modules_in(self.room):
                 import_module(name)
 
 
 class ModuleRegistry(Registry[T]):
-    """Objects of which each is registered by a module of its own name: names are known before anything is imported.
+    """Objects that are each registered by a module of the same name, so names are known before any import.
 
     Args:
         kind, room: as for `Registry`.
-        packages: in which the modules lie; the room itself by default. A module called "base" is none of them.
+        packages: packages that hold the modules, by default ``room``. Modules called "base" are skipped.
     """
 
     def __init__(self, kind: str, room: str, packages: tuple[str, ...] = ()) -> None:
         super().__init__(kind, room)
-        self._complete = True  # each is imported by itself
+        self._complete = True  # each module is imported when its name is looked up
         found = [module for package in packages or (room,) for module in modules_in(package)]
         self.modules = {name: module for module in found if (name := module.rpartition(".")[2]) != "base"}
 
@@ -119,29 +119,29 @@ class ModuleRegistry(Registry[T]):
 
 
 def register_from(module: str, name: str, registry: Registry[Any]) -> None:
-    """Import a module that registers this name. Raises a ValueError if it cannot be imported, or does not."""
+    """Import the module that registers a name. Raises a ValueError if the import fails or the name is missing."""
     try:
         import_module(module.partition(":")[0])
-    except Exception as error:  # of another distribution's code
+    except Exception as error:  # another distribution's code can raise anything
         raise ValueError(f"the {registry.kind} {name!r} of {module} cannot be loaded: {error}") from error
     if name not in registry._entries:
         raise ValueError(
-            f"{module} is named as the {registry.kind} {name!r} by its distribution, and registers none of it"
+            f"the distribution of {module} declares it as the {registry.kind} {name!r}, but it registers no such name"
         )
 
 
 def modules_in(package: str) -> list[str]:
-    """The modules of a package, by name; none is imported but the package itself."""
+    """Return the names of a package's modules. Only the package itself is imported."""
     return [module.name for module in pkgutil.iter_modules(import_module(package).__path__, f"{package}.")]
 
 
 @cache
 def modules_of(group: str) -> dict[str, str]:
-    """Modules of other distributions by the names that they register in a group of entry points."""
+    """Return the names in a group of entry points, and the modules of other distributions that register them."""
     return {entry.name: entry.value for entry in entry_points(group=group)}
 
 
 def nearest(name: object, known: Mapping[str, Any]) -> str:
-    """A question for a message: "did you mean …? ", or nothing."""
+    """Return "did you mean …? " for a message, or an empty text."""
     near = difflib.get_close_matches(str(name).lower(), known, n=1)
     return f"did you mean {near[0]!r}? " if near else ""

@@ -1,4 +1,4 @@
-"""Signals: what a process does with one for a while."""
+"""Handle a signal for a while."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def handling(number: signal.Signals, handler: Any) -> Iterator[None]:
-    """A signal has this handler, then the one before again. Only a main thread may say so: others change nothing."""
+    """Set a signal handler, then restore the earlier one. Only the main thread can do so: in others it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""Denoisers D(x, σ) = E[x₀ | x_σ = x]: the only model that the rest of the suite knows.
+"""Denoisers D(x, σ) = E[x₀ | x_σ = x], the only kind of model that the rest of the package uses.
 
-Exact ones (`mixture`, `dataset`), networks (`torch_denoiser`, `networks`), and adapters of other libraries
-(`diffusers_models`, `edm`, `function`).
+There are exact denoisers (`mixture`, `dataset`), networks (`torch_denoiser`, `networks`), and adapters for other
+models (`diffusers_models`, `edm`, `function`).
 """
 
 from art_gym.common.lazy import exports

@@ -1,4 +1,4 @@
-"""What a denoiser is, and how its calls are counted."""
+"""The denoiser interface, checks of its values, and a call counter."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 Array = Any  # a numpy array or a torch tensor: the array-API functions below work on either
 
-SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1); a task without its own uses it
+SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1), the default
 SIGMA_MAX = 80.0
-RANGE_TOLERANCE = 1e-3  # relative: a schedule's ends went through float32, logarithms and six printed digits
+RANGE_TOLERANCE = 1e-3  # relative, because float32, logarithms and six printed digits round a schedule's ends
 
 
 @runtime_checkable
@@ -32,14 +32,14 @@ class Denoiser(Protocol):
 
     - ``sample_data(n, rng)`` draws (n, *shape) data, for distances to data.
     - ``fingerprint`` is a string that names the weights. Precise endpoints are cached on disk under it.
-    - ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images. Errors are then measured there too.
+    - ``decode(x)`` takes (B, *shape) clean latents to (B, *image shape) images. Errors can also be measured on them.
     - ``features(images)`` takes (B, *visible shape) samples to (B, f) features, for Fréchet distance, precision and
       recall.
-    - ``carried_channels`` counts trailing channels that carry a condition. D hands them back as they are. Errors, data,
+    - ``carried_channels`` counts trailing channels that carry a condition. D returns them unchanged. Errors, data,
       statistics and pictures leave them out (`visible`).
     - ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as classes. All noises of an episode have
-      the same one. Searches and the warm start mix them: they seek one schedule for all.
-    - ``flow`` is True for a flow model. Its schedules say so, because samplers of flow models take s = σ/(1 + σ).
+      the same one. Searches and the warm start mix them, because they look for one schedule for all.
+    - ``flow`` is True for a flow model. Its schedules are marked, because samplers of flow models take s = σ/(1 + σ).
     """
 
     @property
@@ -55,7 +55,7 @@ class Denoiser(Protocol):
 
 
 def visible(x: Array, denoiser: Denoiser, batch_axes: int = 1) -> Array:
-    """Latents without the trailing channels that carry a condition; (…batch, *shape) to (…batch, *visible shape)."""
+    """Drop the trailing channels that carry a condition, from (…batch, *shape) to (…batch, *visible shape)."""
     carried = getattr(denoiser, "carried_channels", 0)
     return x[(slice(None),) * batch_axes + (slice(None, -carried),)] if carried else x
 
@@ -64,7 +64,7 @@ def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
     """Return the (B, *shape) estimate, or raise a ValueError that names the levels where it is not finite."""
     if not math.isfinite(float(denoised.sum())):
         bad = np.asarray(sigma)[~np.isfinite(np.asarray(denoised)).reshape(len(sigma), -1).all(axis=1)]
-        if len(bad):  # large finite values may overflow in the sum alone
+        if len(bad):  # if empty, only the sum of large finite values overflowed
             raise ValueError(
                 f"the denoiser {type(denoiser).__name__} gave values that are not finite at sigma = "
                 f"{', '.join(f'{level:.6g}' for level in np.unique(bad)[:3])}: check its noise range, "
@@ -74,12 +74,12 @@ def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
 
 
 def checked(denoiser: Denoiser) -> Callable[[Array, Array], Array]:
-    """D, with `check_finite` of all that it gives."""
+    """Return D with `check_finite` applied to every output."""
     return lambda x, sigma: check_finite(denoiser(x, sigma), sigma, denoiser)
 
 
 def check_levels(levels: np.ndarray, sigma_min: float, sigma_max: float, whose: str) -> None:
-    """Raise a ValueError if (K+1,) levels, but for the trailing 0, leave a noise range by more than rounding."""
+    """Raise a ValueError if one of (K+1,) levels, except the last, is outside a noise range by more than rounding."""
     for level in levels[:-1]:
         if not sigma_min * (1 - RANGE_TOLERANCE) <= level <= sigma_max * (1 + RANGE_TOLERANCE):
             raise ValueError(
@@ -89,9 +89,9 @@ def check_levels(levels: np.ndarray, sigma_min: float, sigma_max: float, whose: 
 
 
 class Counted:
-    """A denoiser that counts its calls: the one place where function evaluations (NFE) are counted.
+    """A denoiser that counts its calls. All function evaluations (NFE) are counted here.
 
-    ``calls`` counts calls of the network, ``evaluations`` the samples in them.
+    ``calls`` counts calls of the network, ``evaluations`` counts the samples in them.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:

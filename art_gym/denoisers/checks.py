@@ -1,4 +1,4 @@
-"""Whether an object is a denoiser, and whether it can be called as one."""
+"""Check that an object is a denoiser, and that calling it works."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
 
 
 def _is_number(value: object) -> bool:
-    """Of Python, numpy or torch: what float() takes, but for text."""
+    """Whether float() takes the value, text excepted. It takes numbers of Python, numpy and torch."""
     try:
         float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -48,8 +48,8 @@ def _is_number(value: object) -> bool:
 
 
 def check_call(denoiser: Denoiser) -> None:
-    """Call D twice, and raise a ValueError that says what does not fit: its arguments, or what it hands back."""
-    # No axis of a latent has as many: σ of shape (B,) must not fit one by chance.
+    """Call D twice. Raise a ValueError that says what is wrong with its arguments or its output."""
+    # No axis of a latent has this size, so σ of shape (B,) cannot fit one by chance.
     count = next(size for size in range(2, 100) if size not in denoiser.shape)
     x = np.full((count, *denoiser.shape), 0.5, np.float32)
     sigma = np.full(count, denoiser.data_std, np.float32)
@@ -57,8 +57,8 @@ def check_call(denoiser: Denoiser) -> None:
     given, name = x.copy(), type(denoiser).__name__
     try:
         found = denoiser(x, sigma)
-    except (TypeError, ValueError, RuntimeError) as error:  # the last is torch's for shapes
-        if "OutOfMemory" in type(error).__name__:  # a RuntimeError too, of torch, which is not imported here
+    except (TypeError, ValueError, RuntimeError) as error:  # torch raises RuntimeError for shapes
+        if "OutOfMemory" in type(error).__name__:  # torch's RuntimeError; torch is not imported here
             raise
         raise ValueError(
             f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape ({count},), a level "
@@ -69,23 +69,23 @@ def check_call(denoiser: Denoiser) -> None:
         got = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
         raise ValueError(
             f"the denoiser {name} must return a numpy array of floats of the shape of x, {x.shape}, got {got} "
-            f"(a function of torch tensors: art_gym.denoisers.from_callable)"
+            f"(for a function of torch tensors, use art_gym.denoisers.from_callable)"
         )
     if not np.array_equal(x, given):
         raise ValueError(f"the denoiser {name} changes its argument x in place: make it return a new array")
     before = found.copy()
     denoiser(x / 2, sigma)
     if not np.array_equal(found, before, equal_nan=True):
-        raise ValueError(f"the denoiser {name} changes at a call what it gave before: make it return a new array")
+        raise ValueError(f"the denoiser {name} overwrites its earlier output: make it return a new array")
 
 
-# By identity, since a user's object may have no hash; weakly, since a model may fill a card's memory.
+# Keys are identities, because a user's object may have no hash. Values are weak, because a model may fill a GPU.
 _called: WeakValueDictionary[int, Denoiser] = WeakValueDictionary()
 
 
 def check_call_once(denoiser: Denoiser) -> None:
-    """As `check_call`, for a denoiser object that has not been through it yet: it costs two calls of D."""
+    """Run `check_call` only once per denoiser object, because it costs two calls of D."""
     if _called.get(id(denoiser)) is not denoiser:
         check_call(denoiser)
-        with suppress(TypeError):  # an object that cannot be referred to weakly is called each time
+        with suppress(TypeError):  # an object without weak references is checked each time
             _called[id(denoiser)] = denoiser

@@ -1,4 +1,4 @@
-"""A denoiser's fixed arrays, at hand in whatever kind and precision its input has."""
+"""Fixed arrays of a denoiser, converted to the library and precision of its input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from art_gym.denoisers.base import Array
 
 
 class Constants:
-    """Named float64 arrays, converted once for each array library, precision and device that asks for them."""
+    """Named float64 arrays, converted once for each array library, precision and device."""
 
     def __init__(self, **arrays: np.ndarray) -> None:
         self._arrays = arrays
@@ -29,5 +29,5 @@ class Constants:
         return self._converted[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Converted copies may live on a device: another process makes its own.
+        # Converted copies may live on a device, so another process makes its own.
         return {"_arrays": self._arrays, "_converted": {}}

@@ -17,14 +17,14 @@ from art_gym.denoisers.threads import one_thread
 
 # 64 rows of 1797 float32 weights stay in the second-level cache: 6 µs a sample on one core, 16 µs with 256 rows.
 ROWS = 64
-SHARED = 3  # rows from which on OpenBLAS would share out their products
+SHARED = 3  # from this many rows on, OpenBLAS would split a product over threads
 
 
 class ExactDataset:
     """An equal mixture of N(c_m, s₀² I) around M data points c_m.
 
-    With one width for all, ‖x‖² and the normaliser leave the posterior: r = softmax((x·c_m − ‖c_m‖²/2) / (s₀² + σ²)),
-    and D(x, σ) = (s₀² x + σ² Σ_m r_m c_m) / (s₀² + σ²).
+    All points have one width, so ‖x‖² and the normaliser cancel in the posterior, which is
+    r = softmax((x·c_m − ‖c_m‖²/2) / (s₀² + σ²)). The denoiser is D(x, σ) = (s₀² x + σ² Σ_m r_m c_m) / (s₀² + σ²).
 
     Args:
         points: (M, *shape) data.
@@ -52,7 +52,7 @@ class ExactDataset:
         self.features = features
         flat = self.points.reshape(len(self.points), -1).astype(np.float64)  # (M, d)
         self.data_std = float(np.sqrt(flat.var() + width**2))
-        # (d+1, M): −‖c‖²/2 rides along as one more row, which saves two passes over (B, M) logits
+        # (d+1, M): −‖c‖²/2 is one more row, which saves two passes over (B, M) logits
         augmented = np.concatenate([flat.T, -(flat**2).sum(axis=1)[None] / 2])
         self._constants = Constants(points=flat, augmented=augmented)
         check_denoiser(self)
@@ -76,7 +76,7 @@ class ExactDataset:
         precision = 1 / (self.width**2 + noise)
         logits = xp.concat([precision * x, precision], axis=1) @ const.augmented  # (B, M)
         if hasattr(logits, "softmax"):
-            # In one pass forth and one back; torch's own exponential takes thirty times as long near underflow.
+            # One pass forward and one backward. torch.exp takes thirty times as long near underflow.
             mean = logits.softmax(axis=1) @ const.points  # (B, d)
         else:
             logits -= xp.max(logits, axis=1, keepdims=True)
@@ -85,6 +85,6 @@ class ExactDataset:
         return precision * (self.width**2 * x + noise * mean)
 
     def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw (count, *shape) float32 samples: a data point plus noise of the width."""
+        """Draw (count, *shape) float32 samples, each a data point plus noise of standard deviation ``width``."""
         noise = rng.standard_normal((count, *self.shape), dtype=np.float32)
         return self.points[rng.integers(len(self.points), size=count)] + np.float32(self.width) * noise

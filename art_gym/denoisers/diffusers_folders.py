@@ -1,4 +1,4 @@
-"""Folders of diffusers: pipelines, models and schedulers, loaded without running code of theirs."""
+"""Load pipelines, models and schedulers from diffusers folders, without running code from the folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from art_gym.denoisers.torch_denoiser import first_line
 
 
 def load_scheduler(folder: Path) -> Any:
-    """The scheduler that was saved in a folder, or with the pipeline there. Raises a ValueError where there is none."""
+    """Load the scheduler of a scheduler folder or a pipeline folder. Raises a ValueError if there is none."""
     inside = folder / "scheduler"
     found = load_folder(inside if inside.is_dir() else folder)
     return check_scheduler(found, f"{folder} holds")
@@ -32,16 +32,16 @@ def check_scheduler(found: Any, whose: str) -> Any:
 
 
 def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = torch.float32) -> Any:
-    """The pipeline, model or scheduler of diffusers that was saved in a folder; nothing is downloaded, no pickle read.
+    """Load a diffusers pipeline, model or scheduler from a folder, without downloads or pickles.
 
     Args:
-        folder: with a model_index.json, config.json or scheduler_config.json.
-        variant: of the weight files, such as "fp16".
-        dtype: of the weights in memory.
+        folder: folder with a model_index.json, config.json or scheduler_config.json.
+        variant: variant of the weight files, such as "fp16".
+        dtype: dtype of the weights in memory.
 
     Raises:
-        ValueError: for a folder that holds none of them, or whose files are missing, truncated, pickled, of another
-            variant, or without some of the weights.
+        ValueError: if the folder has none of these files, or if files are missing, truncated, pickled, of another
+            variant, or lack some of the weights.
     """
     import diffusers
 
@@ -54,15 +54,15 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
         options = {"use_safetensors": True, "variant": variant, "torch_dtype": dtype}
     try:
         kind = getattr(diffusers, json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"])
-    except (KeyError, AttributeError, TypeError, ValueError):  # the last for what is no JSON
+    except (KeyError, AttributeError, TypeError, ValueError):  # ValueError if it is not JSON
         raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}") from None
     try:
         with _quiet(diffusers.utils.logging):
             return _loaded(kind, folder, {"local_files_only": True, **options})
     except Exception as error:  # diffusers and safetensors raise many kinds for missing and truncated weights
         remedy = "download it again, or save the model again with save_pretrained(safe_serialization=True)"
-        if found[0] == "model_index.json" and "were passed" in str(error):  # parts of the pipeline are not there
-            remedy = "name the folder of its network, and its scheduler's with scheduler= (--scheduler)"
+        if found[0] == "model_index.json" and "were passed" in str(error):  # parts of the pipeline are missing
+            remedy = "name the folder of its network, and pass its scheduler's folder with scheduler= (--scheduler)"
         if (saved := _variants(folder)) and variant not in saved:
             names = " and ".join(f"as variant {name!r}" if name else "without a variant" for name in saved)
             choice = "leave variant (--variant) out" if saved == [None] else "choose with variant= (--variant)"
@@ -71,7 +71,7 @@ def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = t
 
 
 def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
-    """What diffusers makes of a folder. Raises a ValueError for weights that are not there: they would be random."""
+    """Load a folder with diffusers. Raises a ValueError for missing weights, because diffusers makes them random."""
     import diffusers
 
     if issubclass(kind, diffusers.ModelMixin):
@@ -91,7 +91,7 @@ def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
 
 
 def _variants(folder: Path) -> list[str | None]:
-    """The variants of a folder's weight files; None stands for plain ones."""
+    """Return the variants of a folder's weight files. None stands for files without a variant."""
     pattern = r"(?:diffusion_pytorch_)?model(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors"  # as model libraries write them
     matches = [re.fullmatch(pattern, file.name) for file in folder.rglob("*.safetensors")]
     return sorted({match[1] for match in matches if match}, key=str)
@@ -99,9 +99,9 @@ def _variants(folder: Path) -> list[str | None]:
 
 @contextmanager
 def _quiet(logging: Any) -> Iterator[None]:
-    """Without the messages and progress bars of diffusers, which are as they were afterwards."""
+    """Turn off the messages and progress bars of diffusers, and restore them afterwards."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)  # errors are raised as well
+    logging.set_verbosity(logging.CRITICAL)  # errors are raised anyway
     logging.disable_progress_bar()
     try:
         yield
@@ -116,5 +116,5 @@ def _refuse_pickles(folder: Path) -> None:
     if pickles and not list(folder.rglob("*.safetensors")):
         raise ValueError(
             f"{folder} has pickled weights only ({pickles[0].name}), which can run any code when they are loaded: "
-            f"convert them to safetensors (save_pretrained does) where you trust them"
+            f"convert them to safetensors (save_pretrained does) if you trust them"
         )

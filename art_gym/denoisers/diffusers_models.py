@@ -15,7 +15,7 @@ from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, usable_dev
 from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
-IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1]; what latent-diffusion models scale theirs to
+IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1], and of the scaled latents of latent-diffusion models
 
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -33,34 +33,34 @@ def from_diffusers(
     variant: str | None = None,
     **options: Any,
 ) -> TorchDenoiser:
-    """A diffusers model as a denoiser D(x, σ) in the variance-exploding convention.
+    """Return a denoiser D(x, σ), in the variance-exploding convention, from a diffusers model.
 
-    A latent-diffusion pipeline is run in its latent space; its VAE becomes the ``decoder``, for errors in image space.
+    A latent-diffusion pipeline runs in its latent space. Its VAE becomes the ``decoder``, for errors in image space.
 
-    A model (or pipeline) object is used as it is, not copied: it is moved to ``device`` and ``dtype`` and set to
-    evaluation mode, and its parameters stop asking for gradients. Pass a ``copy.deepcopy`` of one that is to be trained
-    further.
+    A model or pipeline object is not copied. It is moved to ``device`` and ``dtype`` and set to evaluation mode, and
+    its parameters no longer require gradients. Pass a ``copy.deepcopy`` if you want to train the object further.
 
     Args:
         model: a pipeline, a model (UNet2DModel, a conditional UNet, a transformer), or the local folder of either. Only
             safetensors are read.
-        scheduler: for a model alone: the scheduler that it was trained with, or its folder, or that of its pipeline.
-        call: (model, model input, timesteps (B,)) to the model's output; it fixes what else the model is conditioned on
-            (prompt embeddings, guidance). The model alone by default.
-        shape: of one latent; from the model's configuration by default.
-        prediction_type: instead of the scheduler's: epsilon, v_prediction, sample or flow_prediction.
-        rounding: use the nearest of the timesteps that the model was trained on, instead of interpolated ones. Flow
-            models know all times; diffusers' DPMSolverMultistep calls them at the next whole one below, as this does.
-        sigma_min, sigma_max: a part of the noise range that the model was trained on; all of it by default.
-        dtype: of the network (and of the decoder); everything around it is computed in float32.
-        variant: of the weight files in a folder, such as "fp16".
-        options: of `TorchDenoiser`: data_std (by default 1.0 for a pipeline with a VAE, whose latents mostly have that,
-            and 0.5, that of images, for others), device, max_batch, max_memory, autocast.
+        scheduler: the scheduler that the model was trained with, its folder, or the folder of its pipeline. A pipeline
+            needs none.
+        call: maps (model, model input, timesteps (B,)) to the model's output. Use it to add conditioning, such as
+            prompt embeddings and guidance. By default the model is called without any.
+        shape: shape of one latent, by default from the model's configuration.
+        prediction_type: epsilon, v_prediction, sample or flow_prediction, by default the scheduler's.
+        rounding: call the model at the nearest timestep of its training, not at an interpolated one. A flow model knows
+            all times and is called at the next whole timestep below, as diffusers' DPMSolverMultistep does.
+        sigma_min, sigma_max: part of the noise range that the model was trained on, by default all of it.
+        dtype: dtype of the network and of the decoder. Everything around them is computed in float32.
+        variant: variant of the weight files in a folder, such as "fp16".
+        options: arguments of `TorchDenoiser`: data_std, device, max_batch, max_memory, autocast. The default data_std
+            is 1.0 for a pipeline with a VAE, as most latents have, and 0.5 for others, as images have.
 
     Raises:
         ValueError: for a folder without a model or with pickled weights only, an unknown prediction type, a scheduler
-            without a table of noise levels, rounding for one of all levels, a noise range beyond that table, or a model
-            that cannot be run on such latents, for instance since it needs conditioning.
+            without a table of noise levels, rounding for a model of all levels, a noise range beyond that table, or a
+            model that cannot run on such latents, for example because it needs conditioning.
     """
     if prediction_type is not None:
         _check_prediction(prediction_type)  # before a large model is loaded
@@ -72,7 +72,7 @@ def from_diffusers(
     prediction = prediction_type or _check_prediction(known)
     all_levels = knows_all_levels(scheduler)
     if rounding and all_levels:
-        raise ValueError("rounding=True is for models of discrete timesteps, and this one knows all: leave it out")
+        raise ValueError("rounding=True is for models of discrete timesteps, but this one knows every σ: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
@@ -93,7 +93,7 @@ def from_diffusers(
     bounds = noise_range(sigma_min, sigma_max, float(table[0]), float(table[-1]))
     if options.get("data_std") is None:
         options["data_std"] = IMAGES_STD if vae is None else LATENTS_STD
-    if call is None:  # no hash can see what a callable conditions the model on
+    if call is None:  # a hash cannot include the conditioning of a callable
         facts = (prediction, rounding, str(dtype), table.tolist(), bounds, *hashed(options))
         options.setdefault("fingerprint", fingerprint_of(facts, model.state_dict()))
     if vae is not None:
@@ -102,7 +102,7 @@ def from_diffusers(
 
 
 def _check_prediction(name: object) -> str:
-    """Return a prediction type, or raise a ValueError if it is none that is known here."""
+    """Return a prediction type. Raises a ValueError if it is unknown."""
     if not isinstance(name, str) or name not in PREDICTIONS:
         raise ValueError(
             f"unknown prediction type {name!r}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
@@ -114,7 +114,7 @@ def _check_prediction(name: object) -> str:
 def _variance_preserving(
     network: Function, prediction: str, time: Callable[[torch.Tensor], torch.Tensor], rounding: bool
 ) -> Function:
-    """D of a model of x/√(1 + σ²) that is called at ``time`` of (B,) log σ."""
+    """Return D of a model that takes x/√(1 + σ²) and the timestep ``time(log σ)``, (B,)."""
 
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         timestep = time(torch.log(sigma.cpu().double())).to(sigma.device, torch.float32)
@@ -136,7 +136,7 @@ def _flow(network: Function, steps: int, rounding: bool) -> Function:
         wide = time.reshape(-1, *[1] * (x.ndim - 1))
         z = (1 - wide) * x
         timestep = time * steps
-        if rounding:  # down, and what float32 has lost of a whole one is none
+        if rounding:  # down, but not from a whole timestep that float32 made slightly too small
             timestep = (timestep + 1e-3).floor()
         return z - wide * network(z, timestep)  # the velocity is ε − x₀
 
@@ -144,16 +144,16 @@ def _flow(network: Function, steps: int, rounding: bool) -> Function:
 
 
 def _interpolated(logs: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Fractional positions of (B,) values in an increasing table, within its ends."""
+    """Return fractional positions of (B,) values in an increasing table, clipped to its ends."""
     index = (torch.searchsorted(table, logs) - 1).clamp(0, len(table) - 2)
     share = (logs - table[index]) / (table[index + 1] - table[index])
     return index + share.clamp(0, 1)
 
 
 def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Images of clean latents, by a pipeline's VAE."""
+    """Return a function that decodes clean latents to images with a pipeline's VAE."""
     scaling, shift = vae.config.get("scaling_factor") or 1.0, vae.config.get("shift_factor") or 0.0
-    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")  # of each channel, where they are given
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")  # of each channel, or None
     if mean is None or std is None:
         return lambda x: vae.decode((x / scaling + shift).to(vae.dtype)).sample
     mean, std = (torch.tensor(values).reshape(-1, 1, 1).to(vae.device) for values in (mean, std))
@@ -161,7 +161,7 @@ def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def _placed(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """A model for inference. One that was loaded in this precision may keep some layers in float32: they stay so."""
+    """Prepare a model for inference. Some layers of a model loaded in this precision may be float32 and stay so."""
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
             f"a {type(model).__name__} is no network: pass a pipeline or a model of diffusers, or the folder of either"
@@ -173,7 +173,7 @@ def _placed(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
-    """The network, the scheduler, and the VAE or None, from whatever was given."""
+    """Return the network, the scheduler, and the VAE or None, from the objects or folders given."""
     for name, part in (("model", model), ("scheduler", scheduler)):
         if isinstance(part, type):
             raise ValueError(f"{name} is the class {part.__name__}: give an object of it")

@@ -12,7 +12,7 @@ import torch
 from art_gym.denoisers.model_calls import fingerprint_of, hashed, network_call, noise_range, tried
 from art_gym.denoisers.torch_denoiser import TorchDenoiser, first_line, usable_device
 
-EDM_RANGE = (0.002, 80.0)  # of EDM's own sampler; its networks are trained beyond
+EDM_RANGE = (0.002, 80.0)  # of EDM's own sampler; its networks are trained on more
 
 
 def from_edm(
@@ -23,21 +23,21 @@ def from_edm(
     sigma_max: float | None = None,
     **options: Any,
 ) -> TorchDenoiser:
-    """A network file of NVLabs' EDM: a pickle, whose "ema" is called as network(x, σ, labels).
+    """Load a network file of NVLabs' EDM. It is a pickle, and its "ema" entry is called as network(x, σ, labels).
 
-    Loading a pickle runs whatever code its author put there, with your rights: it can read your files and send them
-    away. It is refused unless ``trust_pickle=True`` says that you know where the file comes from.
+    Loading a pickle runs any code that its author put there, with your rights. The code can read your files and send
+    them away. So the file is refused unless you pass ``trust_pickle=True``. Do that only if you trust its source.
 
     Args:
         path: the .pkl file.
         trust_pickle: run the file's code.
         labels: (1, classes) one-hot class labels for a conditional network.
-        sigma_min, sigma_max: a part of the network's noise range; by default that of EDM's own sampler.
-        options: of `TorchDenoiser`.
+        sigma_min, sigma_max: part of the network's noise range, by default the range of EDM's own sampler.
+        options: arguments of `TorchDenoiser`.
 
     Raises:
-        ValueError: if the file is missing, not trusted or cannot be loaded, holds no network or one that cannot be run,
-            or for a noise range beyond the network's.
+        ValueError: if the file is missing, not trusted or cannot be loaded, if it holds no network or one that cannot
+            run, or if the noise range goes beyond the network's.
     """
     path = Path(path)
     if not path.is_file():
@@ -72,5 +72,5 @@ def from_edm(
     bounds = noise_range(low if sigma_min is None else sigma_min, high if sigma_max is None else sigma_max, *trained)
     facts = (hashlib.sha256(path.read_bytes()).hexdigest(), bounds, *hashed(options))
     options.setdefault("fingerprint", fingerprint_of(facts, {} if labels is None else {"labels": labels}))
-    function = network_call(run, type(model).__name__, torch.float32)  # which of its layers run in half, it says itself
+    function = network_call(run, type(model).__name__, torch.float32)  # it casts its half-precision layers itself
     return tried(TorchDenoiser(function, shape, *bounds, **options))

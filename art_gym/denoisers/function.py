@@ -16,9 +16,9 @@ class FunctionDenoiser:
     Args:
         function: maps x (B, *shape) and sigma (B,) to the denoised estimate (B, *shape).
         shape: shape of one latent.
-        sigma_min, sigma_max: the noise range that the function is good for.
+        sigma_min, sigma_max: the noise range that the function is valid for.
         data_std: standard deviation of the data.
-        fingerprint: names the function's weights; without it nothing is cached on disk.
+        fingerprint: names the function's weights. Without it nothing is cached on disk.
 
     Raises:
         ValueError: for a noise range that is not 0 < sigma_min < sigma_max, or an empty or non-positive shape.
@@ -33,7 +33,7 @@ class FunctionDenoiser:
 
     def __post_init__(self) -> None:
         check_denoiser(self)
-        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))  # numpy's would change cache keys
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))  # numpy's int changes cache keys
 
     def __call__(self, x: Array, sigma: Array) -> Array:
         return self.function(x, sigma)

@@ -1,4 +1,4 @@
-"""How many bytes of tensors a torch function holds at once, on any device."""
+"""Measure how many bytes of tensors a torch function holds at once, on any device."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ GIB = 1024**3
 
 
 class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of the tensors that are made inside and still alive: now, and at most."""
+    """Counts the bytes of live tensors that were made inside the block, now and at most."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.alive: dict[int, int] = {}  # by number of the storage; 0 for those from outside, such as weights
+        self.alive: dict[int, int] = {}  # bytes by storage; 0 for storages from outside, such as weights
         self.now = self.most = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for storage in _storages((args, kwargs)):
             self._note(storage, 0)
         result = func(*args, **(kwargs or {}))
-        for storage in _storages(result):  # a view has that of what it is a view of
+        for storage in _storages(result):  # a view shares the storage of its base
             self._note(storage, storage.nbytes())
         return result
 
@@ -46,7 +46,7 @@ def _storages(tree: Any) -> list[torch.UntypedStorage]:
 
 
 def peak_bytes(function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> int:
-    """Most bytes of tensors that ``function(*arrays)`` holds at once: neither its weights nor what a kernel takes."""
+    """Return the most bytes of tensors that ``function(*arrays)`` holds at once, without weights and kernel memory."""
     with _Peak() as peak:
         function(*arrays)
     most: int = peak.most
@@ -54,19 +54,19 @@ def peak_bytes(function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> 
 
 
 def rows_within(limit: float, most: int, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> int:
-    """So many rows at a time, and at most ``most``, that a function of batches stays within a limit in bytes.
+    """Return how many rows, at most ``most``, a function of batches can take at a time within a memory limit.
 
-    A part of what it holds grows with the rows and a part does not, so that twice the rows take at most twice as much:
-    they are doubled for as long as that fits.
+    Only a part of the memory grows with the rows, so twice the rows take at most twice the memory. The rows are doubled
+    while that fits.
 
     Args:
-        limit: bytes.
-        most: rows; about twice as many are tried in all.
-        function: of batches.
-        arrays: its arguments, of which the first row is tried.
+        limit: limit in bytes.
+        most: maximum number of rows. About twice as many are tried in all.
+        function: function of batches.
+        arrays: its arguments. Copies of their first row are tried.
 
     Raises:
-        ValueError: if one row takes more.
+        ValueError: if one row takes more than the limit.
     """
 
     def bytes_of(count: int) -> int:

@@ -1,4 +1,4 @@
-"""The exact denoiser of a mixture of isotropic Gaussians, few components, each with its own width."""
+"""The exact denoiser of a mixture of few isotropic Gaussians, each with its own width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from art_gym.denoisers.constants import Constants
 
 
 class GaussianMixture:
-    """Σ_m w_m N(c_m, s_m² I), of which everything is known in closed form.
+    """The mixture Σ_m w_m N(c_m, s_m² I), which is known in closed form.
 
     With v_m = s_m² + σ², the posterior of the component is r_m ∝ w_m v_m^{-d/2} exp(−‖x − c_m‖²/2v_m), and
     D(x, σ) = Σ_m r_m (s_m² x + σ² c_m) / v_m.
@@ -22,7 +22,7 @@ class GaussianMixture:
     Args:
         means: (M, d) centres.
         stds: (M,) widths, or one number for all.
-        weights: (M,) positive weights, normalised here; equal by default.
+        weights: (M,) positive weights, normalised here. By default all are equal.
 
     Raises:
         ValueError: for shapes that do not fit, or widths or weights that are not positive.
@@ -59,7 +59,7 @@ class GaussianMixture:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the parameters: two mixtures that sample alike have the same."""
+        """Hash of the parameters. Mixtures that sample alike have the same hash."""
         parts = (self.means, self.stds, self.weights, np.array([self.sigma_min, self.sigma_max]))
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What all adapters of networks share: calls in a precision of their own, noise ranges, fingerprints."""
+"""Code that all network adapters share: calls in the network's own precision, noise ranges, fingerprints."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, first_line
 
 
 def network_call(run: Function, name: str, dtype: torch.dtype) -> Function:
-    """A network in a precision of its own, between float32 tensors, whose errors and odd shapes are ValueErrors."""
+    """Wrap a network to run in ``dtype`` with float32 input and output. Errors and wrong shapes become ValueErrors."""
 
     def network(x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         try:
             output = run(x.to(dtype), noise)
         except torch.cuda.OutOfMemoryError:  # TorchDenoiser tries a smaller batch
             raise
-        except Exception as error:  # of the model's code, or of the caller's
+        except Exception as error:  # the model's or the caller's code can raise anything
             raise ValueError(
                 f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a model with "
                 f"conditioning needs call= in Python (see examples/text_to_image.py); else check shape= (--shape), "
@@ -32,14 +32,14 @@ def network_call(run: Function, name: str, dtype: torch.dtype) -> Function:
 
 
 def tried(denoiser: TorchDenoiser) -> TorchDenoiser:
-    """Call a denoiser once, so that a model which cannot be used as given is refused here and now."""
+    """Return a denoiser after one test call, so that an unusable model is refused at once."""
     middle = (denoiser.sigma_min * denoiser.sigma_max) ** 0.5
     denoiser(np.zeros((1, *denoiser.shape), np.float32), np.full(1, middle, np.float32))
     return denoiser
 
 
 def noise_range(sigma_min: float | None, sigma_max: float | None, low: float, high: float) -> tuple[float, float]:
-    """A noise range, by default from low to high; a ValueError if it goes beyond."""
+    """Return a noise range, by default from low to high. Raises a ValueError if it goes beyond them."""
     for name, value in (("sigma_min", sigma_min), ("sigma_max", sigma_max)):
         if value is not None and not low * (1 - RANGE_TOLERANCE) <= value <= high * (1 + RANGE_TOLERANCE):
             raise ValueError(f"{name}={value:g} is outside the range that the model knows, {low:.6g} to {high:.6g}")
@@ -47,12 +47,12 @@ def noise_range(sigma_min: float | None, sigma_max: float | None, low: float, hi
 
 
 def hashed(options: dict[str, Any]) -> tuple[Any, ...]:
-    """Those options of `TorchDenoiser` that change precise endpoints."""
+    """Return the options of `TorchDenoiser` that change precise endpoints."""
     return options.get("data_std"), options.get("autocast", False)
 
 
 def fingerprint_of(facts: tuple[object, ...], tensors: dict[str, torch.Tensor]) -> str:
-    """Hash of all that D depends on: settings by their repr, and weights."""
+    """Return a hash of all that D depends on: settings by their repr, and weights."""
     digest = hashlib.sha256(repr(facts).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())

@@ -27,10 +27,10 @@ class NetworkConfig:
     Attributes:
         kind: "mlp" for a residual MLP over all pixels, "unet" for a small convolutional U-Net.
         shape: (channels, height, width).
-        width: features (channels at full resolution of the U-Net).
-        blocks: residual blocks (of each resolution).
-        labels: classes; 0 for none.
-        dropout: in the residual blocks.
+        width: features of the MLP, or channels of the U-Net at full resolution.
+        blocks: residual blocks of the MLP, or of each resolution of the U-Net.
+        labels: number of classes, 0 for none.
+        dropout: dropout rate in the residual blocks.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Preconditioned(nn.Module):
         self.network = (MLP if config.kind == "mlp" else UNet)(config)
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, *shape) denoised estimates; labels (B,) int64, NO_LABEL for none."""
+        """Return (B, *shape) denoised estimates. Labels are (B,) int64, NO_LABEL for none."""
         wide = sigma[:, None, None, None]
         total = wide**2 + SIGMA_DATA**2
         if label is None:
@@ -74,10 +74,10 @@ class Embedding(nn.Module):
         super().__init__()
         self.register_buffer("frequencies", 2 ** torch.linspace(-1, 4, 16))
         self.noise = nn.Linear(32, size)
-        self.label = nn.Embedding(labels + 1, size)  # the last row is for no label
+        self.label = nn.Embedding(labels + 1, size)  # the last row stands for no label
 
     def forward(self, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """(B, size)."""
+        """Return the (B, size) embedding."""
         angles = noise[:, None] * self.frequencies
         known = torch.where(label < 0, self.label.num_embeddings - 1, label)
         return functional.silu(self.noise(torch.cat([angles.sin(), angles.cos()], dim=1)) + self.label(known))
@@ -100,7 +100,7 @@ class MLP(nn.Module):
             nn.init.zeros_(layer.weight)
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """(B, *shape) to the same."""
+        """Map (B, *shape) to the same shape."""
         embedded = self.embed(noise, label)
         h = self.first(x.flatten(1))  # (B, width)
         for norm, modulate, up, down in zip(self.norms, self.modulate, self.up, self.down, strict=True):
@@ -132,7 +132,7 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """(B, *shape) to the same."""
+        """Map (B, *shape) to the same shape."""
         embedded = self.embed(noise, label)
         h, skips = self.first(x), []
         for level, blocks in enumerate(self.down):
@@ -165,7 +165,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
-        """(B, before, H, W) to (B, after, H, W)."""
+        """Map (B, before, H, W) to (B, after, H, W)."""
         h = self.conv1(functional.silu(self.norm1(x)))
         scale, shift = self.modulate(embedded)[:, :, None, None].chunk(2, dim=1)
         h = functional.silu(self.norm2(h) * (1 + scale) + shift)
@@ -174,7 +174,7 @@ class Block(nn.Module):
 
 
 def save_weights(file: Path, network: nn.Module, config: Any, facts: dict[str, Any]) -> None:
-    """Write a network as safetensors, its configuration and how it was made in the header."""
+    """Write a network as safetensors. The header holds its configuration and facts about how it was made."""
     from safetensors.torch import save_file
 
     metadata = {"config": json.dumps(asdict(config)), "facts": json.dumps(facts)}
@@ -183,7 +183,7 @@ def save_weights(file: Path, network: nn.Module, config: Any, facts: dict[str, A
 
 
 def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any], str]:
-    """Tensors, configuration and facts of a file of `save_weights`, and a hash that names them.
+    """Return tensors, configuration and facts from a file of `save_weights`, and the file's hash.
 
     Raises:
         ValueError: if the file is missing, truncated, or not one of ours. No code runs on load.
@@ -206,7 +206,7 @@ def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], d
 
 
 def filled(make: Callable[[], Net], tensors: dict[str, torch.Tensor]) -> Net:
-    """A network with these weights, made without drawing first ones from torch's global generator."""
+    """Make a network with these weights, without drawing initial ones from torch's global generator."""
     with torch.device("meta"):
         network = make()
     network.load_state_dict(tensors, assign=True)
@@ -214,7 +214,7 @@ def filled(make: Callable[[], Net], tensors: dict[str, torch.Tensor]) -> Net:
 
 
 def load_network(file: Path) -> tuple[Preconditioned, dict[str, Any], str]:
-    """A trained denoising network, its facts, and its fingerprint. Raises a ValueError as `read_weights`."""
+    """Load a trained denoising network, its facts and its fingerprint. Raises a ValueError as `read_weights`."""
     tensors, config, facts, fingerprint = read_weights(file)
     network = filled(lambda: Preconditioned(NetworkConfig(**config)), tensors)
     return network.eval().requires_grad_(False), facts, fingerprint

@@ -1,4 +1,4 @@
-"""Threads: small products of matrices take one, and so does torch in a forked process."""
+"""Use one thread for small matrix products, and for torch in a forked process."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from threadpoolctl import ThreadpoolController
 
 @lru_cache(maxsize=1)
 def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")  # 5 ms: it looks through all libraries that are loaded
+    return ThreadpoolController().select(user_api="blas")  # 5 ms, to look through all loaded libraries
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Within it numpy computes on one thread, which costs 20 µs.
+    """Limit numpy to one thread inside the block, which costs 20 µs.
 
-    OpenBLAS shares out products that take 0.2 ms. On two cores nothing is gained by it, and where several processes do
-    so (seeds side by side, `AsyncVectorEnv`) their threads wait for each other: three to five times slower. And sums
-    come out the same whatever OMP_NUM_THREADS is.
+    OpenBLAS splits even products of 0.2 ms over threads. On two cores that gains nothing. If several processes do it
+    (seeds side by side, `AsyncVectorEnv`), their threads wait for each other and run three to five times slower. With
+    one thread, sums also do not depend on OMP_NUM_THREADS.
     """
     limit: AbstractContextManager[object] = _blas().limit(limits=1)
     return limit
@@ -28,10 +28,10 @@ def one_thread() -> AbstractContextManager[object]:
 
 @cache
 def survive_forks() -> None:
-    """Let torch compute in processes that are forked from this one from now on, on one thread.
+    """Let torch compute, on one thread, in processes that this one forks from now on.
 
-    Fork copies the thread that calls it and no other. OpenMP would wait for ever for those that the parent's networks
-    ran on. Called where a network is made, so that who runs none is not affected.
+    A fork copies only the calling thread. OpenMP would wait forever for the other threads of the parent's networks.
+    The code that makes a network calls this, so users without networks are not affected.
     """
     if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
         os.register_at_fork(after_in_child=lambda: sys.modules["torch"].set_num_threads(1))

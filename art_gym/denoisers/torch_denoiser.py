@@ -1,4 +1,4 @@
-"""A torch function as a denoiser: batches split to a limit, on a device of its own."""
+"""A torch function as a denoiser, with its own device and a limit on the batch."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class TorchDenoiser:
-    """``function(x, sigma)`` of torch tensors, callable with numpy arrays and with tensors.
+    """A torch ``function(x, sigma)`` that you can call with numpy arrays and with tensors.
 
-    The function is called with float32 tensors: x − σ ε̂ loses the data in half precision, where σ is large. A network
-    in half precision casts its own input, as the adapters do.
+    The function gets float32 tensors, because in half precision x − σ ε̂ loses the data at large σ. A network in half
+    precision must cast its own input, as the adapters do.
 
     Args:
         function: maps x (B, *shape) and sigma (B,) to the denoised estimate (B, *shape).
-        shape: of one latent.
+        shape: shape of one latent.
         sigma_min, sigma_max: the noise range that the model was trained on.
         data_std: standard deviation of the data.
-        max_batch: most latents in one call; larger batches are split. Halved where CUDA runs out of memory.
-        max_memory: GiB that the tensors of one call may take, weights aside: fewer latents at a time where so many take
-            more, which calls at the first use find out.
-        device: where the function runs; outputs come back as the inputs came.
+        max_batch: most latents in one call. Larger batches are split. It is halved if CUDA runs out of memory.
+        max_memory: GiB that the tensors of one call may take, without weights. The first use measures this and reduces
+            the number of latents per call if needed.
+        device: where the function runs. Outputs have the device and dtype of the inputs.
         autocast: let torch choose lower precisions.
-        fingerprint: names the function, weights included; with it, precise endpoints are cached on disk.
-        flow: whether the model is a flow, whose samplers take s = σ/(1 + σ).
+        fingerprint: names the function and its weights. With it, precise endpoints are cached on disk.
+        flow: whether the model is a flow model. Samplers of flow models take s = σ/(1 + σ).
         decoder: maps (B, *shape) clean latents to (B, *image shape) images, for errors in image space.
 
     Raises:
-        ValueError: for a noise range, shape, limit or device that is none, an output of another shape than the input's,
-            or one latent that takes more than ``max_memory``.
+        ValueError: for an invalid noise range, shape, limit or device, an output of another shape than the input's, or
+            one latent that takes more than ``max_memory``.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TorchDenoiser:
         if max_memory is not None and not (isinstance(max_memory, int | float | np.number) and max_memory > 0):
             raise ValueError(f"max_memory must be a positive number of GiB, got {max_memory!r}")
         self.function = function
-        self.shape = tuple(shape) if isinstance(shape, Iterable) else shape  # which is refused below
+        self.shape = tuple(shape) if isinstance(shape, Iterable) else shape  # else refused below
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
         self.max_batch = {"network": max_batch, "decoder": max_batch}  # what fits one need not fit the other
         self._limits = {} if max_memory is None else dict.fromkeys(self.max_batch, max_memory * GIB)  # not yet measured
@@ -77,7 +77,7 @@ class TorchDenoiser:
             raise ValueError(f"expected latents of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}")
         if isinstance(x, torch.Tensor):
             return self._batches("network", self._one, x, torch.as_tensor(sigma)).to(x)
-        with torch.no_grad():  # torch warns of arrays that are not writable, such as one level for a whole batch
+        with torch.no_grad():  # torch warns about read-only arrays, such as one level broadcast to a batch
             latents, levels = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (x, sigma))
             return self._batches("network", self._one, latents, levels).to(latents).numpy()
 
@@ -89,7 +89,7 @@ class TorchDenoiser:
             ).numpy()
 
     def _batches(self, part: str, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> torch.Tensor:
-        """Apply a function of one batch to at most ``max_batch`` rows at a time, fewer if memory is short."""
+        """Apply a function to at most ``max_batch`` rows at a time, fewer if memory is short."""
         if part in self._limits and len(arrays[0]):
             with torch.no_grad():
                 self.max_batch[part] = rows_within(self._limits[part], self.max_batch[part], function, *arrays)
@@ -103,7 +103,7 @@ class TorchDenoiser:
                 tried = min(self.max_batch[part], count - done)
                 if tried <= 1 or arrays[0].requires_grad:  # for gradients the earlier parts stay in memory too
                     raise ValueError(
-                        f"{self.device} has not the memory for latents of shape {self.shape}, "
+                        f"{self.device} has too little memory for latents of shape {self.shape}, "
                         f"{count if arrays[0].requires_grad else 1} at a time ({first_line(error)}): use fewer, a "
                         f"smaller dtype or another device"
                     ) from error
@@ -120,13 +120,13 @@ class TorchDenoiser:
         kind = self.device.type
         if self.autocast:
             return torch.autocast(kind)
-        # The caller's, which was not asked for.
+        # The caller's autocast must not apply here.
         ambient = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         return torch.autocast(kind, enabled=False) if ambient else nullcontext()
 
 
 def of_shape(x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return a model's output, or raise a ValueError if it is no tensor or has not the shape of the input x."""
+    """Return a model's output. Raises a ValueError if it is not a tensor of the input's shape."""
     if not isinstance(output, torch.Tensor):
         remedy = "take its .sample" if hasattr(output, "sample") else "return that tensor"
         raise ValueError(
@@ -141,7 +141,7 @@ def of_shape(x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
 
 
 def usable_device(device: str | torch.device) -> torch.device:
-    """The torch device of that name. Raises a ValueError if there is none, or none that works here."""
+    """Return the torch device of that name. Raises a ValueError if it does not exist or does not work here."""
     try:
         found = torch.device(device)
         torch.empty(1, device=found)
@@ -154,11 +154,11 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception of another library says, in one line."""
+    """Return the first line of another library's error message."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
 def from_callable(function: Function, shape: tuple[int, ...], **kwargs: object) -> TorchDenoiser:
-    """A torch function D(x, σ) as a denoiser; for the arguments see `TorchDenoiser`."""
+    """Return a denoiser from a torch function D(x, σ). For the arguments see `TorchDenoiser`."""
     return TorchDenoiser(function, shape, **kwargs)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The environments: one core for the dynamics, thin faces for Gymnasium, its vectors and stable-baselines3."""
+"""The environments: one core for the dynamics, with thin classes for Gymnasium, its vectors and stable-baselines3."""
 
 from art_gym.common.lazy import exports
 

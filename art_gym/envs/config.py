@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 class UnknownKeyError(ValueError, TypeError):
-    """A key that a configuration does not know: wrong in a YAML's value, and as a keyword argument of an environment.
+    """An unknown key of a configuration, in a YAML file or as a keyword argument of an environment.
 
-    TorchRL passes ``frameskip`` and relies on the TypeError, and on its wording, to learn that there is none.
+    TorchRL passes ``frameskip``. It needs a TypeError with this wording to learn that there is no such argument.
     """
 
 
 def make_config(kind: type[T], values: dict[str, Any]) -> T:
-    """A dataclass from a dictionary. Raises UnknownKeyError, which names the nearest known key."""
+    """Make a dataclass from a dictionary. Raises an UnknownKeyError that names the nearest known key."""
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
@@ -50,14 +50,14 @@ def make_config(kind: type[T], values: dict[str, Any]) -> T:
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """What an environment is made of. Parts are given by name or as objects; those that have a name are kept by it.
+    """The parts of an environment. Give them by name or as objects. An object that has a name is stored as its name.
 
     Attributes:
         task: a task's name (`art_gym.task_names()`), "my_module:name" to import the module that registers it, or a
             denoiser object.
         solver: euler, heun, dpmpp_2m or rk4, or a Solver.
         num_steps: K, or (lo, hi) to draw K for each episode, both ends included.
-        population: N, latents that one clock steers. 1 is per-sample scheduling.
+        population: N, the number of latents that share one clock. 1 is per-sample scheduling.
         action: name in `art_gym.envs.actions.base.ACTIONS`, or an ActionMap.
         reward: name in `art_gym.envs.rewards.base.REWARDS`, or a Reward.
         observation: groups of `art_gym.envs.observations.GROUPS`, or an Observation.
@@ -66,7 +66,7 @@ class EnvConfig:
         noises: how many noises a split has.
 
     Raises:
-        ValueError: for values out of range; the message names value, expectation and remedy.
+        ValueError: for values out of range. The message names the value, the expectation and the remedy.
     """
 
     task: str | Denoiser = "digits"
@@ -110,7 +110,7 @@ class EnvConfig:
 
     def _check_numbers(self) -> None:
         budgets: tuple[Any, ...] = self.budgets
-        whole = len(budgets) == 2 and all(type(budget) is int for budget in budgets)  # True is an int, but no number
+        whole = len(budgets) == 2 and all(type(budget) is int for budget in budgets)  # True is an int in Python
         if not (whole and 1 <= budgets[0] <= budgets[1] <= MAX_STEPS):
             raise ValueError(
                 f"num_steps must be a whole number from 1 to {MAX_STEPS}, or a range (lo, hi) of them, "
@@ -122,7 +122,7 @@ class EnvConfig:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
     def _write_parts(self) -> None:
-        """Put names for objects that have one: equal configurations are equal, and can be written down."""
+        """Replace objects that have a name by it. Then equal configurations compare equal, and can be saved."""
         texts = {
             "task": None if isinstance(self.task, str) else name_of_task(self.task),
             "solver": text_of(self.solver, SOLVERS),
@@ -143,12 +143,12 @@ class EnvConfig:
         return self.num_steps if isinstance(self.num_steps, tuple) else (self.num_steps, self.num_steps)
 
     def make_observation(self) -> Observation:
-        """The Observation object. Raises a ValueError where it contradicts raw_latents."""
+        """The Observation object. Raises a ValueError if it contradicts raw_latents."""
         groups = self.observation
         if isinstance(groups, tuple):
             return Observation(groups, self.raw_latents)
         if self.raw_latents and not groups.raw:
-            raise ValueError("raw_latents=True beside an Observation object: give the object raw=True instead")
+            raise ValueError("raw_latents=True is not for an Observation object: give the object raw=True instead")
         return groups
 
     def target(self) -> Target:
@@ -166,8 +166,8 @@ class EnvConfig:
                 raise ValueError(f"the reward {self.reward!r} does not fit the task {self.task!r}: {error}") from None
         if self.budgets[1] * math.log1p(STEP_MARGIN) >= math.log(denoiser.sigma_max / denoiser.sigma_min):
             raise ValueError(
-                f"{self.budgets[1]} steps, each of which lowers the level by {STEP_MARGIN:g} at least, do not fit "
-                f"between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: give fewer with num_steps"
+                f"{self.budgets[1]} steps do not fit between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: each "
+                f"divides the level by at least 1 + {STEP_MARGIN:g}, so give fewer with num_steps"
             )
         problem = Problem(denoiser, target.solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(
@@ -180,37 +180,37 @@ class EnvConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Names and numbers, for YAML and provenance; objects by their repr."""
+        """Names and numbers, for YAML and provenance. Objects are given by their repr."""
         plain = (str, int, float, tuple)
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict takes objects apart
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict would take objects apart
         return {key: value if isinstance(value, plain) else repr(value) for key, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
-    """A whole number of numpy as Python's own."""
+    """Convert a numpy integer to a Python int."""
     return int(value) if isinstance(value, np.integer) else value
 
 
 @cache
 def _shipped(name: str) -> dict[str, Any]:
-    """The values of a shipped configuration: of a task's own name the defaults, unless there is a file of that name."""
+    """The values of a shipped configuration. A task without a file of its name has the defaults."""
     file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
     if file.is_file():
-        import yaml  # a quarter of `import art_gym`, and needed only when an environment is made
+        import yaml  # takes a quarter of `import art_gym`, and only making an environment needs it
 
         values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         return values
     if name not in TASKS:
         known = ", ".join(dict.fromkeys(configurations().values()))
         raise ValueError(
-            f"no configuration {name!r}: choose one of {known} (ids such as ARTDiffusion-v0 are for gym.make; a task "
-            f"of your own is named by task=...)"
+            f"no configuration {name!r}: choose one of {known} (ids such as ARTDiffusion-v0 are for gym.make; pass "
+            f"your own task as task=...)"
         )
     return {"task": name}
 
 
 def load_config(name: str = DEFAULT, **overrides: Any) -> EnvConfig:
-    """The shipped configuration of that name, with single keys overridden.
+    """Load a shipped configuration by its name, and override single keys.
 
     Raises:
         ValueError: for an unknown name or key, or a value out of range.

@@ -1,4 +1,4 @@
-"""The batched dynamics: E environments of N latents each, one denoiser call for all of them. No Gymnasium in here."""
+"""The batched dynamics: E environments of N latents each, one denoiser call for all of them. No Gymnasium is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOWEST, _HIGHEST = np.array(-ACTION_BOUND), np.array(ACTION_BOUND)
 
 
 class Outcome(NamedTuple):
-    """What a step gave: (E,) rewards, (E,) landed, and named (E,) infos, NaN where an info has no value."""
+    """The results of a step: (E,) rewards, (E,) landed, and named (E,) infos. NaN marks an info without a value."""
 
     reward: np.ndarray
     landed: np.ndarray
@@ -30,10 +30,11 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Core:
-    """The dynamics of DESIGN §3 as functions of a `State`; the faces keep the state.
+    """The dynamics of DESIGN §3 as functions of a `State`. The environments keep the state.
 
-    A step is `advance` (the solver moves the latents; no denoiser call for single-call solvers, since D(x, σ) of the
-    state is known) followed by `denoise` (D at the new state: one call for all environments that need it).
+    A step is `advance` followed by `denoise`. In `advance` the solver moves the latents. Single-call solvers need no
+    denoiser call for that, because the state holds D(x, σ). `denoise` computes D at the new state, with one call for
+    all environments that need it.
 
     Attributes:
         problem: denoiser, solver, noises.
@@ -50,13 +51,13 @@ class Core:
     max_steps: int
 
     def start(self, noise: np.ndarray, num_steps: np.ndarray) -> State:
-        """The state at σ_max, D not yet computed, for (E, N) rows of the bank and (E,) budgets."""
+        """The state at σ_max for (E, N) rows of the bank and (E,) budgets. D is not yet computed."""
         bank = self.problem.bank
         bank.ensure(int(noise.max()) + 1)
         return self.begin(bank.start[noise], num_steps, noise)
 
     def begin(self, x: np.ndarray, num_steps: np.ndarray, noise: np.ndarray) -> State:
-        """As `start`, from (E, N, *shape) latents at σ_max of one's own; ``noise`` is only carried along."""
+        """Like `start`, but from your own (E, N, *shape) latents at σ_max. ``noise`` is only stored."""
         count = len(x)
         sigma = np.full(count, self.problem.denoiser.sigma_max)
         grid = np.full((count, self.max_steps), np.nan)
@@ -81,7 +82,7 @@ class Core:
         """Take one solver step in every environment, with actions (E,) in [−1, 1].
 
         Returns:
-            The new state, D not yet computed, and the outcome.
+            The new state (its D is not yet computed) and the outcome.
         """
         after, landed = self.move(state, action)
         transition = Transition(state, after, landed, self._landing(after, landed))
@@ -89,10 +90,10 @@ class Core:
         return after, Outcome(reward, landed, {**_info(transition), **components})
 
     def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
-        """As `advance`, without a reward: the new state and (E,) landed.
+        """Like `advance`, without a reward. Returns the new state and (E,) landed.
 
         Raises:
-            ValueError: for an action map that gives NaN, or not a level for each environment.
+            ValueError: if the action map gives NaN, or does not give one level for each environment.
         """
         step = state.step + 1
         left = state.num_steps - step
@@ -103,7 +104,7 @@ class Core:
         fits = sigma_next.shape == landed.shape
         if fits:
             sigma_next[landed] = 0.0
-        if not (fits and _all_finite(sigma_next)):  # NaN alone is not bounded
+        if not (fits and _all_finite(sigma_next)):  # `bounded` corrects anything but NaN
             raise ValueError(
                 f"the action map {_name(self.action_map)} must give a level for each of {len(landed)} environments, "
                 f"not NaN, got {_short(proposed)} from sigma = {_short(state.sigma)}: check its formula there"
@@ -131,7 +132,7 @@ class Core:
         Raises:
             ValueError: if the denoiser gives a value that is not finite; the message names σ.
         """
-        count = np.count_nonzero(state.sigma)  # a quarter of the time of all() or any(): tells with few environments
+        count = np.count_nonzero(state.sigma)  # four times faster than any(), which matters with few environments
         if count == len(state.sigma):
             return state.with_denoised(self._denoised(state))
         if not count:
@@ -141,7 +142,7 @@ class Core:
         return state.with_denoised(denoised)
 
     def observe(self, state: State) -> Observed:
-        """(E, features) float32 observations, or a dictionary where the observation is raw."""
+        """(E, features) float32 observations, or a dictionary if the observation is raw."""
         return self.observation(state, self.problem.denoiser, self.max_steps)
 
     def _denoised(self, state: State) -> np.ndarray:
@@ -152,7 +153,7 @@ class Core:
         return same
 
     def _move(self, state: State, sigma_next: np.ndarray, landed: np.ndarray) -> np.ndarray:
-        """(E, N, *shape): x after the step; a landing is the same for every solver."""
+        """(E, N, *shape): x after the step. A landing is the same for every solver."""
         count = np.count_nonzero(landed)
         if not count:
             return self._solve(state, sigma_next)
@@ -173,7 +174,7 @@ class Core:
             self._per_latent(sigma_next),
             previous,
         )
-        same: np.ndarray = moved.astype(state.x.dtype, copy=False).reshape(state.x.shape)  # solvers call D themselves
+        same: np.ndarray = moved.astype(state.x.dtype, copy=False).reshape(state.x.shape)  # a solver may call D itself
         return same
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
@@ -204,7 +205,7 @@ def checked_actions(actions: object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _checked_pair(found: object, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
-    """What a reward gave. Raises a ValueError if it is no pair of (E,) finite rewards and a dictionary of such."""
+    """What a reward returned. Raises a ValueError unless it is (E,) finite rewards and a dictionary of (E,) arrays."""
     rewards, components = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
     if not (isinstance(rewards, np.ndarray) and rewards.shape == shape and isinstance(components, dict)):
         raise ValueError(
@@ -213,8 +214,8 @@ def _checked_pair(found: object, shape: tuple[int, ...], reward: Reward) -> tupl
         )
     if not _all_finite(rewards):
         raise ValueError(
-            f"the reward {_name(reward)} must be finite, got {_short(rewards)}: no agent learns from that, look for a "
-            f"logarithm or a quotient of 0 in it"
+            f"the reward {_name(reward)} must be finite, got {_short(rewards)}: no agent learns from that, so look for "
+            f"a logarithm of 0 or a division by 0 in it"
         )
     for key, value in components.items():
         if not (isinstance(value, np.ndarray) and value.shape == shape):
@@ -227,17 +228,17 @@ def _checked_pair(found: object, shape: tuple[int, ...], reward: Reward) -> tupl
 
 def _all_finite(values: np.ndarray) -> bool:
     """Whether there is no NaN and no infinity among values."""
-    # With one environment a call of numpy more would tell.
+    # With one environment, another numpy call would take noticeable time.
     return math.isfinite(values.item() if values.size == 1 else np.add.reduce(values, axis=None))
 
 
 def _name(part: object) -> str:
-    """Of a function or of an object's class."""
+    """The name of a function, or of an object's class."""
     return getattr(part, "__name__", type(part).__name__)
 
 
 def _short(value: object) -> str:
-    """The beginning of its repr, in one line."""
+    """The beginning of the value's repr, in one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}…"
 
@@ -246,7 +247,7 @@ def _info(transition: Transition) -> dict[str, np.ndarray]:
     before, after = transition.before.sigma, transition.after.sigma
     ratio = after / before
     if transition.landing is not None:
-        ratio[transition.landed] = np.nan  # the logarithm of 0
+        ratio[transition.landed] = np.nan  # otherwise the logarithm of 0
     change = np.log(ratio)
     info = {"sigma": before, "sigma_next": after, "delta_log_sigma": change}
     if transition.landing is not None:
@@ -258,7 +259,7 @@ def _info(transition: Transition) -> dict[str, np.ndarray]:
 def _extended(
     state: State, step: np.ndarray, sigma: np.ndarray, log_sigma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The grid and its logarithms with one more positive level written at (E,) positions."""
+    """The grid and its logarithms with one more positive level, written at the (E,) positions ``step``."""
     grid, log_grid = state.grid.copy(), state.log_grid.copy()
     (lanes,) = sigma.nonzero()
     at = step[lanes]

@@ -1,4 +1,4 @@
-"""The environment for one agent: a thin face of the core at E = 1."""
+"""The environment for one agent: a thin class around the core at E = 1."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     """Choose the noise levels of a diffusion sampler, one step at a time.
 
     ## Description
-    A diffusion sampler integrates dx/dσ = (x − D(x, σ))/σ from σ_max down to 0 in K steps, each of which costs a call
-    of the denoiser D. The agent chooses where each step goes. One environment steers a population of N latents with one
-    clock; at N = 1 the schedule can follow the sample.
+    A diffusion sampler integrates dx/dσ = (x − D(x, σ))/σ from σ_max down to 0 in K steps. Each step costs a call of
+    the denoiser D. The agent chooses the next noise level at each step. One environment steers a population of N
+    latents with one clock. At N = 1 the schedule can adapt to the sample.
 
     ## Action Space
-    `Box(-1, 1, (1,), float32)`: the size of the step. With the default map, the share of the remaining log-noise range
-    that the step covers, sigmoid(logit(1/m) + 3a) with m steps left, so that 0 throughout is the geometric grid.
-    Actions out of range are clipped; NaN is an error. The last step always lands on 0, whatever the action.
+    `Box(-1, 1, (1,), float32)`: the size of the step. In the default map it sets the share of the remaining log-noise
+    range that the step covers, sigmoid(logit(1/m) + 3a) with m steps left. Action 0 at every step gives the geometric
+    grid. Actions out of range are clipped. NaN is an error. The last step always lands on 0, whatever the action.
 
     ## Observation Space
     A flat `Box` of float32 with finite bounds, in the groups `time` (share of steps taken, steps left, log σ), `grid`
-    (log σ of all levels so far, −1 where there is none yet) and `latents` (statistics of x and D(x, σ) over the
-    population). `observation_names` names each element, `art_gym.envs.observations.Observation` says how it is scaled.
-    With `raw_latents=True` a `Dict` of this vector ("features") and of the scaled latents ("latents").
+    (log σ of all levels so far, −1 for those to come) and `latents` (statistics of x and D(x, σ) over the population).
+    `observation_names` names each element. `art_gym.envs.observations.Observation` says how it is scaled. With
+    `raw_latents=True` the space is a `Dict` of this vector ("features") and the scaled latents ("latents").
 
     ## Rewards
-    0 until the last step, then log(mean err_ref / mean err): err is the root-mean-square distance of a latent to the
-    precise endpoint of the same noise, err_ref that of EDM's grid (ρ = 7) with the same K and the same noise. 0 is as
-    good as EDM's grid, +0.69 halves the error. It is blind to everything but those endpoints: a sample that is as
-    probable but elsewhere counts as wrong, an error of the denoiser itself does not count, and the mean over the
-    population hides which latents pay. Other rewards: `art_gym.envs.rewards.base.REWARDS`.
+    0 until the last step, then log(mean err_ref / mean err). Here err is the root-mean-square distance of a latent to
+    the precise endpoint of the same noise. err_ref is that distance for EDM's grid (ρ = 7) with the same K and the same
+    noise. 0 is as good as EDM's grid, +0.69 halves the error. The reward sees only those endpoints. A sample that is as
+    probable but elsewhere counts as wrong. An error of the denoiser itself does not count. The mean over the population
+    hides which latents pay. Other rewards: `art_gym.envs.rewards.base.REWARDS`.
 
     ## Starting State
-    x = σ_max ε with ε from the bank of training noises, drawn anew for each episode from the seed; K drawn from its
-    range where there is one. `reset(options={"noise": rows, "num_steps": K})` pins either.
+    x = σ_max ε. Each episode draws ε from the bank of training noises, and K from its range if it has one. The seed
+    determines both. `reset(options={"noise": rows, "num_steps": K})` sets either of them.
 
     ## Episode End
     `terminated` after K steps. Never truncated.
 
     ## Info
-    `reset` gives `num_steps` (K) and `sigma`. `step` gives `sigma`, `sigma_next` and `delta_log_sigma` of the step (the
-    last without, since it lands on 0), the components of the reward by name, and at the end `error` and
+    `reset` gives `num_steps` (K) and `sigma`. `step` gives `sigma`, `sigma_next` and `delta_log_sigma` of the step, and
+    the components of the reward by name. The last step lands on 0, so it has no `delta_log_sigma`. It adds `error` and
     `error_reference`: the population's mean endpoint error and that of EDM's grid.
 
     ## Arguments
-    `config`: name of a YAML in `envs_configs`. Any key of `art_gym.envs.config.EnvConfig` overrides it, for instance
-    `gym.make("ARTDiffusion-v0", task="ring_2d", solver="dpmpp_2m", num_steps=7)`. A discount of 1 belongs to this
-    task: a terminal reward and a fixed budget.
+    `config`: name of a YAML file in `envs_configs`, or of a task. Any key of `art_gym.envs.config.EnvConfig` overrides
+    it, for instance `gym.make("ARTDiffusion-v0", task="ring_2d", solver="dpmpp_2m", num_steps=7)`. Use a discount of 1:
+    the reward is terminal and the budget is fixed.
 
     ## Version History
     * v0: first version.
@@ -92,7 +92,7 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """What `gym.make` makes this environment again of; None without it. It can be written as JSON."""
+        """The spec from which `gym.make` makes this environment again, also through JSON; None without `gym.make`."""
         return self._spec
 
     @spec.setter
@@ -114,7 +114,7 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observed, dict[str, Any]]:
-        """Begin an episode; see the class for the options."""
+        """Begin an episode. See the class for the options."""
         super().reset(seed=seed)
         if seed is not None or not self._seeded:
             self._episodes.seed(0, self.np_random)
@@ -146,9 +146,9 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         return observed, float(outcome.reward[0]), bool(outcome.landed[0]), False, info
 
     def render(self) -> np.ndarray | None:
-        """A picture of the samples and of the grid so far against EDM's; (H, W, 3) uint8 for "rgb_array".
+        """Draw the samples, and the grid so far beside EDM's. Returns (H, W, 3) uint8 for "rgb_array".
 
-        The samples are shown as D(x, σ), what they would be if the step to 0 came now: x itself is noise to the last.
+        It draws D(x, σ), the samples after a step to 0 from here, because x itself is noisy until the end.
         """
         if self.render_mode is None:
             return None
@@ -160,7 +160,7 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         return frame if self.render_mode == "rgb_array" else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_viewer": None}  # a figure is no part of the state, and is drawn anew
+        return {**self.__dict__, "_viewer": None}  # a figure is not part of the state and can be drawn again
 
     def close(self) -> None:
         """Close the window, if there is one."""

@@ -1,7 +1,7 @@
-"""Which noises and which budget each episode gets: a pure function of an environment's seed and its episode number.
+"""The noises and the budget of each episode: a pure function of an environment's seed and its episode number.
 
-A counter-based generator (SplitMix64, Steele et al. 2014) draws for all environments at once, and an environment draws
-the same alone as among a thousand others. The seed's own numpy Generator gives the key, one stream a purpose.
+A counter-based generator (SplitMix64, Steele et al. 2014) draws for all environments at once. An environment draws the
+same numbers alone and among a thousand others. The seed's numpy Generator gives the key. Each purpose has a stream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOISE_STREAM, BUDGET_STREAM = np.uint64(1), np.uint64(2)
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser on uint64, which wraps around as it should."""
+    """SplitMix64's finaliser on uint64. The arithmetic wraps around on purpose."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: np.ndarray = values ^ (values >> np.uint64(31))
@@ -36,10 +36,10 @@ class Episodes:
     """Deals out episodes to E environments.
 
     Attributes:
-        bank: where the noises are.
-        population: N noises an episode.
+        bank: the noises.
+        population: N, the noises of an episode.
         budgets: lowest and highest K.
-        keys: (E,) uint64, one a seed.
+        keys: (E,) uint64, one for each seed.
         episode: (E,) how many episodes each environment has begun since its seed was set.
     """
 
@@ -51,11 +51,11 @@ class Episodes:
 
     @classmethod
     def unseeded(cls, bank: NoiseBank, population: int, budgets: tuple[int, int], count: int) -> Episodes:
-        """For ``count`` environments, with keys still to be set."""
+        """Make it for ``count`` environments, without keys yet."""
         return cls(bank, population, budgets, np.zeros(count, np.uint64), np.zeros(count, np.int64))
 
     def seed(self, lane: int, generator: np.random.Generator) -> None:
-        """Start one environment's episodes afresh from its generator."""
+        """Restart the episodes of one environment from its generator."""
         self.keys[lane] = generator.integers(2**63)
         self.episode[lane] = 0
 
@@ -75,10 +75,10 @@ class Episodes:
         return noise.astype(np.int64), budget.astype(np.int64)
 
     def _available(self, episode: np.ndarray) -> np.ndarray:
-        """(L,) rows to draw from: one chunk at first, doubled whenever about as many noises have been used.
+        """(L,) numbers of rows to draw from: one chunk at first, doubled whenever about as many noises have been used.
 
-        The first episode then waits for one chunk of endpoints only. It depends on the environment's own count, not
-        on what others have drawn, so that a rollout does not depend on its neighbours.
+        So the first episode waits for only one chunk of endpoints. The number depends only on the environment's own
+        episodes, so a rollout does not depend on other environments.
         """
         used = episode * self.population // self.bank.chunk
         doublings = np.floor(np.log2(used + 1)).astype(np.int64)
@@ -87,7 +87,7 @@ class Episodes:
 
 
 def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndarray:
-    """Budgets as an array of whole numbers. Raises a ValueError for other ones, or outside the configured range."""
+    """Budgets as an array of whole numbers. Raises a ValueError for other values, or outside the configured range."""
     array = np.asarray(wanted)
     if not np.issubdtype(array.dtype, np.integer) or not array.size:
         raise ValueError(f"{name} must be a whole number, got {array.tolist()!r}")
@@ -102,7 +102,7 @@ def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndar
 def pinned(
     options: dict[str, object] | None, noise: np.ndarray, budget: np.ndarray, size: int, budgets: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What reset options ask for instead of the draw: "noise", rows of the bank; "num_steps", a budget.
+    """Replace the draw by reset options: "noise" gives rows of the bank, "num_steps" gives a budget.
 
     Raises:
         ValueError: for an unknown option, rows outside the bank or a budget outside the configured range.

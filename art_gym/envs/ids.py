@@ -1,4 +1,4 @@
-"""The registered ids: they follow from the tasks and from the shipped configurations."""
+"""The registered ids, which follow from the tasks and the shipped configurations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gymnasium.envs.registration import register, registry
 
 from art_gym.tasks.registry import TASKS
 
-DEFAULT = "digits"  # of ARTDiffusion-v0
+DEFAULT = "digits"  # the configuration of ARTDiffusion-v0
 
 
 def register_environments() -> None:
-    """Register an id for each task, for each variant of one, and the short one of the default."""
+    """Register an id for each task and each variant of a task, and ARTDiffusion-v0 for the default."""
     for name, config in configurations().items():
         if name not in registry:
             register(
@@ -25,10 +25,10 @@ def register_environments() -> None:
 
 
 def configurations() -> dict[str, str]:
-    """The name of the configuration by registered id.
+    """The name of the configuration for each registered id.
 
-    A task's configuration has its name. A file "ring_2d_per_sample.yaml" in envs_configs is a variant of the task
-    "ring_2d", and has the id ARTDiffusion-Ring2D-PerSample-v0.
+    The configuration of a task has the task's name. The file "ring_2d_per_sample.yaml" in envs_configs is a variant of
+    the task "ring_2d", with the id ARTDiffusion-Ring2D-PerSample-v0.
     """
     found = {"ARTDiffusion-v0": DEFAULT}
     files = sorted(entry.name for entry in resources.files("art_gym.envs_configs").iterdir())
@@ -45,10 +45,10 @@ def configurations() -> dict[str, str]:
 
 
 def env_id(task: str, variant: str = "") -> str:
-    """The registered id of a task's environment: that of "ring_2d" is ARTDiffusion-Ring2D-v0."""
+    """The registered id of a task's environment. For "ring_2d" it is ARTDiffusion-Ring2D-v0."""
     return "-".join(["ARTDiffusion", *(_camel(name) for name in (task, variant) if name), "v0"])
 
 
 def _camel(name: str) -> str:
     words = "".join(word[:1].upper() + word[1:] for word in name.split("_"))
-    return re.sub(r"(\d)([a-z])", lambda match: match[1] + match[2].upper(), words)  # 2d is 2D
+    return re.sub(r"(\d)([a-z])", lambda match: match[1] + match[2].upper(), words)  # 2d becomes 2D

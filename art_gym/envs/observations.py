@@ -1,4 +1,4 @@
-"""What an agent sees: time, the grid so far, and statistics of the latents, with finite bounds and of order one."""
+"""The observations: time, the grid so far, and statistics of the latents, with finite bounds and of order one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ LATENTS = (
     "log_denoised_change",
     "velocity_norm",
 )
-LIMIT = 10.0  # latent statistics are clipped here; random play stays below 8
-_LOWEST, _HIGHEST = np.array(-LIMIT, np.float32), np.array(LIMIT, np.float32)  # arrays, as `_Scales`
+LIMIT = 10.0  # latent statistics are clipped here; random actions stay below 8
+_LOWEST, _HIGHEST = np.array(-LIMIT, np.float32), np.array(LIMIT, np.float32)  # arrays for speed, see `_Scales`
 _ZERO, _TINY, _FIVE = (np.array(number, np.float32) for number in (0.0, 1e-6, 5.0))
 
 Observed = np.ndarray | dict[str, np.ndarray]
@@ -36,7 +36,7 @@ def lane_of(observed: Observed, lane: int) -> Observed:
 
 
 def lanes(observed: Observed) -> int:
-    """E, how many environments were observed."""
+    """E, the number of observed environments."""
     return len(next(iter(observed.values())) if isinstance(observed, dict) else observed)
 
 
@@ -44,18 +44,18 @@ def lanes(observed: Observed) -> int:
 class Observation:
     """A flat float32 vector of the chosen groups.
 
-    - ``time``: share of the steps taken; steps left over the largest budget; log σ, as below.
+    - ``time``: share of the steps taken, steps left divided by the largest budget, log σ.
     - ``grid``: log σ of every level so far, the first at σ_max, padded with −1 to the largest budget.
-    - ``latents``: over the population and all elements, with r = √(σ² + s²), s the data's standard deviation: mean of
-      x/r; standard deviation of x/r; RMS of x/r; RMS of D/s; RMS change of D since the last step, over s; its natural
-      logarithm divided by 5; RMS of x − D over r (the velocity in log σ).
+    - ``latents``: mean of x/r, standard deviation of x/r, RMS of x/r, RMS of D/s, RMS change of D since the last step
+      divided by s, the natural logarithm of this change divided by 5, RMS of x − D divided by r (the velocity in
+      log σ). They are taken over the population and all elements. s is the data's standard deviation, r = √(σ² + s²).
 
     log σ is scaled to 1 at σ_max and 0 at σ_min. Latent statistics are clipped to ±10.
 
     Attributes:
-        groups: which groups, in this order: any of "time", "grid", "latents".
-        raw: observe a dictionary instead: this vector as "features", and the latents themselves, x/r of shape
-            (N, *shape) clipped to ±10, as "latents".
+        groups: any of "time", "grid", "latents", in the order of the vector.
+        raw: observe a dictionary instead. "features" is this vector. "latents" is x/r of shape (N, *shape), clipped
+            to ±10.
     """
 
     groups: tuple[str, ...] = GROUPS
@@ -67,7 +67,7 @@ class Observation:
             raise ValueError(f"observation groups must be distinct ones of {', '.join(GROUPS)}, got {self.groups!r}")
 
     def names(self, max_steps: int) -> tuple[str, ...]:
-        """One name an element."""
+        """One name for each element."""
         named = {"time": TIME, "grid": tuple(f"log_sigma_{k}" for k in range(max_steps)), "latents": LATENTS}
         return tuple(name for group in self.groups for name in named[group])
 
@@ -80,7 +80,7 @@ class Observation:
         )
 
     def __call__(self, state: State, denoiser: Denoiser, max_steps: int) -> Observed:
-        """Observe E environments: a fresh (E, features) float32 array, in a dictionary beside the latents if raw."""
+        """Observe E environments: a new (E, features) float32 array. If raw, a dictionary of it and the latents."""
         features = self._features(state, denoiser, max_steps)
         if not self.raw:
             return features
@@ -113,7 +113,7 @@ def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, sli
 
 
 class _Scales(NamedTuple):
-    """A denoiser's numbers as arrays: numpy converts a number at every call, which tells with one environment."""
+    """A denoiser's numbers as arrays. numpy converts a number at every call, which is slow with one environment."""
 
     sigma_min: np.ndarray
     log_min: np.ndarray
@@ -135,12 +135,12 @@ def _scales(sigma_min: float, sigma_max: float, std: float) -> _Scales:
 
 
 def scales(denoiser: Denoiser) -> _Scales:
-    """The numbers of this denoiser that observations need."""
+    """The numbers of a denoiser that observations need."""
     return _scales(denoiser.sigma_min, denoiser.sigma_max, denoiser.data_std)
 
 
 def scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
-    """(…) log of levels: 0 at σ_min and below, 1 at σ_max."""
+    """Log of levels (any shape), scaled to 0 at σ_min and below, and to 1 at σ_max."""
     known = scales(denoiser)
     position: np.ndarray = (np.log(np.maximum(sigma, known.sigma_min)) - known.log_min) / known.log_range
     return position
@@ -157,7 +157,7 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     vectors[0], vectors[1] = x, denoised
     np.subtract(denoised, before, out=vectors[2])
     np.subtract(x, denoised, out=vectors[3])
-    if size == 1:  # sums over one element take a third of a step's time with very many environments
+    if size == 1:  # with very many environments, sums over one element would take a third of a step's time
         rms, mean, deviation = np.abs(vectors[..., 0]), x[:, 0], _ZERO  # (4, E)
     else:
         rms, mean = np.sqrt(np.vecdot(vectors, vectors) / size), np.add.reduce(x, axis=1) / size
@@ -169,9 +169,9 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     columns[1] = deviation / spread
     columns[2] = rms[0] / spread
     columns[3] = rms[1] / known.std
-    columns[4] = change = rms[2] / known.std * np.isfinite(state.previous_sigma)  # there is none before the first step
+    columns[4] = change = rms[2] / known.std * np.isfinite(state.previous_sigma)  # no change before the first step
     columns[5] = np.log(change + _TINY) / _FIVE
     columns[6] = rms[3] / spread
-    # Of the largest floats squares overflow, and a difference is NaN: fmax takes the number instead.
+    # Squares of very large floats overflow, and their difference is NaN. fmax then takes the limit.
     np.minimum(np.fmax(columns, _LOWEST, out=columns), _HIGHEST, out=columns)
     features[:] = columns.T

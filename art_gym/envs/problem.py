@@ -1,4 +1,4 @@
-"""What stays the same during an episode: the denoiser, the solver and the noises that sampling starts from."""
+"""The parts that stay the same during an episode: the denoiser, the solver and the initial noises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from art_gym.tasks.noise_bank import NoiseBank
 
 @dataclass(frozen=True)
 class Problem:
-    """A denoiser with a solver and a bank of noises; ``denoise`` is the denoiser with its calls counted."""
+    """A denoiser with a solver and a bank of noises. ``denoise`` is the denoiser with counted calls."""
 
     denoiser: Denoiser
     solver: Solver
@@ -24,7 +24,7 @@ class Problem:
 
     @property
     def error_floor(self) -> float:
-        """Errors below this count as this much: 10⁻⁴ of the data's standard deviation (DESIGN §3)."""
+        """Smaller errors count as this one, 10⁻⁴ of the data's standard deviation (DESIGN §3)."""
         return 1e-4 * self.denoiser.data_std
 
     def endpoint_errors(self, state: State, images: bool = False) -> np.ndarray:

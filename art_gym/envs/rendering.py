@@ -1,4 +1,4 @@
-"""Pictures of an episode: the samples on the left, the grid so far against EDM's on the right."""
+"""Pictures of an episode: the samples on the left, the grid so far and EDM's grid on the right."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from art_gym.envs.core import Core
 from art_gym.envs.state import State
 from art_gym.schedules.grids.base import edm_grid
 
-# Okabe & Ito's colours, which colour-blind people can tell apart; grey is for what stands behind.
+# Okabe & Ito's colours, which colour-blind people can tell apart. Grey is for the background.
 ORANGE, BLUE, GREY = "#D55E00", "#0072B2", "#9A9A9A"
-FRAME_SECONDS = 0.25  # how long a window holds a frame: Gymnasium's render_fps of the environments is 4
+FRAME_SECONDS = 0.25  # how long a window shows a frame: the environments have Gymnasium's render_fps of 4
 MAX_IMAGES = 16
-LARGE, FEW_LARGE = 64, 4  # of images with more pixels a side so many are shown: they would shrink to stamps
-DATA_COUNT = 2000  # draws of the data that stand behind the samples
+LARGE, FEW_LARGE = 64, 4  # images with more than 64 pixels a side would become too small, so only 4 are shown
+DATA_COUNT = 2000  # data draws behind the samples
 BINS = 60
-FEW = 8  # up to so many samples are marked one by one
+FEW = 8  # up to this number, each sample has its own mark
 ESTIMATES = "estimated samples"
 
 Update = Callable[[np.ndarray], None]
 
 
 class Viewer:
-    """Draws states of one environment, on one figure that is kept between frames.
+    """Draws states of one environment. All frames use the same figure.
 
     Args:
         core: gives the noise range, the data and the longest budget.
-        show: open a window and show every frame in it; nowhere on a machine without a display (see `Window`).
+        show: open a window and show every frame in it. Without a display nothing is shown (see `Window`).
     """
 
     def __init__(self, core: Core, show: bool) -> None:
@@ -74,14 +74,14 @@ class Viewer:
 
 
 class Window:
-    """A window of matplotlib that shows frames; once a person has closed it, it stays closed.
+    """A matplotlib window that shows frames. If you close it, it stays closed.
 
-    Where matplotlib finds no display a line on stderr says so, and nothing is shown: a checker that tries all render
-    modes, or a training that was begun with this one, goes on. With MPLBACKEND=Agg that is meant, and nothing is said.
+    If matplotlib finds no display, it shows nothing and a line on stderr says so. A checker that tries all render
+    modes, or a training in this mode, can then go on. MPLBACKEND=Agg asks for this, so there is no such line.
     """
 
     def __init__(self) -> None:
-        import matplotlib.pyplot as plt  # global state: for windows alone
+        import matplotlib.pyplot as plt  # global state, so import it only for windows
 
         figure = plt.figure(figsize=(9, 4))
         self._interactive = figure.canvas.required_interactive_framework is not None
@@ -110,13 +110,13 @@ class Window:
 
 
 def pixels(canvas: FigureCanvasAgg) -> np.ndarray:
-    """Draw a canvas: (H, W, 3) uint8, a copy."""
+    """Draw a canvas and return a copy, (H, W, 3) uint8."""
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.array(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
 
 def draw_data(denoiser: Denoiser, count: int = DATA_COUNT) -> np.ndarray | None:
-    """(count, *shape) draws of the data, always the same; None for a denoiser that does not know its data."""
+    """(count, *shape) draws of the data, always the same; None for a denoiser without data."""
     sample_data = getattr(denoiser, "sample_data", None)
     return None if sample_data is None else sample_data(count, np.random.default_rng(0))
 
@@ -130,11 +130,11 @@ def samples_panel(
         axes: to draw on.
         shape: of one sample.
         bounds: lowest and highest value shown, in the units of the data.
-        data: (M, *shape) draws of the data that stand behind the samples, or None.
-        label: what the samples are, for a legend.
+        data: (M, *shape) draws of the data to show behind the samples, or None.
+        label: name of the samples in a legend.
 
     Returns:
-        A function that shows (N, *shape) samples in place of those shown before.
+        A function that replaces the shown samples by (N, *shape) new ones.
     """
     if is_image(shape):
         return _image_panel(axes, *bounds)
@@ -158,17 +158,17 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 
 def mosaic(images: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Up to `MAX_IMAGES` images side by side, of large ones up to `FEW_LARGE`.
+    """Put up to `MAX_IMAGES` images side by side, or up to `FEW_LARGE` large ones.
 
     Args:
-        images: (N, H, W) or (N, C, H, W); of three or more channels the first three are shown as red, green and blue,
-            else the first as grey.
+        images: (N, H, W) or (N, C, H, W). With three or more channels, the first three are red, green and blue.
+            Otherwise the first one is grey.
         low: the value shown as black.
         high: the value shown as white.
 
     Returns:
-        (rows·(H+g)−g, columns·(W+g)−g, 3) float in [0, 1], with white gaps of g pixels between the images, a sixteenth
-        of their width.
+        (rows·(H+g)−g, columns·(W+g)−g, 3) float in [0, 1]. White gaps of g pixels, a sixteenth of the width, separate
+        the images.
     """
     shown = images[: MAX_IMAGES if max(images.shape[-2:]) <= LARGE else FEW_LARGE]
     channels = shown[:, None] if shown.ndim == 3 else shown
@@ -255,7 +255,7 @@ def _legend_above(axes: Axes) -> None:
 
 
 def log_sigma_axis(axes: Axes, sigma_min: float, sigma_max: float) -> float:
-    """Make y a log axis of σ with a place for 0 at its foot, and return the position that stands for 0."""
+    """Make y a log axis of σ with a tick for 0 at the bottom, and return the position of that tick."""
     bottom = sigma_min / 6
     decades = 10.0 ** np.arange(np.ceil(np.log10(sigma_min)), np.floor(np.log10(sigma_max)) + 1)
     axes.set_yscale("log")

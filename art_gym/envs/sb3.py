@@ -1,4 +1,4 @@
-"""The vector environment as stable-baselines3's `VecEnv`: no process, no copy, one denoiser call for all lanes."""
+"""The vector environment as stable-baselines3's `VecEnv`: no processes, no copies, one denoiser call for all lanes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from art_gym.envs.vector_env import ARTDiffusionVectorEnv
 class ARTDiffusionVecEnv(VecEnv):
     """`ARTDiffusionVectorEnv` for SB3: ``PPO("MlpPolicy", ARTDiffusionVecEnv(16, config="ring_2d"))``.
 
-    Ended lanes are reset in the same step; the info of such a lane has ``terminal_observation`` and
-    ``TimeLimit.truncated``, as SB3 expects.
+    A lane that ends is reset in the same step. Its info has ``terminal_observation`` and ``TimeLimit.truncated``, as
+    SB3 expects.
 
     Args:
         num_envs: lanes.
@@ -28,20 +28,20 @@ class ARTDiffusionVecEnv(VecEnv):
         self.env = ARTDiffusionVectorEnv(
             num_envs, config, autoreset_mode=AutoresetMode.SAME_STEP, render_mode=render_mode, **overrides
         )
-        self.render_mode = render_mode  # VecEnv's constructor asks for it through get_attr
+        self.render_mode = render_mode  # VecEnv's constructor reads it through get_attr
         super().__init__(num_envs, self.env.single_observation_space, self.env.single_action_space)
         self._actions = np.zeros((num_envs, 1), np.float32)
 
     def reset(self) -> Observed:
-        """Begin episodes in all lanes, with the seeds and options given to `seed` and `set_options` since the last one.
+        """Begin episodes in all lanes, with the seeds and options from `seed` and `set_options` since the last reset.
 
-        Options that are one dictionary are those of the vector environment; a list has one of the single environment
-        for each lane.
+        One dictionary holds options of the vector environment. A list holds options of the single environment, a
+        dictionary for each lane.
         """
         seeds = list(self._seeds) if any(seed is not None for seed in self._seeds) else None
         options = self._options
         self._reset_seeds()
-        self._reset_options()  # also if they are wrong
+        self._reset_options()  # even if the options are wrong
         observation, info = self.env.reset(seed=seeds, options=_together(options))
         self.reset_infos = [_of_reset(info, lane) for lane in range(self.num_envs)]
         return observation
@@ -51,9 +51,9 @@ class ARTDiffusionVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[Observed, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Step all lanes: observations, float32 rewards, dones, one info dictionary a lane.
+        """Step all lanes. Returns observations, float32 rewards, dones and an info dictionary for each lane.
 
-        It has what the single environment's has, the physical step and the reward's components.
+        The info is that of the single environment: the physical step and the components of the reward.
         """
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
         done = terminated | truncated
@@ -69,26 +69,27 @@ class ARTDiffusionVecEnv(VecEnv):
         return observation, reward.astype(np.float32), done, infos
 
     def close(self) -> None:
-        """Free what the environment holds."""
+        """Close the environment."""
         self.env.close()
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """One picture a lane; None without a render mode."""
+        """One picture for each lane; None without a render mode."""
         return self.env.render() or [None] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute of the environment, once a lane."""
-        owner = self if attr_name in ("render_mode", "observation_space", "action_space") else self.env  # of a lane
+        """The attribute of the environment, once for each lane."""
+        # Of these, self has the value of a single lane.
+        owner = self if attr_name in ("render_mode", "observation_space", "action_space") else self.env
         return [getattr(owner, attr_name)] * len(self._lanes(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute of the environment; lanes share it, so all must be named."""
+        """Set an attribute of the environment. Lanes share it, so set it for all."""
         if len(self._lanes(indices)) < self.num_envs:
             raise ValueError(f"lanes share {attr_name!r}: set it for all of them")
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Call a method of the environment once; its result stands for every lane, and all must be named."""
+        """Call a method of the environment once. Its result counts for every lane, so call it for all."""
         if len(self._lanes(indices)) < self.num_envs:
             raise ValueError(f"lanes share {method_name!r}: call it for all of them")
         return [getattr(self.env, method_name)(*args, **kwargs)] * len(self._lanes(indices))
@@ -102,15 +103,15 @@ class ARTDiffusionVecEnv(VecEnv):
 
 
 def _of_reset(info: dict[str, Any], lane: int) -> dict[str, Any]:
-    """What the single environment's reset gives, of one lane that has just been reset."""
+    """The info of a lane's reset, as the single environment gives it."""
     return {"num_steps": int(info["num_steps"][lane]), "sigma": float(info["sigma"][lane])}
 
 
 def _together(options: list[dict[str, Any]]) -> dict[str, Any]:
-    """One dictionary for all lanes. Raises a ValueError where some lanes lack what others have."""
+    """One dictionary for all lanes. Raises a ValueError if lanes have different keys."""
     first, *others = options
-    if all(each is first for each in others):  # SB3 hands one dictionary to every lane
+    if all(each is first for each in others):  # SB3 gives one dictionary to every lane
         return first
     if any(each.keys() != first.keys() for each in others):
-        raise ValueError(f"options must be of the same kind in every lane, got {[list(each) for each in options]}")
+        raise ValueError(f"options must have the same keys in every lane, got {[list(each) for each in options]}")
     return {key: np.stack([each[key] for each in options]) for key in first}

@@ -1,4 +1,4 @@
-"""The spec that an environment carries: its horizon, the reward that counts as solved, and its arguments as text."""
+"""The spec of an environment: its horizon, the reward that counts as solved, and its arguments as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from art_gym.envs.config import EnvConfig
 from art_gym.solvers.base import SOLVERS
 from art_gym.tasks.references import find_reference
 
-SOLVED = 0.95  # of the best fixed grid's gain over EDM's grid
+SOLVED = 0.95  # share of the best fixed grid's gain over EDM's grid
 REMEDIES = {
     "task": "art_gym.register_task('name', it) and pass task='name'",
     "solver": f"name one of {', '.join(SOLVERS)}",
@@ -24,25 +24,25 @@ REMEDY = "give a function, or a frozen dataclass of numbers and text, that can b
 
 
 def completed(spec: EnvSpec, config: EnvConfig) -> EnvSpec:
-    """A spec with what the configuration says of it, such that ``EnvSpec.from_json(spec.to_json())`` makes it again.
+    """Complete a spec from the configuration, so that ``EnvSpec.from_json(spec.to_json())`` makes the same environment.
 
     Args:
         spec: as `gym.make` or `gym.make_vec` has made it.
         config: of the environment.
 
     Raises:
-        ValueError: for a part that has no text; the message says how to pass it.
+        ValueError: for a part that has no text. The message says how to pass it.
     """
     known = config.to_dict()
     given = {k: v if isinstance(v, str) else getattr(config, k, v) for k, v in spec.kwargs.items()}
     if "observation" in given:
-        given["raw_latents"] = known["raw_latents"]  # an Observation says both
+        given["raw_latents"] = known["raw_latents"]  # an Observation sets both
     for key, value in given.items():
         if key in known and not isinstance(value, str | int | tuple):
             raise ValueError(
-                f"gym.make writes down what an environment is made of, and {key}={known[key]:.60} has no text: "
-                f"{REMEDIES.get(key, REMEDY)}; or make it without: art_gym.envs.env.ARTDiffusionEnv({key}=...), or "
-                f"art_gym.envs.vector_env.ARTDiffusionVectorEnv"
+                f"gym.make stores the arguments of an environment as text, and {key}={known[key]:.60} has no text: "
+                f"{REMEDIES.get(key, REMEDY)}; or do without gym.make: art_gym.envs.env.ARTDiffusionEnv({key}=...), "
+                f"or art_gym.envs.vector_env.ARTDiffusionVectorEnv"
             )
     return replace(
         spec,
@@ -53,7 +53,7 @@ def completed(spec: EnvSpec, config: EnvConfig) -> EnvSpec:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """The value in a type that JSON has."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
@@ -62,7 +62,10 @@ def _plain(value: Any) -> Any:
 
 
 def threshold(config: EnvConfig) -> float | None:
-    """The return of 0.95 of the best fixed grid's gain; None where no reference is stored, or for other rewards."""
+    """The return at 0.95 of the best fixed grid's gain.
+
+    None for a range of K, for a reward that is not log_ratio or linear, or without a stored reference.
+    """
     low, high = config.budgets
     rewards: dict[str, Callable[[float], float]] = {
         "log_ratio": lambda gain: gain,

@@ -1,4 +1,4 @@
-"""The native vector environment: the same core at E = n, one denoiser call for all environments of a step."""
+"""The native vector environment: the same core at E = n, with one denoiser call per step for all environments."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Info = dict[str, Any]
 
 
 class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
-    """`ARTDiffusionEnv`, n at once; ``gym.make_vec("ARTDiffusion-v0", num_envs=n)`` makes it.
+    """n of `ARTDiffusionEnv` at once. Make it with ``gym.make_vec("ARTDiffusion-v0", num_envs=n)``.
 
-    Lane i seeded with s + i gives the same episodes as a single environment seeded with s + i.
+    ``reset(seed=s)`` seeds lane i with s + i. The lane then plays the episodes of a single environment with that seed.
 
     Args:
         num_envs: n.
         config, overrides: as for `ARTDiffusionEnv`.
         autoreset_mode: NEXT_STEP (default), SAME_STEP or DISABLED, as in Gymnasium. With DISABLED, lanes that have
             ended are reset by ``reset(options={"reset_mask": mask})``.
-        render_mode: "rgb_array" gives one picture a lane.
+        render_mode: "rgb_array" gives one picture for each lane.
         max_episode_steps: steps after which an episode that has not landed is truncated; None for no limit.
     """
 
@@ -50,13 +50,13 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
     ) -> None:
         if _makes_environments(num_envs):
             raise ValueError(
-                "num_envs must be a number, got functions that make environments: this class makes all lanes itself, "
-                "and stands in for make_vec_env: ARTDiffusionVecEnv(4, 'ring_2d') of art_gym.envs.sb3 is four lanes"
+                "num_envs must be a number, got functions that make environments: this class makes all lanes itself "
+                "and replaces make_vec_env, so use ARTDiffusionVecEnv(4, 'ring_2d') of art_gym.envs.sb3 for four lanes"
             )
         if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
             raise ValueError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
         if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"a vector environment renders with render_mode='rgb_array' or not, got {render_mode!r}")
+            raise ValueError(f"a vector environment renders with render_mode='rgb_array' or None, got {render_mode!r}")
         self.num_envs = num_envs
         self.config = load_config(config, **overrides)
         self.core = self.config.make_core()
@@ -72,7 +72,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         bank = self.core.problem.bank
         self._episodes = Episodes.unseeded(bank, self.config.population, self.config.budgets, num_envs)
-        self._generators: dict[int, np.random.Generator] = {}  # one a lane, once they are seeded
+        self._generators: dict[int, np.random.Generator] = {}  # one for each lane, once seeded
         self._seeds: dict[int, int] = {}
         self._spec: EnvSpec | None = None
         self._state: State | None = None
@@ -81,7 +81,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """As the single environment's."""
+        """As for the single environment."""
         return self._spec
 
     @spec.setter
@@ -90,7 +90,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The seed of each lane; drawn now where none was given."""
+        """The seed of each lane. Seeds that were not given are drawn now."""
         self._seed(None, np.arange(self.num_envs))
         return tuple(self._seeds[lane] for lane in range(self.num_envs))
 
@@ -110,7 +110,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
     ) -> tuple[Observed, Info]:
         """Begin episodes in all lanes, or in those of ``options["reset_mask"]``.
 
-        The options "noise" and "num_steps" of `ARTDiffusionEnv.reset` take an array over the lanes that are reset.
+        The options "noise" and "num_steps" are as in `ARTDiffusionEnv.reset`, as arrays over the lanes to reset.
         """
         options = dict(options or {})
         mask = self._checked_mask(options.pop("reset_mask", None))
@@ -125,7 +125,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         return self.core.observe(self._state), _masked(started, mask)
 
     def step(self, actions: np.ndarray) -> tuple[Observed, np.ndarray, np.ndarray, np.ndarray, Info]:
-        """One denoising step in every lane; lanes that ended are reset as the autoreset mode says.
+        """Take one denoising step in every lane. Lanes that ended are reset as the autoreset mode says.
 
         Raises:
             ValueError: for a NaN or actions of the wrong shape.
@@ -152,7 +152,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         return self.core.observe(self._state), outcome.reward, outcome.landed.copy(), truncated, info
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """One (H, W, 3) uint8 picture a lane."""
+        """One (H, W, 3) uint8 picture for each lane."""
         if self.render_mode is None:
             return None
         if self._viewer is None:
@@ -163,7 +163,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         return tuple(self._viewer.draw(state.take(np.array([lane]))) for lane in range(self.num_envs))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_viewer": None}  # a figure is no part of the state, and is drawn anew
+        return {**self.__dict__, "_viewer": None}  # a figure is not part of the state and can be drawn again
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the figure."""
@@ -184,14 +184,14 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         )
 
     def _truncated(self, moved: State, others: np.ndarray) -> np.ndarray:
-        """(n,) lanes at the limit of steps that are not among the others: those that landed, or begin anew."""
+        """(n,) whether a lane is at the step limit, without the ``others`` that landed or begin a new episode."""
         if self.max_episode_steps is None:
             return np.zeros(self.num_envs, bool)
         truncated: np.ndarray = (moved.step >= self.max_episode_steps) & ~others
         return truncated
 
     def _final(self, moved: State, outcome: Outcome, ended: np.ndarray) -> Info:
-        """Gymnasium's ``final_obs`` and ``final_info`` of lanes that ended; infos of the others as usual."""
+        """Gymnasium's ``final_obs`` and ``final_info`` of lanes that ended, and the usual infos of the others."""
         final = self.core.observe(self.core.denoise(moved.take(ended)))
         observations = np.full(self.num_envs, None, object)
         for index, lane in enumerate(np.nonzero(ended)[0]):
@@ -205,7 +205,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         }
 
     def _seed(self, seed: int | Sequence[int | None] | None, lanes: np.ndarray) -> None:
-        """Seed these lanes, or all of them for the first time; without seeds those that have one go on."""
+        """Seed these lanes, or all lanes the first time. Without a new seed a seeded lane goes on."""
         first = not self._seeds
         if seed is None and not first:
             return
@@ -216,7 +216,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
                 self._episodes.seed(lane, self._generators[lane])
 
     def _checked_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        """One for each lane, None for a lane without."""
+        """One seed for each lane, None for a lane without one."""
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer):
@@ -255,12 +255,12 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
 
 
 def _makes_environments(num_envs: Any) -> bool:
-    """Whether this is what stable-baselines3's make_vec_env gives to its ``vec_env_cls``."""
+    """Whether this is the argument that stable-baselines3's make_vec_env gives to its ``vec_env_cls``."""
     return isinstance(num_envs, list) and bool(num_envs) and all(callable(each) for each in num_envs)
 
 
 def _checked_limit(limit: Any) -> int | None:
-    """A number of steps; None without a limit, for which Gymnasium has −1 too."""
+    """A number of steps, or None for no limit. Gymnasium also writes −1 for that."""
     if limit is None or limit == -1:
         return None
     if not isinstance(limit, int | np.integer) or isinstance(limit, bool) or limit < 1:
@@ -287,7 +287,7 @@ def _masked(info: dict[str, np.ndarray], lanes: np.ndarray) -> Info:
 
 
 def _merged(first: Info, second: Info) -> Info:
-    """Two vector infos about different lanes as one."""
+    """Merge two vector infos about different lanes."""
     merged = dict(first)
     for key, value in second.items():
         if key in merged:

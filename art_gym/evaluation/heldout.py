@@ -1,4 +1,4 @@
-"""Evaluation on held-out noise: every measure of a schedule or of a policy, on the same fixed noises for all."""
+"""Evaluation on held-out noise: all measures of a schedule or a policy. The noises are fixed and the same for all."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from art_gym.solvers.loop import integrate
 from art_gym.tasks.noise_bank import Same, get_bank
 from art_gym.tasks.target import BANK, Target
 
-HELDOUT_BANK = BANK  # noises that nothing is trained on
-HELDOUT = 2048  # its first rows, on which results are reported
+HELDOUT_BANK = BANK  # noises that no training uses
+HELDOUT = 2048  # results are reported on this many first rows
 VALIDATION_NOISES = 512
-VALIDATION = HELDOUT  # where the rows begin on which the best model of a training run is chosen
+VALIDATION = HELDOUT  # first of the rows that choose the best model of a training run
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Measures over the held-out noises, whatever the reward of training was.
+    """Measures over the held-out noises, the same for every training reward.
 
     Attributes:
         error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises.
         rms, median: root mean square and median of the same errors.
-        sliced: sliced-Wasserstein distance to as many draws of the data; None without data.
+        sliced: sliced-Wasserstein distance to an equal number of data draws; None without data.
         sliced_endpoints: sliced-Wasserstein distance to the precise endpoints of the same noises.
         energy: energy distance to the same draws; None without data or with a single noise.
         frechet: Fréchet distance to the same draws in the features of a network; None without data, without features or
             with fewer than 4 noises. It has a bias that grows with 1/count.
-        precision, recall: of the samples in the same features. Data that are drawn with replacement, as those of the
-            shipped networks, hold an image more than once, which lowers both a little.
+        precision, recall: of the samples in the same features. The shipped networks draw data with replacement, so an
+            image may appear more than once. This lowers both a little.
         image_error: mean endpoint error between decoded images; None without a decoder.
         nfe: denoiser calls for one sample.
         seconds: wall time of the sampling.
         levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
         spread: standard deviation of log σ over populations, the largest of all steps; 0 for a fixed grid.
-        noises: how many were sampled: of a policy whole populations, which may be fewer than were asked for.
+        noises: how many were sampled. A policy samples whole populations, so this may differ from the requested count.
     """
 
     error: float
@@ -77,23 +77,23 @@ def evaluate_levels(
     """Evaluate a fixed grid.
 
     Args:
-        target: what is sampled.
+        target: what to sample.
         levels: (K+1,) decreasing levels with a trailing 0, or a Schedule.
         count: how many held-out noises.
-        first: row of the held-out bank to begin with.
+        first: first row of the held-out bank.
         distances: compute the distances to data too.
 
     Raises:
-        ValueError: for levels that are no schedule or begin outside the noise range, or no count.
+        ValueError: for levels that are no schedule, a first level outside the noise range, or an invalid count.
     """
     _check_count(count)
     denoiser, sigmas = target.denoiser, as_levels(levels)
-    # The first level alone: closed forms and what is carried over to another task may end a little below σ_min.
+    # Check only the first level: closed forms and grids from another task may end a little below σ_min.
     check_levels(sigmas[[0, -1]], denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
     bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
     bank.ensure(rows.stop)
     counted = Counted(denoiser)
-    # A schedule that starts elsewhere than at σ_max starts from noise of its own first level.
+    # A schedule that does not start at σ_max starts from noise of its first level.
     start = bank.start[rows] * np.float32(sigmas[0] / denoiser.sigma_max)
     began = time.perf_counter()
     samples = integrate(counted, sigmas, start, target.solver)
@@ -113,10 +113,10 @@ def evaluate_policy(
 
     Args:
         policy: deterministic map from (E, features) observations to (E, 1) actions.
-        config: the environment that the policy was trained on; its split is replaced.
+        config: the configuration that the policy was trained with. Its split is replaced.
         num_steps: K, within the configured range.
-        count: how many held-out noises, rounded down to whole populations, but at least one.
-        first: row of the held-out bank to begin with.
+        count: how many held-out noises. It is rounded down to whole populations, but to at least one population.
+        first: first row of the held-out bank.
         distances: compute the distances to data too.
 
     Raises:
@@ -126,14 +126,14 @@ def evaluate_policy(
     _check_count(count)
     rows = first + whole_populations(count, config.population)
     order = np.arange(first, rows)
-    # A large population may take more noises than are asked for: there are as many as one likes, the first the same.
-    # The reward of training is not paid, and may want what this task does not have.
+    # A large population may need more noises than the usual bank has. The first ones stay the same in a larger bank.
+    # No reward is paid here, and the training reward may need something that this task lacks: use the default one.
     core = replace(config, split="heldout", noises=max(HELDOUT_BANK, rows), reward="log_ratio").make_core()
     conditions = core.problem.bank.conditions(rows)
-    if conditions is not None:  # each population has one, but where one ends and the next begins
+    if conditions is not None:  # then nearly every population has a single condition
         order = order[np.argsort(conditions[order], kind="stable")]
     noise = order.reshape(-1, config.population)  # (E, N)
-    core.problem.bank.ensure(rows)  # whose precise endpoints are no part of sampling
+    core.problem.bank.ensure(rows)  # outside the timing: precise endpoints are no part of sampling
     began = time.perf_counter()
     state = core.denoise(core.start(noise, np.full(len(noise), num_steps)))
     state = follow(core, policy, state, num_steps)
@@ -149,7 +149,7 @@ def evaluate_policy(
 
 
 def whole_populations(count: int, population: int) -> int:
-    """How many noises a policy is evaluated on where ``count`` are asked for: whole populations, at least one."""
+    """The number of noises for evaluating a policy if ``count`` are requested: whole populations, at least one."""
     return max(count // population, 1) * population
 
 
@@ -159,19 +159,19 @@ def _check_count(count: int) -> None:
 
 
 class _Data(NamedTuple):
-    """Draws of the data that samples are compared with, and what each comparison needs of them."""
+    """Data draws to compare samples with, and the values that the comparisons need."""
 
     samples: np.ndarray  # (N, d)
-    within: float | None  # mean distance; None of a single one
-    features: np.ndarray | None  # (N, f); None without features, or of too few
+    within: float | None  # mean distance between draws; None for a single draw
+    features: np.ndarray | None  # (N, f); None without features, or for too few draws
     radii: np.ndarray | None  # (N,)
 
 
 @lru_cache(maxsize=8)
 def _data(denoiser: Same, features: Same, shape: tuple[int, ...]) -> _Data:
-    """The draws that samples of this shape, (N, …), are compared with, always the same."""
+    """The data draws to compare samples of shape (N, …) with, always the same ones."""
     count = shape[0]
-    drawn = denoiser.one.sample_data(count, np.random.default_rng(17)).reshape(shape)  # a user's may be flat
+    drawn = denoiser.one.sample_data(count, np.random.default_rng(17)).reshape(shape)  # a user's draws may be flat
     flat = drawn.reshape(count, -1)
     found = features.one(drawn) if features.one is not None and count > NEIGHBOURS else None
     radii = None if found is None else ball_radii(found)

@@ -1,4 +1,4 @@
-"""Policies that choose each step from what they see, and how they are followed."""
+"""Policies that choose each step from an observation, and a function that follows them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from art_gym.envs.episodes import checked_budgets
 from art_gym.envs.observations import Observed
 from art_gym.envs.state import State
 
-# Observations of E environments to (E, 1) actions. Of one with a memory, `begin()` is called before each rollout.
+# Maps observations of E environments to (E, 1) actions. A policy with a memory has `begin()`, called before a rollout.
 Policy = Callable[[Observed], np.ndarray]
 
 
 def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
-    """Let a policy take ``num_steps`` steps from a denoised state, without rewards; first forget what it remembers.
+    """Let a policy take ``num_steps`` steps from a denoised state, without rewards. It first clears its memory.
 
     Raises:
         ValueError: for actions that are NaN or not of shape (E, 1).
@@ -34,15 +34,15 @@ def follow(core: Core, policy: Policy, state: State, num_steps: int) -> State:
 
 @dataclass(frozen=True)
 class AdaptivePolicy:
-    """A policy, and the environment whose observations and actions it speaks.
+    """A policy, and the configuration of the environment that it acts in.
 
     Attributes:
-        policy: (E, features) observations to (E, 1) actions, such as an SB3 model's ``predict`` without its state.
+        policy: maps (E, features) observations to (E, 1) actions, like the ``predict`` of an SB3 model without states.
         config: the configuration that it was trained with.
         num_steps: K, within the configured range.
 
     Raises:
-        ValueError: for another K.
+        ValueError: for a K outside the range.
     """
 
     policy: Policy

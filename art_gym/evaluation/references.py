@@ -1,4 +1,4 @@
-"""The references that scores are read against, computed: the oracle by search, both ends on held-out noise."""
+"""Compute the references of the scores: find the oracle by search, and measure both ends on held-out noise."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ from art_gym.tasks.references import (
 )
 from art_gym.tasks.target import Target
 
-TRAIN_NOISES = 4096  # that the oracle is optimised on
-POLISHING_NOISES = 1024  # on which the best of several grids are chosen, before they are polished on all
+TRAIN_NOISES = 4096  # for optimising the oracle
+POLISHING_NOISES = 1024  # for choosing the best of several grids, before polishing them on all noises
 POLISHED = 4
-SEARCH = "search"  # L-BFGS and Gauss-Newton from many starts (`optimised.optimise`)
+SEARCH = "search"  # L-BFGS and Gauss-Newton from many starts (`art_gym.search.oracle.optimise`)
 POLISH = "polish"  # Gauss-Newton from grids that other methods found
 
 
 def compute_reference(target: Target, num_steps: int, seed: int = 0) -> Reference:
-    """Optimise the oracle on training noise and evaluate both ends on held-out noise: seconds to a few minutes."""
+    """Optimise the oracle on training noise, and evaluate it and EDM's grid on held-out noise.
+
+    This takes seconds to a few minutes.
+    """
     levels = optimise(target.denoiser, num_steps, target.solver, *target.noises("train", TRAIN_NOISES), seed)
     return _reference(target, num_steps, levels, seed, SEARCH)
 
@@ -81,7 +84,7 @@ def _candidates(files: Iterable[Path]) -> dict[tuple[str, str, int], list[tuple[
 
 
 def reference_on(target: Target, num_steps: int, count: int = HELDOUT, first: int = 0) -> Reference | None:
-    """The stored reference with the errors at both ends measured on other rows of the held-out noises, or None."""
+    """The stored reference with its errors measured on these rows of the held-out noises; None if none is stored."""
     known = find_reference(target, num_steps)
     if known is None or (count, first) == (HELDOUT, 0):
         return known
@@ -93,7 +96,7 @@ def reference_on(target: Target, num_steps: int, count: int = HELDOUT, first: in
 
 
 def better(target: Target, first: Reference, second: Reference) -> Reference:
-    """The one whose oracle has the lower error on training noise: held-out noise chooses nothing."""
+    """The reference with the lower oracle error on training noise. Held-out noise must choose nothing."""
     start, endpoints = target.noises("train", TRAIN_NOISES)
 
     def training_error(entry: Reference) -> float:
@@ -104,7 +107,7 @@ def better(target: Target, first: Reference, second: Reference) -> Reference:
 
 
 def polish(target: Target, num_steps: int, grids: Iterable[tuple[float, ...]], seed: int = 0) -> Reference:
-    """The oracle by Gauss-Newton from grids that other methods found, instead of a search: the best few of them."""
+    """Compute the oracle without a search, by Gauss-Newton from the best few of the given grids."""
     denoiser, noises = target.denoiser, target.noises("train", TRAIN_NOISES)
     start, endpoints = (array.astype(working_precision(noises[0])) for array in noises)
     few, many = (
@@ -126,20 +129,21 @@ def compute_all(
     again: bool = False,
     candidates: Iterable[Path] = (),
 ) -> None:
-    """Compute all combinations that the file lacks, storing each as it is done: it can be interrupted and goes on.
+    """Compute all combinations that the file lacks.
 
-    With ``again`` those that it has are computed again too, with this seed, and the better oracle of the two is kept.
-    With ``candidates``, files of JSON lines with "task", "solver", "num_steps" and "sigmas", the grids in them are
-    polished instead of a search, and the oracle of a combination is the better of that and the one it has.
+    It stores each one at once, so you can interrupt it and run it again to continue. With ``again`` it also computes
+    stored ones with this seed, and keeps the better oracle of the two. ``candidates`` are files of JSON lines with
+    "task", "solver", "num_steps" and "sigmas". It polishes the grids in them instead of a search, and keeps the better
+    of the result and the stored oracle.
 
     Raises:
-        ValueError: for an unknown task or solver, a K below 2, of which there is one grid only, or a file of candidates
-            that is none.
+        ValueError: for an unknown task or solver, a K below 2 (it allows only one grid), or an invalid file of
+            candidates.
     """
     from tqdm import tqdm
 
     tried = _candidates(candidates)
-    # All of them before the first, which may take minutes.
+    # Check all of them before the first computation, which may take minutes.
     wanted = [(Target.of(task, solver), k) for task in tasks for solver in solvers for k in steps]
     if few := [k for _, k in wanted if k < 2]:
         raise ValueError(f"a reference has at least 2 steps, got {few[0]}: with one step there is one grid")

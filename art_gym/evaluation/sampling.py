@@ -18,7 +18,7 @@ from art_gym.tasks.registry import resolve
 
 
 class Sampled(NamedTuple):
-    """(B, *shape) samples, and the (B, K+1) levels that each of them took."""
+    """(B, *shape) samples, and the (B, K+1) levels of each sample."""
 
     samples: np.ndarray
     sigmas: np.ndarray
@@ -30,26 +30,26 @@ def sample(
     noise: np.ndarray,
     solver: str | Solver = "dpmpp_2m",
 ) -> Sampled:
-    """Draw samples with a schedule, or with a policy; no callback into the sampler is needed.
+    """Draw samples with a schedule or with a policy. The sampler needs no callback.
 
     Args:
-        denoiser: D(x, σ), or a task's name. An object is called twice more the first time, to check that call.
+        denoiser: D(x, σ), or a task's name. The first use of an object makes two more calls, to check it.
         schedule: a Schedule, (K+1,) levels, or an `AdaptivePolicy`. A policy steers populations of its configured
-            size: that many samples in a row share a grid.
+            size. That many samples in a row share a grid.
         noise: (B, *shape) standard normal noise.
         solver: name or object.
 
     Raises:
-        ValueError: for a denoiser that cannot be called as one, noise of another shape, levels that are none or beyond
-            the denoiser's noise range, a B that populations do not divide, or values of D that are not finite; the
-            message names σ.
+        ValueError: for an invalid denoiser, noise of another shape, invalid levels or levels outside the denoiser's
+            noise range, a B that is no multiple of the population, or values of D that are not finite. For the last
+            the message names σ.
     """
     denoiser, noise = resolve(denoiser), np.asarray(noise, np.float32)
     if noise.shape[1:] != tuple(denoiser.shape):
         raise ValueError(f"expected noise of shape (B, {', '.join(map(str, denoiser.shape))}), got {noise.shape}")
     if not np.isfinite(noise).all():
         raise ValueError("the noise must be finite, got NaN or infinity in it")
-    if not isinstance(schedule, AdaptivePolicy):  # whose core has the denoiser's call checked by its bank
+    if not isinstance(schedule, AdaptivePolicy):  # for a policy the noise bank checks the denoiser
         levels = as_levels(schedule)
         check_call_once(denoiser)
         check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
@@ -57,12 +57,14 @@ def sample(
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
     population = schedule.config.population
     if len(noise) % population:
-        raise ValueError(f"{len(noise)} samples cannot be divided into populations of {population}")
-    # Without the reward of training, which may want data or a decoder that this denoiser does not have.
+        raise ValueError(
+            f"{len(noise)} samples cannot be divided into populations of {population}: give noise for a multiple of it"
+        )
+    # Not the training reward, which may need data or a decoder that this denoiser lacks.
     core = replace(schedule.config, task=denoiser, solver=solver, reward="log_ratio").make_core()
     lanes = len(noise) // population
     start = (np.float32(denoiser.sigma_max) * noise).reshape(lanes, population, *denoiser.shape)
-    rows = np.zeros((lanes, population), np.int64)  # of no bank
+    rows = np.zeros((lanes, population), np.int64)  # unused: the noise comes from no bank
     state = core.denoise(core.begin(start, np.full(lanes, schedule.num_steps), rows))
     state = follow(core, schedule.policy, state, schedule.num_steps)
     levels = np.concatenate([state.grid[:, : schedule.num_steps], np.zeros((lanes, 1))], axis=1)

@@ -1,4 +1,4 @@
-"""Schedules in the forms that other programs take."""
+"""Schedules in the formats of other programs."""
 
 from art_gym.common.lazy import exports
 

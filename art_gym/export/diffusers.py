@@ -1,8 +1,8 @@
-"""A schedule in the arguments that a diffusers scheduler or pipeline takes, such that the levels used are ours.
+"""A schedule as arguments of a diffusers scheduler or pipeline, so that it uses the levels of the schedule.
 
     pipe(prompt, **diffusers_arguments(schedule, pipe.scheduler))
 
-No diffusers is imported: a scheduler is known by its class's name and its configuration.
+This module does not import diffusers. It recognises a scheduler by its class name and its configuration.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ from art_gym.schedules.schedule import Schedule
 REPLACES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 MOVES = ("shift_terminal", "use_dynamic_shifting", "invert_sigmas")
 TAKES = "EulerDiscrete (sigmas), DPMSolverMultistep or HeunDiscrete (timesteps), FlowMatchEulerDiscrete"
-SAMPLES_WITH = {  # our solver of the same name
+SAMPLES_WITH = {  # schedulers, and the solver of ours that each one runs
     "EulerDiscreteScheduler": "euler",
     "FlowMatchEulerDiscreteScheduler": "euler",
     "HeunDiscreteScheduler": "heun",
 }
-MADE_WITH = {  # of ours
+MADE_WITH = {  # our solvers, and the scheduler to make for each one
     "euler": "EulerDiscreteScheduler",
     "heun": "HeunDiscreteScheduler",
     "dpmpp_2m": "DPMSolverMultistepScheduler",
 }
 CLIPS = ("thresholding", "clip_sample")
-MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}  # is dpmpp_2m
+MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}  # this is dpmpp_2m
 
 
 def diffusers_arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
-    """Keyword arguments for ``scheduler.set_timesteps`` and for the pipelines that hand them on.
+    """Keyword arguments for ``scheduler.set_timesteps``, and for pipelines that pass them on.
 
-    What a scheduler takes is read from its ``set_timesteps``:
+    They depend on the parameters of the scheduler's ``set_timesteps``:
 
     - ``sigmas`` and ``timesteps`` (EulerDiscreteScheduler): ``sigmas`` with the trailing 0, as it expects.
-    - ``timesteps`` (DPMSolverMultistepScheduler, HeunDiscreteScheduler, DDPMScheduler): the nearest integers; where two
+    - ``timesteps`` (DPMSolverMultistepScheduler, HeunDiscreteScheduler, DDPMScheduler): the nearest integers. If two
       levels fall on one timestep, one is left out, with a warning.
     - ``sigmas`` of a flow (FlowMatchEulerDiscreteScheduler, UniPC with flow sigmas): s = σ/(1 + σ) without the trailing
-      0, with the scheduler's own shift undone, since it applies that to custom sigmas again.
+      0. The scheduler's shift is undone, because it applies the shift to custom sigmas again.
 
-    A scheduler that samples with another solver than the schedule was found for gets a warning: errors of different
-    solvers cancel elsewhere. So does one of flow models for a schedule that does not say ``flow=True``, and another one
-    for a schedule that does: the levels are the same ones in either scaling of the signal, but the model is another.
+    It warns about a scheduler with another solver than the schedule was found for, because errors of different solvers
+    cancel at different levels. It also warns if only one of the two is for flow models (``flow=True`` in the schedule).
+    The levels are the same in either scaling of the signal, but the model is not.
 
     Args:
         schedule: levels in the variance-exploding convention, for flow models too.
         scheduler: a diffusers scheduler.
 
     Raises:
-        ValueError: for a scheduler that takes no custom levels, or whose settings would change them (the message says
-            which one), and for levels beyond the noise that its model was trained on.
+        ValueError: for a scheduler that takes no custom levels, for a setting that would change them (the message names
+            it), and for levels outside the noise range that its model was trained on.
     """
     arguments = _arguments(schedule, scheduler)
-    _warn_of_another_solver(schedule, scheduler)  # of one that is not refused
+    _warn_of_another_solver(schedule, scheduler)  # not if the scheduler was refused
     _warn_of_another_kind(schedule, scheduler)
     return arguments
 
@@ -67,15 +67,15 @@ def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     name, config = type(scheduler).__name__, scheduler.config
     for option in (*REPLACES, *MOVES):
         if getattr(config, option, None):
-            raise ValueError(f"{name} replaces or changes custom levels when {option} is set: make it without")
+            raise ValueError(f"{name} replaces or changes custom levels when {option} is set: make one without it")
     if getattr(config, "final_sigmas_type", "zero") != "zero":
         raise ValueError(
-            f"{name} ends on another level than 0 with final_sigmas_type={config.final_sigmas_type!r}: "
+            f"{name} with final_sigmas_type={config.final_sigmas_type!r} does not end at level 0: "
             f"make it with final_sigmas_type='zero'"
         )
     accepted = inspect.signature(scheduler.set_timesteps).parameters
     if _samples_flows(name, config):
-        if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages of its own
+        if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages
             raise ValueError(f"{name} takes no custom levels for flow models: choose FlowMatchEulerDiscrete or UniPC")
         least, largest = flow_sigmas(config.num_train_timesteps)
         check_levels(np.array(schedule.sigmas), least, largest, f"{name}'s flow")
@@ -102,45 +102,45 @@ def _warn_of_another_kind(schedule: Schedule, scheduler: Any) -> None:
     found = "was found for" if schedule.flow else "does not say (flow=True) that it was found for"
     samples = "samples other models" if schedule.flow else "samples those"
     warnings.warn(
-        f"the schedule {found} a flow model, and {name} as it is set {samples}: what was gained may be lost",
+        f"the schedule {found} a flow model, but {name} with these settings {samples}: its gain may be lost",
         stacklevel=3,
     )
 
 
 def _warn_of_another_solver(schedule: Schedule, scheduler: Any) -> None:
     name, config = type(scheduler).__name__, scheduler.config
-    solver = SAMPLES_WITH.get(name, "a solver of its own")
+    solver = SAMPLES_WITH.get(name, "another solver")
     if getattr(config, "stochastic_sampling", False):  # fresh noise at every step
-        solver = "a solver of its own"
+        solver = "another solver"
     if name == "DPMSolverMultistepScheduler" and all(getattr(config, key) == value for key, value in MULTISTEP.items()):
         solver = "dpmpp_2m"
     if schedule.solver not in (None, solver):
         remedy = MADE_WITH.get(schedule.solver or "")
         other = f" (for {schedule.solver}, make a {remedy} from its config)" if remedy else ""
         warnings.warn(
-            f"the schedule was found for {schedule.solver}, and {name} as it is set samples with {solver}: what was "
-            f"gained may be lost{other}",
+            f"the schedule was found for {schedule.solver}, but {name} with these settings samples with {solver}: "
+            f"its gain may be lost{other}",
             stacklevel=3,
         )
-    # Of another scheduler's options that came along in the config it was made from, it knows nothing.
+    # A config may hold options of another scheduler, which this one does not know and ignores.
     known = inspect.signature(type(scheduler).__init__).parameters
     changes = [option for option in CLIPS if option in known and getattr(config, option, False)]
     if schedule.solver and changes:
         warnings.warn(
-            f"{name} changes what the model predicts when {' and '.join(changes)} is set, and the schedule was found "
-            f"without: what was gained may be lost",
+            f"{name} changes what the model predicts when {' and '.join(changes)} is set, but the schedule was found "
+            f"without it: its gain may be lost",
             stacklevel=3,
         )
 
 
 def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Timesteps of noise levels, interpolated in log σ as diffusers does; levels beyond the table get its ends."""
+    """Timesteps of noise levels, interpolated in log σ as diffusers does. Levels outside the table get its ends."""
     timesteps: np.ndarray = np.interp(np.log(sigmas), np.log(table), np.arange(len(table)))
     return timesteps
 
 
 def discrete_timesteps(sigmas: np.ndarray, table: np.ndarray) -> list[int]:
-    """The nearest integer timesteps, decreasing; warns where levels fall together."""
+    """The nearest integer timesteps, decreasing. Warns if two levels have the same one."""
     rounded = np.rint(fractional_timesteps(sigmas, table)).astype(int)
     kept = [int(step) for step in dict.fromkeys(rounded.tolist())]
     if len(kept) < len(rounded):
@@ -156,5 +156,5 @@ def discrete_timesteps(sigmas: np.ndarray, table: np.ndarray) -> list[int]:
 def _unshifted(sigmas: np.ndarray, shift: float) -> np.ndarray:
     """Levels s with shift·s/(1 + (shift − 1) s) = σ/(1 + σ)."""
     used = sigmas / (1 + sigmas)
-    unshifted: np.ndarray = used / (shift - (shift - 1) * used)  # an array: UniPC multiplies it as it comes
+    unshifted: np.ndarray = used / (shift - (shift - 1) * used)  # an array, because UniPC multiplies it
     return unshifted

@@ -15,11 +15,11 @@ def random_directions(dimension: int, count: int, rng: np.random.Generator) -> n
 
 
 def sliced_wasserstein(first: Array, second: Array, directions: np.ndarray) -> np.ndarray:
-    """Sliced 2-Wasserstein distance of equally many samples (Bonneel et al. 2015).
+    """Sliced 2-Wasserstein distance between equally large sets of samples (Bonneel et al. 2015).
 
     Args:
         first, second: (…, N, d) samples.
-        directions: (d, P) unit directions; one direction does in one dimension.
+        directions: (d, P) unit directions. In one dimension, one direction is enough.
 
     Returns:
         (…): root of the mean, over directions and ranks, of the squared difference of sorted projections.
@@ -35,14 +35,14 @@ def energy_distance(first: np.ndarray, second: np.ndarray, within_second: float 
 
     Args:
         first, second: (N, d) and (M, d) samples.
-        within_second: the `mean_distance` within ``second``, where it is known.
+        within_second: the `mean_distance` within ``second``, if it is known.
     """
     within = mean_distance(second) if within_second is None else within_second
     return 2 * float(_distances(first, second).mean()) - mean_distance(first) - within
 
 
 def mean_distance(points: np.ndarray) -> float:
-    """E‖X−X′‖ of (N, d) points, over the pairs of different ones."""
+    """E‖X−X′‖ of (N, d) points, over pairs of distinct points."""
     return float(_distances(points, points).sum() / (len(points) * (len(points) - 1)))
 
 

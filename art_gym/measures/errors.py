@@ -1,4 +1,4 @@
-"""Distances of samples to the precise endpoints of their own noises."""
+"""Distances from samples to the precise endpoints of their noises."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int =
 
     Args:
         samples, endpoints: (…batch, *shape).
-        batch_axes: how many leading axes are batch.
+        batch_axes: number of leading batch axes.
 
     Returns:
-        (…batch): one error a latent, in the units of the data.
+        (…batch): one error per latent, in the units of the data.
     """
     difference = (samples - endpoints).reshape(*samples.shape[:batch_axes], -1)
     rms: np.ndarray = np.sqrt(np.einsum("...i,...i->...", difference, difference) / difference.shape[-1])
@@ -23,7 +23,7 @@ def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int =
 
 
 def image_error(denoiser: Denoiser, samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:
-    """As `endpoint_error`, between the images that the denoiser's ``decode`` makes of clean latents.
+    """As `endpoint_error`, but between the images that the denoiser's ``decode`` makes of the latents.
 
     Raises:
         ValueError: if the denoiser has no decoder.
@@ -31,7 +31,7 @@ def image_error(denoiser: Denoiser, samples: np.ndarray, endpoints: np.ndarray, 
     decode = getattr(denoiser, "decode", None)
     if decode is None:
         raise ValueError(
-            f"{type(denoiser).__name__} has no decoder, so that there is no error in image space: load a pipeline with "
+            f"{type(denoiser).__name__} has no decoder, so there is no error in image space: load a pipeline with "
             f"a VAE, pass decoder=..., or choose reward='log_ratio'"
         )
     batch = samples.shape[:batch_axes]

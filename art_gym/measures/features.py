@@ -1,4 +1,4 @@
-"""Features of a small classifier, in which distributions of images are compared (the paper's "LeNet-FID")."""
+"""Features of a small classifier, used to compare distributions of images (the paper's "LeNet-FID")."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class LeNetConfig:
     """A classifier's size.
 
     Attributes:
-        channels: of its images.
-        side: pixels of a side.
-        classes: what it tells apart.
-        features: of its last hidden layer.
+        channels: channels of the images.
+        side: side of the images in pixels.
+        classes: number of classes.
+        features: size of the last hidden layer.
     """
 
     channels: int
@@ -36,7 +36,7 @@ class LeNetConfig:
 
 
 class LeNet(nn.Module):
-    """Two convolutions, two linear layers; the last hidden layer is the feature vector."""
+    """Two convolutions and two linear layers. The last hidden layer is the feature vector."""
 
     def __init__(self, config: LeNetConfig) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def features_of(images: np.ndarray, name: str) -> np.ndarray:
 
     Args:
         images: in the units of the data, mean 0 and standard deviation 0.5.
-        name: "digits" or "photos": which shipped classifier.
+        name: the shipped classifier, "digits" or "photos".
 
     Raises:
         ValueError: for images of another shape.
@@ -77,7 +77,7 @@ def features_of(images: np.ndarray, name: str) -> np.ndarray:
 
 @cache
 def load_features(name: str) -> LeNet:
-    """The shipped classifier. Raises a ValueError for a missing or damaged file."""
+    """Load the shipped classifier. Raises a ValueError for a missing or damaged file."""
     survive_forks()
     with resources.as_file(resources.files("art_gym").joinpath(f"data/{name}_lenet.safetensors")) as file:
         tensors, config, _, _ = read_weights(Path(file))

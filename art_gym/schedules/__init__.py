@@ -1,4 +1,4 @@
-"""Schedules: noise levels with their file, hand-made grids, closed forms."""
+"""Schedules: noise levels and their file, hand-made grids, closed forms."""
 
 from art_gym.common.lazy import exports
 

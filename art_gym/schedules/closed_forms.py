@@ -1,8 +1,8 @@
 """Grids from the stiffness of the ODE alone, without optimisation through the solver (DESIGN §2).
 
 Along the flow d²x/dσ² = −(dD/dσ)/σ, so an Euler step of length h in log σ has the local error ½ h² q with
-q = dD/d log σ. All three forms follow q along one precise solution and differ in what they weigh it with. They are made
-for Euler; with other solvers they are a good start.
+q = dD/d log σ. All three forms follow q along one precise solution, but weigh it differently. They are made for Euler.
+With other solvers they are a good start.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.base import SOLVERS, Previous
 from art_gym.solvers.loop import integrate
 
-ART_NODES = 256  # of the fine trajectory; one denoiser call each
-DUAL_NODES = 64  # each costs one solution from there to the end
+ART_NODES = 256  # nodes of the fine trajectory; each costs one denoiser call
+DUAL_NODES = 64  # each costs one solution from the node to the end
 
 
 def art(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
@@ -40,21 +40,21 @@ def art(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
 
 
 def stiffness_profile(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(M,) noise levels of a fine trajectory, (M,) lengths in log σ that they stand for, (M,) E‖dD/d log σ‖ there."""
+    """Return (M,) noise levels of a fine trajectory, their (M,) lengths in log σ, and (M,) E‖dD/d log σ‖ there."""
     nodes = reference_grid(denoiser, ART_NODES)[:-1]
     stiffness = np.array([_norms(slope).mean() for _, _, slope in _trajectory(denoiser, nodes, start)])
     return nodes, _widths(nodes), stiffness
 
 
 def dual_weighted(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
-    """As `art`, with each defect weighed by how far it travels: √(E‖Φ q‖), Φ the propagator to σ = 0. DESIGN §2 (a)."""
+    """As `art`, but weigh each defect by its effect at the end: √(E‖Φ q‖), Φ the propagator to σ = 0. DESIGN §2 (a)."""
     nodes, effects, _ = _terminal_effects(denoiser, start)
     stiffness = np.array([_norms(effect).mean() for effect in effects])
     return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
 
 
 def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
-    """Minimise E‖∫ Φ q h d log σ‖², in which errors of different steps cancel. DESIGN §2 (b).
+    """Minimise E‖∫ Φ q h d log σ‖², where errors of different steps can cancel. DESIGN §2 (b).
 
     h(log σ) is the local step length, with ∫ d log σ / h = K. With the density e^u = 1/h at the nodes and
     S = Σ e^{u_i} Δ_i, the objective is S² Σ_ij e^{−u_i} e^{−u_j} G_ij, G the Gram matrix of the Φ q Δ.
@@ -64,10 +64,11 @@ def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) ->
 
 
 def dual_weights(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a unit of stiffness |Q| costs at the end, by noise level: with it, a running cost learns form (b).
+    """Return the cost at the end of a unit of stiffness |Q|, by noise level. With it, a running cost learns form (b).
 
-    At the optimum of (b), with v = ∫ Φ q h, every node has E⟨Φ q, v⟩ h² the same: the additive cost with the stiffness
-    E⟨Φ q, v⟩ ∝ h⁻² has the same optimum. The weight is that over E‖q‖, at most a factor 100 around its median.
+    At the optimum of (b), with v = ∫ Φ q h, E⟨Φ q, v⟩ h² is the same at every node. So the additive cost with the
+    stiffness E⟨Φ q, v⟩ ∝ h⁻² has the same optimum. The weight is this stiffness over E‖q‖, clipped to a factor 100
+    around its median.
 
     Returns:
         (M,) decreasing noise levels and (M,) weights of median 1.
@@ -79,8 +80,8 @@ def dual_weights(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(M,) nodes, (M,) optimal density 1/h of form (b), (M,) E‖q‖."""
-    from scipy import optimize  # a fifth of the time to an environment's first reset
+    """Return (M,) nodes, (M,) optimal density 1/h of form (b), and (M,) E‖q‖."""
+    from scipy import optimize  # the import takes a fifth of the time to an environment's first reset
 
     nodes, effects, stiffness = _terminal_effects(denoiser, start)
     widths = _widths(nodes)
@@ -90,13 +91,13 @@ def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarr
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         density, step = np.exp(u), np.exp(-u)
         total, pull = density @ widths, gram @ step
-        energy = max(step @ pull, 1e-15 * (step**2 @ gram.diagonal()))  # of few trajectories it may vanish
-        # log of the objective: its scale is of no interest, and its gradient is of order one
+        energy = max(step @ pull, 1e-15 * (step**2 @ gram.diagonal()))  # with few trajectories it may vanish
+        # log of the objective, because its scale does not matter and its gradient is of order one
         return float(2 * np.log(total) + np.log(energy)), 2 * density * widths / total - 2 * step * pull / energy
 
     norms = np.array([_norms(effect).mean() for effect in effects])
     first = np.log(np.sqrt(norms) + 1e-6 * np.sqrt(norms.max()))
-    bounds = optimize.Bounds(first - 10, first + 10)  # of few trajectories the minimum may lie at infinity
+    bounds = optimize.Bounds(first - 10, first + 10)  # with few trajectories the minimum may lie at infinity
     found = optimize.minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
     return nodes, np.exp(found.x), stiffness
 
@@ -104,7 +105,7 @@ def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarr
 def _trajectory(
     denoiser: Denoiser, nodes: np.ndarray, start: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Per node: x, D and dD/d log σ (by the difference to the next node; the last repeats the one before)."""
+    """Yield x, D and dD/d log σ at each node. The slope is the difference to the next node, repeated at the last."""
     x, batch, denoise = start, len(start), checked(denoiser)
     levels = [np.full(batch, node, start.dtype) for node in nodes]
     previous = Previous(np.zeros_like(x), np.full(batch, np.inf, start.dtype))
@@ -121,9 +122,9 @@ def _trajectory(
 
 
 def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(M,) nodes, (M, B, *shape) Φ q: the change at σ = 0 for a small defect along q at each node, and (M,) E‖q‖."""
+    """Return (M,) nodes, (M, B, *shape) Φ q (change at σ = 0 per small defect along q at a node), and (M,) E‖q‖."""
     nodes = reference_grid(denoiser, DUAL_NODES)[:-1]
-    precise = start.astype(np.float64)  # finite differences of two solutions
+    precise = start.astype(np.float64)  # float64 for finite differences of two solutions
     effects, stiffness = [], []
     for k, (x, _, slope) in enumerate(_trajectory(denoiser, nodes, precise)):
         stiffness.append(float(_norms(slope).mean()))
@@ -142,14 +143,14 @@ def _norms(vectors: Array) -> np.ndarray:
 
 
 def _equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> np.ndarray:
-    """(K+1,) levels with equal ∫ density d log σ between them, the last interval reaching down to σ = 0.
+    """Return (K+1,) levels with equal ∫ density d log σ between them. The last interval reaches down to σ = 0.
 
-    The density of a node holds from there to the next one, where its finite difference was taken.
+    The density of a node holds up to the next node, as its finite difference does.
     """
     cumulative = np.concatenate([[0.0], np.cumsum(density * _widths(nodes))])  # (M+1,)
     targets = cumulative[-1] * np.arange(num_steps) / num_steps
     levels = np.exp(np.interp(targets, cumulative[:-1], np.log(nodes)))
-    # Where the density vanishes, or below the last node, neighbouring points fall together: keep them apart.
+    # Neighbouring levels coincide where the density vanishes and below the last node. Keep them apart.
     floor = nodes[-1] * 1.0001 ** np.arange(num_steps - 1, -1, -1)
     levels = np.maximum(levels, floor)
     return np.append(levels * 0.99999 ** np.arange(num_steps), 0.0)
@@ -158,6 +159,7 @@ def _equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> n
 def _widths(nodes: np.ndarray) -> np.ndarray:
     """(M,) lengths in log σ from each node to the next.
 
-    The last node stands for all below it: q falls as σ² there (D is smooth at 0), so √q integrates to its value × 1.
+    The last node stands for all levels below it. There q falls as σ² (D is smooth at 0), so √q integrates to its
+    value × 1.
     """
     return np.append(np.log(nodes[:-1] / nodes[1:]), 1.0)

@@ -1,4 +1,4 @@
-"""Free coordinates of a grid: the share of the remaining log-noise range that each step covers, as a logit."""
+"""Unconstrained coordinates of a grid: the share of the remaining log-noise range that each step covers, as a logit."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Array, Denoiser
 
-LIMIT = 8.0  # of a logit, beyond which a step covers all or nothing
+LIMIT = 8.0  # of a logit; beyond it a step covers all or nothing
 
 
 def levels_from_logits(logits: Array, denoiser: Denoiser) -> Array:
-    """(K+1,) levels from (K−1,) logits, numpy or torch; 0 throughout gives equal steps in log σ.
+    """Return (K+1,) levels from (K−1,) logits, numpy or torch. Logits of 0 give equal steps in log σ.
 
-    Step k covers the fraction sigmoid(logit(1/m) + z_k) of what is left of log(σ/σ_min), with m = K − k steps to go:
+    Step k covers the fraction sigmoid(logit(1/m) + z_k) of the remaining log(σ/σ_min), with m = K − k steps to go. So
     any logits give a grid that decreases from σ_max to above σ_min, with a last step to 0.
     """
     xp = array_namespace(logits)
     ahead = xp.asarray(np.arange(logits.shape[0], 0, -1), dtype=logits.dtype)  # m − 1
-    kept = xp.exp(-xp.cumulative_sum(xp.log1p(xp.exp(logits) / ahead)))  # share of log(σ_max/σ_min) left
+    kept = xp.exp(-xp.cumulative_sum(xp.log1p(xp.exp(logits) / ahead)))  # remaining share of log(σ_max/σ_min)
     inner = denoiser.sigma_min * xp.exp(float(np.log(denoiser.sigma_max / denoiser.sigma_min)) * kept)
     ends = xp.asarray([denoiser.sigma_max, 0.0], dtype=logits.dtype)
     return xp.concat([ends[:1], inner, ends[1:]])
 
 
 def logits_from_levels(levels: np.ndarray, denoiser: Denoiser) -> np.ndarray:
-    """(K−1,) logits of (K+1,) levels; levels at or below σ_min are taken a little above it."""
+    """Return (K−1,) logits of (K+1,) levels. Levels at or below σ_min are raised to just above it."""
     inner = np.maximum(levels[1:-1], denoiser.sigma_min * 1.02 ** np.arange(len(levels) - 2, 0, -1))
     left = np.log(np.concatenate([[denoiser.sigma_max], inner]) / denoiser.sigma_min)  # (K,)
     ahead = np.arange(len(inner), 0, -1)

@@ -1,4 +1,4 @@
-"""What finds a schedule by calling the model: Gauss-Newton, gradients, CMA-ES, tuned grids, and the oracle."""
+"""Searches for a schedule that call the model: Gauss-Newton, gradients, CMA-ES, tuned grids and the oracle."""
 
 from art_gym.common.lazy import exports
 

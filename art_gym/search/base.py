@@ -1,4 +1,4 @@
-"""What a search is: it tries schedules of K steps on noises and yields them as they get better."""
+"""The interface of a search: it tries schedules of K steps on training noises and yields them as they improve."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from art_gym.solvers.base import Solver
 
 @dataclass(frozen=True)
 class Sought:
-    """What a search is to find a schedule for.
+    """The problem that a search solves.
 
     Attributes:
-        denoiser: the model, whose calls are counted.
+        denoiser: the model, with counted calls.
         solver, num_steps: of the schedule.
         start, endpoints: (B, *shape) training noises at σ_max, and their precise endpoints.
-        seed: of everything random.
-        steps: how long to search, in steps of an environment that plays the candidates; None for the usual.
+        seed: for all random numbers.
+        steps: how long to search, in steps of an environment that plays the candidates; None for the default.
     """
 
     denoiser: Counted
@@ -35,10 +35,10 @@ class Sought:
 
 
 class Candidate(NamedTuple):
-    """A schedule on the way.
+    """An intermediate schedule of a search.
 
     Attributes:
-        episodes: played so far, one candidate on one batch each.
+        episodes: played so far. One candidate on one batch is an episode.
         levels: (K+1,) with a trailing 0.
     """
 
@@ -50,7 +50,7 @@ Result = TypeVar("Result")
 
 
 def exhaust(steps: Generator[Any, None, Result]) -> Result:
-    """Run a generator to its end, whatever it yields, and give back what it returns."""
+    """Run a generator to its end and give back its return value."""
     while True:
         try:
             next(steps)
@@ -64,7 +64,7 @@ SEARCHES: Registry[Search] = Registry("search", "art_gym.search")
 
 
 def search(name: str) -> Callable[[Search], Search]:
-    """Register a search by a name, under which `art-gym train --algo` knows it."""
+    """Register a search under a name for `art-gym train --algo`."""
 
     def decorate(function: Search) -> Search:
         SEARCHES.add(name, function)

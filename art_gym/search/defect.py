@@ -1,10 +1,10 @@
-"""A grid from the defect that arrives at the end, for any solver: Gauss-Newton over the K−1 free levels.
+"""Search for the grid with the smallest terminal defect, for any solver: Gauss-Newton over the K−1 free levels.
 
-Closed forms weigh the local error of one Euler step; a multistep or two-stage solver has another, which depends on the
-neighbouring steps too and cancels between them. Here it is measured: the defect of a grid is the vector that is left
-between its samples and the precise endpoints of the same noises, and its derivative to each level is the difference of
-two runs that part at that level. Gauss-Newton on the weighted squares costs about K²/2 denoiser calls for each such
-Jacobian, no gradient of the network, and some ten of them do.
+Closed forms use the local error of one Euler step. A multistep or two-stage solver has another local error, which also
+depends on the neighbouring steps and partly cancels between them. So this search measures the error at the end. The
+defect of a grid is the difference between its samples and the precise endpoints of the same noises. Its derivative with
+respect to a level comes from two runs that are the same up to that level. Gauss-Newton on the weighted squares needs no
+gradient of the network. A Jacobian costs about K²/2 denoiser calls, and about ten Jacobians are enough.
 """
 
 from __future__ import annotations
@@ -24,36 +24,37 @@ from art_gym.search.gauss_newton import TINY, Fit, GaussNewton, jacobian_cost, w
 from art_gym.search.tuned import EVALUATIONS, tuned
 from art_gym.solvers.base import Solver, get_solver
 
-COARSE = 8  # steps, beyond which grids of fewer steps are starts too
-PASSED_ON = 2  # grids of fewer steps that more steps start from
+COARSE = 8  # with more steps than this, grids of fewer steps are starts too
+PASSED_ON = 2  # grids of fewer steps that become starts
 STARTS = ("cosine", "sigmoid")  # and the ART closed form
 TUNED = ("arctan", "edm", "log_normal")  # starts too, with their two parameters fitted on a few latents
-TUNING = 32  # latents, unless that takes more than a quarter of the budget
-SCREENING = 96  # latents on which starts are improved a little
+TUNING = 32  # latents for that fit, which is skipped if it takes more than a quarter of the budget
+SCREENING = 96  # latents for the short improvement of starts
 SCREENING_STEPS = 6  # Jacobians for each start
-STARTS_SHARE = 0.6  # of the budget that is left when all are known, after which none is begun
-DISTURBED = 40  # at most so many copies of the best so far are tried as well: the problem has bad local optima
-SPREAD = 0.4  # of the disturbance of a logit
-MOVED = 24  # copies in which one level has moved elsewhere, the best of which is every other disturbed one
-SAME = 0.1  # largest difference of a logit between grids that count as one
+STARTS_SHARE = 0.6  # of the budget left once all starts are known: after this share no new start begins
+DISTURBED = 40  # largest number of disturbed copies of the best grid, because the problem has bad local optima
+SPREAD = 0.4  # standard deviation of the disturbance of a logit
+MOVED = 24  # copies with one level moved elsewhere; the best of them serves as every other disturbed copy
+SAME = 0.1  # two grids count as one if no logit differs by more than this
 FINALISTS = 4
 
-LATENTS = 256, 2048  # on which the finalists are improved: as many as half of the budget pays for one of them
+LATENTS = 256, 2048  # fewest and most for improving the finalists: half of the budget must pay for one finalist
 STEPS = 10  # Jacobians for each finalist
-# Of the budget, for a choice on latents that nothing was fitted to, where that pays for as many again: on Digits 1 % of
-# them have 60 % of the error, and of grids fitted to 372 of them the best one there can be 40 % worse elsewhere.
+# Share of the budget for choosing a finalist on fresh latents, if it pays for as many as the fit used. On Digits 1 % of
+# the latents have 60 % of the error. The best grid on the 372 latents of its fit can be 40 % worse on others.
 CHOICE_SHARE = 0.1
-# Evaluations of D times elements of a latent, and evaluations, after which nothing new is begun; and what is enough
-# where latents are not tiny: so many evaluations and Jacobians of a latent have 1.2 times the oracle's error on Digits.
+# After these numbers nothing new begins: evaluations of D times elements of a latent, and evaluations of D.
 MOST_ELEMENTS, MOST_EVALUATIONS = 1.5e8, 2e7
+# Enough for latents that are not tiny: evaluations, and Jacobians of one latent. On Digits this reaches 1.2 times the
+# error of the oracle.
 ENOUGH, JACOBIANS = 3e5, 6.5e3
 
 
 @search("defect")
 def gauss_newton_search(sought: Sought) -> Iterator[Candidate]:
-    """Gauss-Newton on the terminal defect; yields once, after all its runs.
+    """Gauss-Newton on the terminal defect. Yields once, at the end.
 
-    It plays no episodes: its steps are evaluations of the denoiser, after which nothing new is begun.
+    It plays no episodes. `Sought.steps` here limits the evaluations of the denoiser, after which nothing new begins.
     """
     noises = sought.start, sought.endpoints
     yield Candidate(1, defect(sought.denoiser, sought.num_steps, sought.solver, *noises, sought.seed, sought.steps))
@@ -68,15 +69,15 @@ def defect(
     seed: int = 0,
     evaluations: float | None = None,
 ) -> np.ndarray:
-    """The grid of least mean endpoint error by Gauss-Newton steps on the terminal defect.
+    """Find the grid of least mean endpoint error by Gauss-Newton steps on the terminal defect.
 
     Args:
         denoiser, num_steps, solver: what the grid is for.
-        start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints; 2048 of them at
-            most are fitted to, and as many others chosen on.
+        start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints. The fit uses at most 2048,
+            and the final choice at most 2048 others.
         seed: of the disturbed starts.
-        evaluations: of the denoiser, after which nothing new is begun; by default as many as were enough on the exact
-            tasks, and at most 1.5e8 by the elements of a latent.
+        evaluations: of the denoiser, after which nothing new begins. The default was enough on the exact tasks. The
+            limit is 1.5e8 divided by the elements of a latent.
 
     Returns:
         (K+1,) levels with a trailing 0.
@@ -116,21 +117,20 @@ def _enough(solver: Solver, num_steps: int, elements: int) -> float:
 def screening(
     few: GaussNewton, first: np.ndarray, num_steps: int, budget: float, seed: int
 ) -> Generator[Fit, None, list[Fit]]:
-    """Grids of K steps that are improved a little; yields each improvement, of fewer steps too.
+    """Improve grids of K steps a little. Yields each improvement, also those of grids with fewer steps.
 
-    From coarse to fine: where steps are many their problem is full of bad local optima, and what it costs grows with
-    K², so that it starts from what two thirds of the steps have found, where the budget pays for both.
+    It works from coarse to fine. With many steps the problem has many bad local optima, and its cost grows with K². So
+    it starts from the results of two thirds of the steps, if the budget pays for both.
 
     Args:
         few: the problem, on few latents.
-        first: (J+1,) levels, which are tried beside the hand-made grids: what fewer steps have found comes first,
-            then the best of these.
+        first: (J+1,) levels to try beside the hand-made grids. The best of these come after the results of fewer steps.
         num_steps: K.
-        budget: evaluations, after which nothing new is begun.
+        budget: evaluations after which nothing new begins.
         seed: of the disturbed starts.
 
     Returns:
-        Fits of grids that differ, best first.
+        Fits of distinct grids, best first.
     """
     denoiser, until = few.denoiser, few.denoiser.evaluations + budget
     grids = [resampled(first, num_steps), *_hand_made(few, num_steps, budget)]
@@ -163,7 +163,7 @@ def screening(
 
 
 def _hand_made(few: GaussNewton, num_steps: int, budget: float) -> list[np.ndarray]:
-    """(K+1,) levels each, some of them tuned where the budget pays for that."""
+    """Hand-made grids of (K+1,) levels, some of them tuned if the budget pays for that."""
     denoiser = few.denoiser
     grids = [make_grid(name, num_steps, denoiser) for name in STARTS]
     if len(TUNED) * EVALUATIONS * TUNING * few.solver.evaluations(num_steps) >= budget / 4:
@@ -173,17 +173,17 @@ def _hand_made(few: GaussNewton, num_steps: int, budget: float) -> list[np.ndarr
 
 
 def _best_moved(few: GaussNewton, logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(K−1,) logits of the best of some copies in which one level has moved."""
+    """(K−1,) logits of the best of `MOVED` copies, each with one level moved."""
     levels = levels_from_logits(logits, few.denoiser)
     copies = [logits_from_levels(_moved(levels, rng), few.denoiser) for _ in range(MOVED)]
     return min((few.improve(copy, 0) for copy in copies), key=_error)[1]
 
 
 def _moved(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(K+1,) levels, one of which has moved into a step elsewhere: a gradient does not change how many lie where."""
+    """(K+1,) levels with one moved into another step. Gradient steps do not move a level past others like this."""
     fewer = np.delete(levels, rng.integers(1, len(levels) - 1))
     step = rng.integers(len(fewer) - 1)
-    low = max(fewer[step + 1], 0.3 * fewer[step])  # the last one ends in 0
+    low = max(fewer[step + 1], 0.3 * fewer[step])  # the last step ends in 0
     return np.insert(fewer, step + 1, np.sqrt(fewer[step] * low))
 
 

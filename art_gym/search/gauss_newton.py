@@ -12,23 +12,26 @@ from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.search.base import exhaust
 from art_gym.solvers.base import Previous, Solver, land
 
-Latents = list[np.ndarray]  # by level, each (B, *shape)
+Latents = list[np.ndarray]  # one (B, *shape) array for each level
 
-TINY = 16  # elements
+TINY = 16  # latents with fewer elements are tiny
 
-CORRECTIONS = 3  # of a Jacobian, before it is measured again
-CLOSEST = 5e-5  # relative distance of two levels, half of the environment's least step
-PROBE = 0.01  # of log σ, for the finite differences
-LONGEST = 1.5  # step of a logit
+CORRECTIONS = 3  # corrections of a Jacobian before it is measured again
+CLOSEST = 5e-5  # smallest relative distance of two levels: half of the environment's smallest step
+PROBE = 0.01  # step in log σ for the finite differences
+LONGEST = 1.5  # longest step of a logit
 
 
 def jacobian_cost(solver: Solver, num_steps: int) -> float:
-    """Evaluations of D for one latent."""
+    """Evaluations of D for one latent and one Jacobian."""
     return solver.evaluations(num_steps) * num_steps / 2
 
 
 def working_precision(start: np.ndarray) -> type[np.floating]:
-    """For fitting grids: errors fall to 10⁻³ in few dimensions and want float64; else float32 takes half the time."""
+    """The float type for fitting grids.
+
+    With few dimensions errors fall to 10⁻³, and this needs float64. Otherwise float32 takes half the time.
+    """
     return np.float64 if start[0].size < TINY else np.float32
 
 
@@ -40,22 +43,24 @@ class Fit(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """A grid, and what a run on it left."""
+    """A grid, and the results of a run on it."""
 
     logits: np.ndarray  # (K−1,)
     latents: Latents  # K, at every level but the last
-    denoised: Latents  # D of them
-    defect: np.ndarray  # (B, d), at the end
-    error: float  # its mean root mean square
+    denoised: Latents  # D of these latents
+    defect: np.ndarray  # (B, d), at the end of the run
+    error: float  # root mean square of the defect, averaged over the batch
 
 
 class GaussNewton:
-    """Gauss-Newton on Σ_i w_i ‖x_i − endpoint_i‖², w_i = 1/err_i: on the mean of err_i (reweighted squares).
+    """Gauss-Newton on Σ_i w_i ‖x_i − endpoint_i‖².
+
+    The weights w_i = 1/err_i make it minimise the mean of err_i (reweighted squares).
 
     Args:
         denoiser, solver: what the grid is for.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
-        budget: of the denoiser's evaluations, beyond which no Jacobian is begun.
+        budget: evaluations of the denoiser after which no new Jacobian begins.
     """
 
     def __init__(
@@ -70,21 +75,21 @@ class GaussNewton:
         self.budget = budget
 
     def improve(self, logits: np.ndarray, steps: int) -> Fit:
-        """Levenberg-Marquardt from these (K−1,) logits, ``steps`` Jacobians long: what it ends with."""
+        """Run Levenberg-Marquardt from (K−1,) logits for up to ``steps`` Jacobians, and return the last fit."""
         return exhaust(self.improving(logits, steps))
 
     def improving(self, logits: np.ndarray, steps: int) -> Generator[Fit, None, Fit]:
-        """As `improve`, but yields each step that helps.
+        """Like `improve`, but yield each step that helps.
 
-        A Jacobian costs K²/2 calls and a step K, so that after a step it is corrected by what the step has changed
-        (Broyden, Math. Comp. 19, 1965, eq. 4.5) and measured again only where that no longer helps.
+        A Jacobian costs K²/2 calls and a step costs K. So each step corrects the Jacobian by the change that it
+        caused (Broyden, Math. Comp. 19, 1965, eq. 4.5). A new measurement follows only when corrections stop helping.
         """
         at, damping = self._point(np.clip(logits, -LIMIT, LIMIT)), 1e-2
         for _ in range(steps):
             if self.denoiser.evaluations > self.budget or not 0 < at.error < np.inf:
                 break
             jacobian, measured = self._jacobian(at), at.error  # (K−1, B, d)
-            if not np.isfinite(jacobian).all():  # of a network that is not finite at some levels
+            if not np.isfinite(jacobian).all():  # the network is not finite at some levels
                 break
             for age in range(CORRECTIONS + 1):
                 before = at
@@ -101,33 +106,33 @@ class GaussNewton:
         return Fit(at.error, at.logits)
 
     def _step(self, at: _Point, jacobian: np.ndarray, damping: float, once: bool) -> tuple[_Point, float]:
-        """The first step that helps, each try damped more (or ``once``), and the damping to go on with."""
+        """The first step that helps, and the next damping. Each try is damped more; ``once`` allows one try."""
         size = np.sqrt((at.defect**2).mean(axis=1))  # (B,)
         weighted = jacobian / np.maximum(size, 0.1 * size.mean())[:, None]
         matrix = weighted.reshape(len(at.logits), -1) @ jacobian.reshape(len(at.logits), -1).T
         slope = weighted.reshape(len(at.logits), -1) @ at.defect.ravel()
         scale = np.diag(matrix) + 1e-9 * np.trace(matrix)
         while damping < 1e3:
-            # Least squares, since the matrix is singular to rounding where a level has no influence.
+            # Least squares, because a level without influence makes the matrix singular to rounding.
             step = np.linalg.lstsq(matrix + damping * np.diag(scale), slope, rcond=None)[0]
             tried = self._point(np.clip(at.logits - np.clip(step, -LONGEST, LONGEST), -LIMIT, LIMIT))
             if tried.error < at.error:
                 return tried, damping / 4
-            if once:  # it says more of the Jacobian than of the damping
+            if once:  # a failure says more about the corrected Jacobian than about the damping
                 break
             damping *= 4
         return at, damping
 
     def _point(self, logits: np.ndarray) -> _Point:
         levels = levels_from_logits(logits, self.denoiser)
-        if (levels[1:] > (1 - CLOSEST) * levels[:-1]).any():  # in float32 they may coincide: a grid worse than any
+        if (levels[1:] > (1 - CLOSEST) * levels[:-1]).any():  # they may coincide in float32: reject the grid
             return _Point(logits, [], [], np.empty(0), np.inf)
         latents, denoised, left = self._go_on(levels, [self.start], [])
         error = float(np.sqrt((left.astype(np.float64) ** 2).mean(axis=1)).mean())
         return _Point(logits, latents, denoised, left, error if np.isfinite(error) else np.inf)
 
     def _go_on(self, levels: np.ndarray, x: Latents, denoised: Latents) -> tuple[Latents, Latents, np.ndarray]:
-        """Finish a run of which x is known at some levels, and D at the same ones or all but the last."""
+        """Finish a run from the known x at its first levels, and the known D at all of these or all but the last."""
         grid = np.repeat(levels.astype(self.start.dtype)[:, None], len(self.start), axis=1)  # (K+1, B)
         x, denoised = list(x), list(denoised)
         while True:
@@ -142,7 +147,7 @@ class GaussNewton:
             x.append(self.solver.step(self.denoiser, x[k], denoised[k], grid[k], grid[k + 1], previous))
 
     def _jacobian(self, at: _Point) -> np.ndarray:
-        """(K−1, B, d) derivative of the terminal defect to the logits."""
+        """(K−1, B, d) derivative of the terminal defect with respect to the logits."""
         levels = levels_from_logits(at.logits, self.denoiser)
         by_level = []
         for k in range(1, len(levels) - 1):
@@ -151,7 +156,7 @@ class GaussNewton:
             *_, defect_moved = self._go_on(moved, at.latents[:k], at.denoised[:k])
             by_level.append((defect_moved - at.defect) / PROBE)
         moves = np.stack(
-            [  # (K−1, K−1): derivative of the log levels to the logits
+            [  # (K−1, K−1): derivative of the log levels with respect to the logits
                 np.log(levels_from_logits(at.logits + row, self.denoiser)[1:-1] / levels[1:-1]) / 1e-6
                 for row in 1e-6 * np.eye(len(at.logits))
             ]

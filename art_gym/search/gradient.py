@@ -1,4 +1,4 @@
-"""A fixed grid by stochastic gradients through the solver: what a practitioner would try first."""
+"""Search for a fixed grid by stochastic gradients through the solver, which a practitioner would try first."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate
 
 UPDATES = 400
-BATCH = 64  # noises of an update
-YIELDED = 20  # updates between candidates
+BATCH = 64  # noises in an update
+YIELDED = 20  # updates between two yielded candidates
 
 
 @search("gradient")
 def gradient(sought: Sought) -> Iterator[Candidate]:
-    """Adam through the solver, an episode an update; see `gradient_descent`."""
+    """Adam through the solver. An update counts as one episode. See `gradient_descent`."""
     updates = UPDATES if sought.steps is None else max(sought.steps // sought.num_steps, 1)
     found = gradient_descent(
         sought.denoiser,
@@ -47,18 +47,18 @@ def gradient_descent(
     learning_rate: float = 0.05,
     seed: int = 0,
 ) -> Iterator[np.ndarray]:
-    """Adam on the log of a batch's mean endpoint error, from the geometric grid, with a rate that falls to 0.
+    """Run Adam on the log of a batch's mean endpoint error, from the geometric grid. Its rate falls to 0.
 
     Args:
-        denoiser, solver, num_steps: what the grid is for; the denoiser must let gradients of torch through.
+        denoiser, solver, num_steps: what the grid is for. Torch must be able to differentiate through the denoiser.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
-        updates, batch, learning_rate: of Adam; a batch is drawn with replacement.
+        updates, batch, learning_rate: of Adam. Batches are drawn with replacement.
         seed: of the batches.
 
     Yields:
         (K+1,) levels after each update.
     """
-    import torch  # who searches in another way does without
+    import torch  # not all searches need it
 
     rng = np.random.default_rng([seed, num_steps])
     logits = torch.zeros(num_steps - 1, dtype=torch.float32, requires_grad=True)

@@ -21,10 +21,10 @@ from art_gym.solvers.loop import integrate
 if TYPE_CHECKING:
     import torch
 
-SCREENING = 256  # latents on which all starts are refined a little
+SCREENING = 256  # latents for the short refinement of all starts
 SCREENING_ITERATIONS = 15
 FINALISTS = 2  # starts that are refined thoroughly
-GRADIENT_ELEMENTS = 65536  # of the latents that they are refined on by gradients: 1024 of Digits
+GRADIENT_ELEMENTS = 65536  # of all latents in that refinement by gradients: 1024 latents of Digits
 ITERATIONS = 60
 
 
@@ -35,7 +35,7 @@ def loss_and_gradient(
 
     Args:
         logits: (K−1,) as in `levels_from_logits`.
-        denoiser, solver: what the grid is for; the denoiser must let gradients of torch through.
+        denoiser, solver: what the grid is for. Torch must be able to differentiate through the denoiser.
         start, endpoints: (B, *shape) noises at σ_max and their precise endpoints.
     """
     import torch
@@ -56,16 +56,17 @@ def optimise(
     endpoints: np.ndarray,
     seed: int = 0,
 ) -> np.ndarray:
-    """The grid of least mean endpoint error, by L-BFGS over its K−1 free levels.
+    """Find the grid of least mean endpoint error, by L-BFGS over its K−1 free levels.
 
-    Starts are the hand-made grids, tuned ones, closed forms, what CMA-ES and Gauss-Newton find, and disturbed copies of
-    the best of them: the problem has bad local optima. All are refined briefly on a few latents, the best few
-    thoroughly on many, the best of those on all by Gauss-Newton: the mean is ruled by few latents, and wants many.
+    The problem has bad local optima, so there are many starts: hand-made grids, tuned grids, closed forms, the results
+    of CMA-ES and Gauss-Newton, and disturbed copies of the best ones. L-BFGS refines all of them briefly on a few
+    latents, then the best few thoroughly on many. Gauss-Newton refines the best one on all latents, because a few
+    latents dominate the mean.
 
     Args:
         denoiser, solver, num_steps: what the grid is for.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
-        seed: of the disturbed starts.
+        seed: of the random starts.
 
     Returns:
         (K+1,) levels with a trailing 0.
@@ -95,7 +96,7 @@ def optimise(
 def _starts(
     denoiser: Denoiser, num_steps: int, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray, seed: int
 ) -> list[np.ndarray]:
-    """Grids that L-BFGS begins with."""
+    """The grids with which L-BFGS begins."""
     few = start[:SCREENING], endpoints[:SCREENING]
     grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
     grids += [tuned(name, num_steps, denoiser, solver, *few)[0] for name in ("log_normal", "edm")]
@@ -106,7 +107,7 @@ def _starts(
 
 
 class _Refiner:
-    """L-BFGS on some latents."""
+    """L-BFGS on a fixed set of latents."""
 
     def __init__(self, denoiser: Denoiser, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray) -> None:
         import torch
@@ -115,7 +116,7 @@ class _Refiner:
         self.start, self.endpoints = torch.from_numpy(start), torch.from_numpy(endpoints)
 
     def refined(self, logits: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
-        """The loss, and the (K−1,) logits, after so many iterations."""
+        """The loss and the (K−1,) logits after at most ``iterations`` iterations."""
         logits = np.clip(logits, -7.5, 7.5)
         bounds = [(-8.0, 8.0)] * len(logits)
         options = {"maxiter": iterations, "maxfun": 2 * iterations}

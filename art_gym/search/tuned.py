@@ -1,4 +1,4 @@
-"""Hand-made grids at their best: their two parameters fitted on training noise."""
+"""Hand-made grids with their two parameters fitted on training noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from art_gym.schedules.grids.base import get_grid, make_grid
 from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate
 
-EVALUATIONS = 80  # of the error, for both starts together
+EVALUATIONS = 80  # evaluations of the error, for both starts together
 
 
 def tuned(
@@ -22,7 +22,7 @@ def tuned(
     start: np.ndarray,
     endpoints: np.ndarray,
 ) -> tuple[np.ndarray, tuple[float, float | None]]:
-    """Fit a grid's last positive level and shape parameter by Nelder-Mead in their logarithms, above σ_min.
+    """Fit a grid's last positive level (at least σ_min) and shape parameter by Nelder-Mead in their logarithms.
 
     Args:
         name: a key of `art_gym.schedules.grids.base.GRIDS`.
@@ -45,12 +45,12 @@ def tuned(
         try:
             levels = make_grid(name, num_steps, denoiser, *parameters(logs))
         except (ValueError, OverflowError, FloatingPointError):
-            return 1e3  # no grid at all
-        if levels[-2] < denoiser.sigma_min * (1 - 1e-9):  # of which the logarithm may have taken a digit
+            return 1e3  # these parameters give no grid
+        if levels[-2] < denoiser.sigma_min * (1 - 1e-9):  # the logarithm may cost a digit
             return 1e3
         return float(np.log(endpoint_error(integrate(denoiser, levels, start, solver), endpoints).mean()))
 
-    # The published last level is often far from the best: the second start has one at a tenth of the data's scale.
+    # The published last level is often far from the best one. The second start has it at a tenth of the data's scale.
     firsts = [np.log([reaches, 1.0]), np.log([0.1 * denoiser.data_std, 1.0])]
     best: optimize.OptimizeResult | None = None
     for first in firsts:
@@ -58,7 +58,7 @@ def tuned(
         free = first if has_shape else first[:1]
         simplex = np.vstack([free, free + np.diag([0.7, 0.4][: len(free)])])
         options = {"maxfev": EVALUATIONS // 2, "initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-4}
-        with np.errstate(all="ignore"):  # far out, curves overflow before they are refused
+        with np.errstate(all="ignore"):  # extreme parameters overflow before make_grid refuses them
             found = optimize.minimize(loss, free, method="Nelder-Mead", options=options)
         if best is None or found.fun < best.fun:
             best = found

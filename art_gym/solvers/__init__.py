@@ -1,4 +1,4 @@
-"""Solvers: one step between two noise levels, a file a family, and the bare sampling loop."""
+"""Solvers, which step between two noise levels, and the bare sampling loop. Each family has its own file."""
 
 from art_gym.common.lazy import exports
 

@@ -1,6 +1,6 @@
-"""What a solver is: one step between two positive levels, with one σ per sample.
+"""The solver interface: one step between two positive noise levels, with one σ per sample.
 
-The step to 0 is the same for all (`land`). A solver gets D(x, σ), which the caller has already computed, so an
+The step to 0 is the same for all solvers (`land`). The caller computes D(x, σ) and passes it to the solver, so an
 environment can show it to its agent before the agent acts.
 """
 
@@ -20,7 +20,7 @@ Denoise = Callable[[Array, Array], Array]
 
 
 class Previous(NamedTuple):
-    """D and σ of the step before, for multistep solvers; σ = ∞ marks a first step (any finite D will do then)."""
+    """D and σ of the previous step, for multistep solvers. σ = ∞ marks a first step, where D is any finite value."""
 
     denoised: Array  # (B, *shape)
     sigma: Array  # (B,)
@@ -39,18 +39,18 @@ class Solver:
     calls_per_step: int
 
     def evaluations(self, num_steps: int) -> int:
-        """Denoiser calls for one sample on a grid of ``num_steps`` steps, of which the last lands on 0 (one call)."""
+        """Return the denoiser calls per sample for ``num_steps`` steps. The last step lands on 0 with one call."""
         return self.calls_per_step * (num_steps - 1) + 1
 
 
 def per_sample(sigma: Array, x: Array) -> Array:
-    """Shape (B,) as (B, 1, …, 1), to multiply x of shape (B, *shape)."""
+    """Reshape (B,) to (B, 1, …, 1), to multiply x of shape (B, *shape)."""
     return sigma[(...,) + (None,) * (x.ndim - 1)]
 
 
 def log(values: Array) -> Array:
-    """The natural logarithm, of numpy arrays and of tensors."""
-    # With one sample the search for numpy's namespace takes three times as long as the logarithm.
+    """The natural logarithm of a numpy array or a tensor."""
+    # For one sample, the search for numpy's namespace takes three times as long as the logarithm.
     return np.log(values) if isinstance(values, np.ndarray) else array_namespace(values).log(values)
 
 
@@ -63,11 +63,11 @@ SOLVERS: Registry[Solver] = Registry("solver", "art_gym.solvers")
 
 
 def solver(order: int, calls_per_step: int) -> Callable[[Step], Step]:
-    """Register a step function as the solver of its name.
+    """Register a step function as a solver under the function's name.
 
     Args:
-        order: of convergence.
-        calls_per_step: denoiser calls of a step between positive levels, that for D(x, σ) included.
+        order: order of convergence.
+        calls_per_step: denoiser calls of a step between positive levels, including the one for D(x, σ).
     """
 
     def decorate(step: Step) -> Step:
@@ -79,7 +79,7 @@ def solver(order: int, calls_per_step: int) -> Callable[[Step], Step]:
 
 
 def get_solver(solver: str | Solver) -> Solver:
-    """The solver of that name; a Solver is handed back as it is. Raises a ValueError that lists the names."""
+    """Return the solver of that name, or a Solver unchanged. Raises a ValueError that lists the names."""
     if isinstance(solver, Solver):
         return solver
     return SOLVERS.find(solver)

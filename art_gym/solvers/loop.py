@@ -16,8 +16,8 @@ def integrate(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solve
 
     Args:
         denoise: D(x, σ).
-        sigmas: (K+1,) decreasing levels with a trailing 0, or (K+1, B) for a grid a sample; a torch tensor lets
-            gradients through.
+        sigmas: (K+1,) decreasing levels with a trailing 0, or (K+1, B) for one grid per sample. A torch tensor keeps
+            gradients.
         x: (B, *shape) latents at the first level.
         solver: name or object.
 
@@ -29,7 +29,7 @@ def integrate(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solve
 
 
 def path(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solver: str | Solver) -> Iterator[Array]:
-    """As `integrate`, but yields the latents after every step: K of them, the last at level 0."""
+    """As `integrate`, but yield the latents after each of the K steps. The last are at level 0."""
     solver = get_solver(solver)
     xp = array_namespace(x)
     # torch.asarray warns about tensors that require gradients

@@ -1,4 +1,4 @@
-"""Tasks: named denoisers, the noises that they start from, and the references that scores are read against."""
+"""Tasks: named denoisers, the noises that they start from, and the reference errors for scores."""
 
 from art_gym.common.lazy import exports
 

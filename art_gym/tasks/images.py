@@ -14,7 +14,7 @@ HELD_OUT_SHARE = 0.25  # of each photograph's width, on the right
 
 @cache
 def digit_images() -> tuple[np.ndarray, np.ndarray]:
-    """The 1797 digit images that scikit-learn ships, (1797, 1, 8, 8), mean 0 and standard deviation 0.5; and labels."""
+    """Return scikit-learn's digit images (1797, 1, 8, 8), with mean 0 and standard deviation 0.5, and their labels."""
     with resources.files("art_gym").joinpath("data/digits.npz").open("rb") as file:
         stored = np.load(file, allow_pickle=False)
         images, labels = stored["images"].astype(np.float32), stored["labels"]
@@ -23,7 +23,7 @@ def digit_images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_digits(held_out: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The digits that networks are trained on, or the ones that are kept from them; and labels."""
+    """Return the digits that networks are trained on, or the held-out digits, with their labels."""
     images, labels = digit_images()
     order = np.random.default_rng(8).permutation(len(images))
     rows = order[-HELD_OUT_DIGITS:] if held_out else order[:-HELD_OUT_DIGITS]
@@ -45,7 +45,7 @@ def photo_patches(count: int, rng: np.random.Generator, held_out: bool = False) 
 
 
 def labelled_patches(count: int, rng: np.random.Generator, held_out: bool) -> tuple[np.ndarray, np.ndarray]:
-    """As `photo_patches`, with (count,) labels: 3 times the photograph plus the third of its height."""
+    """As `photo_patches`, with (count,) labels: 3 times the photograph's index plus the index of the vertical third."""
     photos = photographs()
     edge = int(photos.shape[3] * (1 - HELD_OUT_SHARE))
     first, last = (edge, photos.shape[3] - PATCH) if held_out else (0, edge - PATCH)

@@ -1,9 +1,9 @@
 """Tasks on the shipped networks: digits without and with a class, with known pixels, and patches of photographs.
 
-A condition rides along in the latents: one more channel, which the denoiser hands back as it is. The flow leaves it
-alone (x − D = 0), so every solver, bank and search works on conditional tasks without knowing of them, and each noise
-has a condition of its own, drawn with it. Errors, statistics and pictures leave carried channels out. The noises of an
-episode have one class: each of them is drawn from those that carry the class of the first.
+One more channel of the latents carries the condition, and the denoiser returns it unchanged. The flow leaves it alone
+(x − D = 0), so solvers, banks and searches need no special code for conditional tasks. Each noise has its own
+condition, drawn with it. Errors, statistics and pictures leave carried channels out. The noises of an episode have one
+class: each is drawn from those that carry the class of the first.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from art_gym.measures.features import features_of
 from art_gym.tasks.images import split_digits
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
-SIGMA_MIN, SIGMA_MAX = 0.01, 40.0  # what the networks were trained on, three deviations of ln σ either way
+SIGMA_MIN, SIGMA_MAX = 0.01, 40.0  # the training range, three standard deviations of ln σ either way
 
 
 class NetworkTask(TorchDenoiser):
-    """A shipped network as a task's denoiser, with the data that it learned to compare with.
+    """A shipped network as a task's denoiser, with its training data to compare samples with.
 
     Args:
         function, shape, fingerprint: as for `TorchDenoiser`.
-        data: (count, rng) to (count, *visible shape) images.
-        kind: of images, "digits" or "photos", in whose classifier's features samples are compared with data.
+        data: maps (count, rng) to (count, *visible shape) images.
+        kind: kind of images, "digits" or "photos". Its classifier gives the features to compare samples with data.
         carried_channels: trailing channels of the latent that carry a condition.
-        condition: (B, *shape) noises to (B,) whole numbers, which those of an episode share; None if they need not.
+        condition: maps (B, *shape) noises to (B,) whole numbers. The noises of an episode share one number. None if
+            they need not.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ def load_shipped(name: str) -> tuple[Preconditioned, str]:
 
 
 def draw_digits(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw (count, 1, 8, 8) images of those that the networks were trained on."""
+    """Draw (count, 1, 8, 8) images from the training data of the networks."""
     images = split_digits(held_out=False)[0]
     return images[rng.integers(len(images), size=count)]
 
 
 def uniform(carried: torch.Tensor) -> torch.Tensor:
-    """(B,) uniform numbers from carried channels, which are σ_max times standard normal noise."""
+    """Return (B,) uniform numbers from carried channels, which hold σ_max times standard normal noise."""
     flat = carried.flatten(1)
     normal = flat.sum(dim=1) / (SIGMA_MAX * flat.shape[1] ** 0.5)
     uniform: torch.Tensor = torch.special.ndtr(normal)

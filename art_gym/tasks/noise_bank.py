@@ -1,4 +1,4 @@
-"""Noises and the precise endpoints that the ODE takes them to, made lazily and kept in the user's cache folder."""
+"""Noises and their precise endpoints under the ODE, made lazily and kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate, path
 
 SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the two never share a noise
-LARGE = 512  # elements of a latent from which on its denoiser is taken to be slow: chunks are smaller
-FEW = 256  # noises that are not rounded up to a whole chunk
+LARGE = 512  # elements of a latent; from this size on, chunks are smaller because the denoiser may be slow
+FEW = 256  # up to this many noises are not rounded up to a whole chunk
 SHIPPED = "data/endpoints.npz"
-GROWING = threading.RLock()  # environments in threads share banks: one at a time makes what is missing
+GROWING = threading.RLock()  # environments in threads share banks, and one thread at a time makes missing noises
 CHUNK_ELEMENTS = 16384  # a chunk has about this many elements of x, so that the first is ready within seconds
 
 
 def default_cache_folder() -> Path:
-    """The user's cache folder; the environment variable ART_GYM_CACHE names another one."""
+    """Return the user's cache folder, or the folder in the environment variable ART_GYM_CACHE."""
     return Path(os.environ.get("ART_GYM_CACHE") or platformdirs.user_cache_dir("art_gym"))
 
 
 class NoiseBank:
-    """Noises x = σ_max ε of one split, with precise endpoints, grown chunk by chunk as higher indices are asked for.
+    """Noises x = σ_max ε of one split, with precise endpoints, made chunk by chunk when they are needed.
 
-    Index i is the same noise for ever: it depends on the split, the chunk and the shape alone.
+    Index i is always the same noise. It depends only on the split, the chunk and the shape.
 
     Args:
         denoiser: makes the endpoints.
         split: "train" or "heldout".
-        size: how many noises there are; more than 256 are rounded up to whole chunks.
+        size: number of noises. More than 256 are rounded up to whole chunks.
     """
 
     def __init__(self, denoiser: Denoiser, split: str, size: int) -> None:
@@ -58,7 +58,7 @@ class NoiseBank:
         self.denoiser, self.split = denoiser, split
         elements = int(np.prod(denoiser.shape))
         chunk = max(32 if elements >= LARGE else 256, CHUNK_ELEMENTS // elements)
-        # Who asks for few noises has a slow denoiser: these are the first of a whole chunk, and no more are made.
+        # Few noises suggest a slow denoiser, so only these are made. They are the first of a whole chunk.
         self.chunk = min(size, chunk) if size <= FEW else chunk
         self.size = -(-size // self.chunk) * self.chunk
         self.start = np.empty((0, *denoiser.shape), np.float32)  # (rows, *shape): x at σ_max
@@ -68,13 +68,13 @@ class NoiseBank:
         self._conditions = np.empty(0, np.int64)
 
     def adopt(self, start: np.ndarray, endpoints: np.ndarray) -> None:
-        """Hold these noises and their precise endpoints, (B, *shape) each, and no others."""
+        """Hold only these noises and their precise endpoints, (B, *shape) each."""
         self.start, self.endpoints = start, endpoints
         self.size = self.chunk = len(start)
         self._conditions = np.empty(0, np.int64)
 
     def ensure(self, rows: int) -> None:
-        """Have at least this many rows at hand.
+        """Make sure that at least this many rows exist.
 
         Raises:
             IndexError: if the bank is smaller.
@@ -87,11 +87,11 @@ class NoiseBank:
                 self._grow(rows)
 
     def _grow(self, rows: int) -> None:
-        from tqdm import tqdm  # seldom needed, and not on the way of `import art_gym`
+        from tqdm import tqdm  # seldom needed, so `import art_gym` does not import it
 
         chunks = range(len(self.start) // self.chunk, -(-rows // self.chunk))
         total = len(chunks) * (len(reference_grid(self.denoiser)) - 1)
-        # On a terminal, and if it takes long: a first reset would be silent for 10 s with a slow denoiser.
+        # Shown only on a terminal and if it takes long. With a slow denoiser a first reset takes 10 s.
         with tqdm(total=total, desc="precise endpoints", unit="step", delay=2, disable=None, leave=False) as bar:
             for chunk in chunks:
                 start, endpoints = self._make_chunk(chunk, bar.update)
@@ -99,12 +99,12 @@ class NoiseBank:
                 self.endpoints = np.concatenate([self.endpoints, endpoints])
 
     def first(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, *shape) each: the first noises at σ_max and their precise endpoints. Raises as `ensure`."""
+        """Return the first noises at σ_max and their precise endpoints, (rows, *shape) each. Raises as `ensure`."""
         self.ensure(rows)
         return self.start[:rows], self.endpoints[:rows]
 
     def conditions(self, rows: int) -> np.ndarray | None:
-        """(≥ rows,) condition of each noise, which those of an episode share; None where they may be mixed.
+        """Return the condition of each noise, (≥ rows,), or None if an episode may mix conditions.
 
         Raises:
             ValueError: if the denoiser's ``condition`` does not give a whole number for each noise.
@@ -127,7 +127,7 @@ class NoiseBank:
             return self._conditions
 
     def reference_errors(self, solver: Solver, num_steps: int, rows: int, images: bool = False) -> np.ndarray:
-        """(≥ rows,) endpoint errors of EDM's grid of that many steps, on the same noises; in image space if asked."""
+        """Return (≥ rows,) endpoint errors of EDM's grid of that many steps. ``images`` means errors in image space."""
         key = (solver.name, num_steps, images)
         with GROWING:
             known = self._reference_errors.get(key, np.empty(0, np.float32))
@@ -142,7 +142,7 @@ class NoiseBank:
             return known
 
     def paths(self, rows: int) -> np.ndarray:
-        """(≥ rows, M+1, *shape): the precise solution at the M+1 levels of `reference_grid`."""
+        """Return the precise solution at the M+1 levels of `reference_grid`, (≥ rows, M+1, *shape)."""
         with GROWING:
             done = 0 if self._paths is None else len(self._paths)
             if self._paths is None or done < rows:
@@ -167,25 +167,25 @@ class NoiseBank:
         return start, endpoints
 
     def noises(self, chunk: int) -> np.ndarray:
-        """(chunk, *shape) noises at σ_max."""
+        """Return the (chunk, *shape) noises at σ_max."""
         # The first two numbers keep this stream apart from those of environments and estimators.
         rng = np.random.default_rng([2607, 2137, SPLITS[self.split], chunk])
         noise = rng.standard_normal((self.chunk, *self.denoiser.shape), dtype=np.float32)
         return np.float32(self.denoiser.sigma_max) * noise
 
     def key(self, chunk: int) -> str | None:
-        """Hash of all that the endpoints of a chunk depend on; None for a denoiser without a fingerprint."""
+        """Return a hash of all that a chunk's endpoints depend on, or None for a denoiser without a fingerprint."""
         fingerprint = getattr(self.denoiser, "fingerprint", None)
         if fingerprint is None:
             return None
-        ends = self.denoiser.sigma_min, self.denoiser.sigma_max, self.denoiser.data_std  # of the reference grid
+        ends = self.denoiser.sigma_min, self.denoiser.sigma_max, self.denoiser.data_std  # set the reference grid
         rounded = tuple(f"{end:.6g}" for end in ends)  # another processor's sums may differ in the last digit
         key = repr((3, fingerprint, self.denoiser.shape, rounded, REFERENCE_STEPS, self.split, chunk, self.chunk))
         return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def precise_endpoints(denoiser: Denoiser, start: np.ndarray, tick: Callable[[], object] = lambda: None) -> np.ndarray:
-    """(B, *shape) where the ODE takes (B, *shape) noises, by RK4 on `reference_grid`; ``tick`` is called at each step.
+    """Solve the ODE from (B, *shape) noises to endpoints, by RK4 on `reference_grid`. Calls ``tick`` at each step.
 
     Raises:
         ValueError: if the denoiser gives values that are not finite; the message names σ.
@@ -198,32 +198,32 @@ def precise_endpoints(denoiser: Denoiser, start: np.ndarray, tick: Callable[[], 
 
 
 def _shipped(key: str) -> np.ndarray | None:
-    """Endpoints of an exact task, which take up to half a minute (by benchmarks/endpoints.py); None for others."""
+    """Return shipped endpoints, or None. Exact tasks have them, to save half a minute (benchmarks/endpoints.py)."""
     with resources.files("art_gym").joinpath(SHIPPED).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         found: np.ndarray | None = stored.get(key)
         return found
 
 
 def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The cached array, or None where there is none or it is damaged (it is made again then)."""
+    """Return the cached array, or None if it is missing or damaged. Then it is made again."""
     try:
         with file.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             array, checksum = stored["endpoints"], int(stored["checksum"])
-    except Exception:  # of a damaged file, numpy and zipfile raise errors of a dozen kinds
+    except Exception:  # for a damaged file, numpy and zipfile raise errors of a dozen kinds
         return None
     usable = array.shape == shape and array.dtype == np.float32 and zlib.crc32(array.tobytes()) == checksum
     return array if usable else None
 
 
 def _save(file: Path, array: np.ndarray) -> None:
-    """Write to a temporary name and rename; a cache that cannot be written is done without."""
+    """Write to a temporary name, then rename. A cache that cannot be written is ignored."""
     with suppress(OSError), replacing(file) as temporary:
         np.savez(temporary, endpoints=array, checksum=zlib.crc32(array.tobytes()))
 
 
 @dataclass(frozen=True, eq=False)
 class Same:
-    """A user's object, such as a denoiser, as a key by identity: it may have an equality of its own, and no hash."""
+    """A key that compares a user's object by identity, because it may define its own equality and have no hash."""
 
     one: Any
 
@@ -241,10 +241,10 @@ def _cached_bank(same: Same, split: str, size: int) -> NoiseBank:
 
 
 def get_bank(denoiser: Denoiser, split: str, size: int) -> NoiseBank:
-    """The bank of this denoiser object, one in a process however many environments use it.
+    """Return the bank of this denoiser object. All environments of a process share it.
 
     Raises:
-        ValueError: for a denoiser that cannot be called as one.
+        ValueError: if the denoiser cannot be called as one.
     """
     with GROWING:
         return _cached_bank(Same(denoiser), split, size)

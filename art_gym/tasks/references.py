@@ -1,4 +1,4 @@
-"""The references that scores are read against: EDM's error and the oracle's, stored as data with their provenance."""
+"""References for scores: the errors of EDM and of the oracle, stored as data with their provenance."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from art_gym.tasks.noise_bank import Same
 from art_gym.tasks.target import Target
 
 REFERENCES_FILE = Path(__file__).parents[1] / "data" / "references.json"
-PROBED = 5  # levels at which a denoiser is known again
+PROBED = 5  # levels that identify a denoiser
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Errors at the two ends of the score for one task, solver and K.
+    """The errors that define scores 0 and 1 for one task, solver and K.
 
     Attributes:
         task, solver, num_steps: what was sampled.
         edm_error, oracle_error: mean endpoint errors on held-out noise, in the units of the data.
         oracle_sigmas: (K+1,) the oracle's levels.
-        floor: errors below this one count as this one (10⁻⁴ of the data's standard deviation).
+        floor: smaller errors count as this one (10⁻⁴ of the data's standard deviation).
         train_noises, heldout_noises: how many noises the oracle was optimised and evaluated on.
-        seed: of the optimisation.
+        seed: seed of the optimisation.
         method: how the oracle was found, "search" or "polish".
-        version: of art_gym.
-        probe: D at a few points (`probe_of`), since the name of a task of one's own may come to stand for another
-            denoiser; None where that was not kept.
+        version: version of art_gym.
+        probe: D at a few points (`probe_of`), because the name of your own task may later mean another denoiser. None
+            if it was not stored.
     """
 
     task: str
@@ -57,7 +57,7 @@ class Reference:
 
 
 def probe_of(denoiser: Denoiser) -> tuple[float, ...]:
-    """Root mean squares of D at the same latent and several levels, by which a denoiser is known again."""
+    """Return root mean squares of D for one noise at several levels. They identify a denoiser."""
     return _probe(Same(denoiser))
 
 
@@ -73,7 +73,7 @@ def _probe(of: Same) -> tuple[float, ...]:
 def score(error: float, reference: Reference | None) -> float | None:
     """log(e_EDM / e) / log(e_EDM / e_oracle): 0 for EDM's grid, 1 for the best fixed grid.
 
-    None without a reference, and where EDM's grid is the best one: nothing is to be gained then, as with one step.
+    None without a reference, or if EDM's grid is the best one, as with one step. Then there is nothing to gain.
     """
     if reference is None:
         return None
@@ -85,7 +85,7 @@ def score(error: float, reference: Reference | None) -> float | None:
 
 @lru_cache(maxsize=4)
 def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
-    """The stored references; none where there is no file. Raises a ValueError for a file that holds none."""
+    """Return the stored references, none if there is no file. Raises a ValueError if the file holds none."""
     if not file.is_file():
         return ()
     try:
@@ -96,7 +96,7 @@ def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
 
 
 def find_reference(target: Target, num_steps: int) -> Reference | None:
-    """The stored reference, or None, also where it is of another denoiser that had this name."""
+    """Return the stored reference. None if there is none, or if it is for another denoiser with this name."""
     for entry in load_references():
         if (entry.task, entry.solver, entry.num_steps) == (target.task, target.solver.name, num_steps):
             return entry if entry.fits(target.denoiser) else None
@@ -104,7 +104,7 @@ def find_reference(target: Target, num_steps: int) -> Reference | None:
 
 
 def write_references(entries: Iterable[Reference], file: Path = REFERENCES_FILE) -> None:
-    """Store references, one a line, instead of the file's content."""
+    """Replace the content of the file by these references, one per line."""
     ordered = sorted(entries, key=lambda entry: (entry.task, entry.solver, entry.num_steps))
     write_text(file, "[\n" + ",\n".join(json.dumps(asdict(entry)) for entry in ordered) + "\n]\n")
     load_references.cache_clear()

@@ -1,4 +1,4 @@
-"""What a schedule is for: a denoiser with a solver. Names become one of these at the edge, and none further inside."""
+"""A target is what a schedule is for: a denoiser with a solver. Only the outer code turns names into targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from art_gym.solvers.base import Solver, get_solver
 from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.registry import resolve
 
-BANK = 4096  # noises of a split that schedules are fitted to, or measured on
+BANK = 4096  # noises of a split, to fit schedules to or to measure them on
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,8 @@ class Target:
 
     Attributes:
         task: its name in files and tables.
-        denoiser: what is sampled.
-        solver: what samples are drawn with.
+        denoiser: the model to sample from.
+        solver: the solver to sample with.
     """
 
     task: str
@@ -30,19 +30,19 @@ class Target:
 
     @classmethod
     def of(cls, task: str | Denoiser, solver: str | Solver = "dpmpp_2m") -> Target:
-        """From a task's name or a denoiser, and a solver's name or object. Raises a ValueError for unknown names."""
+        """Make a target from a task's name or a denoiser, and a solver. Raises a ValueError for unknown names."""
         return cls(name_of(task), resolve(task), get_solver(solver))
 
     def noises(self, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first (count, *shape) noises of a split at σ_max, and their precise endpoints."""
+        """Return the first (count, *shape) noises of a split at σ_max, and their precise endpoints."""
         return get_bank(self.denoiser, split, max(count, BANK)).first(count)
 
     @property
     def flow(self) -> bool:
-        """Whether the model is a flow, of which schedules are marked."""
+        """Whether the model is a flow model. Its schedules are marked."""
         return bool(getattr(self.denoiser, "flow", False))
 
 
 def name_of(part: object) -> str:
-    """A task's or solver's name; the type of an object that has none."""
+    """Return a task's or solver's name, or the type name of an object without one."""
     return part if isinstance(part, str) else str(getattr(part, "name", type(part).__name__))

@@ -1,1 +1,1 @@
-"""Hyperparameters of the agents, a YAML an algorithm."""
+"""Hyperparameters, a YAML file for each algorithm."""

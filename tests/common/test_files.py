@@ -1,4 +1,4 @@
-"""Files are replaced as a whole, links are followed, and nothing but a file is replaced."""
+"""Files are replaced as a whole, links are followed, and only files are replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process shares with us is left as it was: random streams, threads, precision, filters of warnings."""
+"""We leave the state of the process as it was: random streams, threads, precision, filters of warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 
 from art_gym.common.isolation import isolated
 
-# Other libraries do on import what they do; what is ours must change nothing, in a fresh process, the first time too.
+# Other libraries may change state on import. Our code must not, even the first time in a fresh process.
 FRESH = """
 import importlib, pkgutil, random, sys, warnings
 import numpy as np, torch, gymnasium as gym
@@ -63,7 +63,7 @@ for name in [name for name in gym.registry if name.startswith("ARTDiffusion")]:
 
 
 def run(code: str) -> None:
-    """In a fresh interpreter, where torch takes as many threads as it likes."""
+    """In a fresh interpreter, where torch chooses its own number of threads."""
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr

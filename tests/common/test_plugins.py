@@ -1,4 +1,4 @@
-"""Parts of other distributions: one of each kind, from a package that is there for this test alone."""
+"""Parts of other distributions, one of each kind, from a package made for this test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-GROUPS = {  # names, by the groups of entry points, each in the module of the first
+GROUPS = {  # names by group of entry points, each in the module of the first
     "art_gym.tasks": "one_gaussian",
     "art_gym.solvers": "half_euler",
     "art_gym.schedules.grids": "cubic",
@@ -112,7 +112,7 @@ print("used them all")
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A folder with an installed distribution of one module for each part, and nothing else."""
+    """A folder with an installed distribution, one module per part, and nothing else."""
     folder = tmp_path / "site"
     info = folder / "my_parts-1.0.dist-info"
     info.mkdir(parents=True)
@@ -160,4 +160,4 @@ def test_a_module_that_registers_something_else_is_named(package: Path, tmp_path
     (package / "my_half_euler.py").write_text("")
     code = "import art_gym.solvers\ntry: art_gym.solvers.get_solver('half_euler')\nexcept ValueError as error: print(error)"
     done = run(code, package, tmp_path)
-    assert "my_half_euler is named as the solver 'half_euler' by its distribution, and registers none" in done.stdout
+    assert "my_half_euler declares it as the solver 'half_euler', but it registers no such name" in done.stdout

@@ -1,4 +1,4 @@
-"""Models of diffusers round-trip: our sampling of a grid equals diffusers' own schedulers, and bad input says so."""
+"""Models of diffusers: our sampling of a grid equals diffusers' own schedulers, and bad input is named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from art_gym.schedules import Schedule
 from art_gym.solvers.loop import integrate
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
 
 SIZE = (2, 8, 8)
@@ -85,7 +85,7 @@ def test_heun_with_our_timesteps(prediction: str, tiny_model: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_rounding_is_that_of_diffusers(prediction: str, tiny_model: Any) -> None:
-    """On levels between the timesteps, where the network is called at the nearest one."""
+    """On levels between the timesteps, the network is called at the nearest timestep."""
     model = tiny_model()
     scheduler = diffusers.DPMSolverMultistepScheduler(
         prediction_type=prediction, use_karras_sigmas=True, final_sigmas_type="zero"
@@ -105,7 +105,7 @@ def test_rounding_is_that_of_diffusers(prediction: str, tiny_model: Any) -> None
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("karras", [False, True])
 def test_a_model_of_all_levels(karras: bool, tiny_model: Any) -> None:
-    """As Stable Video Diffusion's: called at ¼ log σ, on a range that its scheduler names."""
+    """Like Stable Video Diffusion's, it is called at ¼ log σ, on the range of its scheduler."""
     model = tiny_model()
     options = {"timestep_type": "continuous", "sigma_min": 0.002, "sigma_max": 700.0, "use_karras_sigmas": karras}
     scheduler = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction", **options)
@@ -155,7 +155,7 @@ def test_flow_matching_with_shift(shift: float, tiny_model: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_flow_matching_with_multistep(tiny_model: Any) -> None:
-    """Diffusers' multistep solver on a flow has levels of its own: ours on them does the same, rounded or not."""
+    """Diffusers' multistep solver on a flow has its own levels. Our solver on them does the same, rounded or not."""
     model = tiny_model()
     scheduler = diffusers.DPMSolverMultistepScheduler(
         use_flow_sigmas=True, flow_shift=2.0, prediction_type="flow_prediction", final_sigmas_type="zero"
@@ -167,7 +167,7 @@ def test_flow_matching_with_multistep(tiny_model: Any) -> None:
     for rounding in (True, False):
         if not rounding:
             scheduler.set_timesteps(7)
-            scheduler.timesteps = scheduler.sigmas[:-1] * 1000  # which it truncates to whole ones
+            scheduler.timesteps = scheduler.sigmas[:-1] * 1000  # set here, because it truncates them to whole ones
         theirs = run(scheduler, model, noise * float(1 - times[0]))
         ours = integrate(from_diffusers(model, scheduler, rounding=rounding), levels, noise, "dpmpp_2m")
         torch.testing.assert_close(ours, theirs, **CLOSE)
@@ -194,7 +194,7 @@ def test_batches_are_split_and_types_kept() -> None:
 
 def test_a_device_without_the_memory_gets_smaller_batches(tiny_model: Any) -> None:
     model = tiny_model()
-    # In batches of the same size, since those of another round in another way on some processors.
+    # Batches have the same size, because other sizes round differently on some processors.
     whole = from_diffusers(model, diffusers.DDPMScheduler())
     expected = np.concatenate([whole(np.ones((count, *SIZE)), np.ones(count)) for count in (2, 2, 1)])
     sizes: list[int] = []
@@ -210,13 +210,13 @@ def test_a_device_without_the_memory_gets_smaller_batches(tiny_model: Any) -> No
     np.testing.assert_allclose(denoiser(np.ones((5, *SIZE)), np.ones(5)), expected, atol=1e-6)
     assert sizes == [5, 2, 2, 1]
     room = 0
-    with pytest.raises(ValueError, match=r"cpu has not the memory for latents .*, 1 at a time .*20\.00 GiB.*smaller"):
+    with pytest.raises(ValueError, match=r"cpu has too little memory for latents .*, 1 at a .*20\.00 GiB.*smaller"):
         denoiser(np.ones((5, *SIZE)), np.ones(5))
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_goes_to_environments_in_other_processes(tiny_model: Any) -> None:
-    """By cloudpickle, as those of Gymnasium and of stable-baselines3 go: plain pickle knows no inner function."""
+    """By cloudpickle, like Gymnasium and stable-baselines3, because plain pickle cannot handle inner functions."""
     denoiser = from_diffusers(tiny_model(), diffusers.DDPMScheduler(), max_memory=1e-3)
     again = pickle.loads(cloudpickle.dumps(denoiser))
     x, sigma = start(3.0), torch.full((3,), 3.0)

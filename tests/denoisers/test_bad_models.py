@@ -1,4 +1,4 @@
-"""Models that cannot be used are one line that says why."""
+"""A model that cannot be used gives one line that says why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from art_gym.denoisers import TorchDenoiser, from_diffusers
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
 
 
@@ -56,7 +56,7 @@ def test_bad_models_are_one_line_errors(tmp_path: Path, tiny_model: Any) -> None
     diffusers.DDPMPipeline(tiny_model(), diffusers.DDPMScheduler()).save_pretrained(tmp_path / "pipeline")
     tensors = load_file(weights)
     del tensors["conv_out.bias"]
-    for file in (weights, tmp_path / "pipeline" / "unet" / weights.name):  # a tensor less: it would be random
+    for file in (weights, tmp_path / "pipeline" / "unet" / weights.name):  # one tensor less, which would be random
         save_file(tensors, file)
         folder = tmp_path / file.relative_to(tmp_path).parts[0]
         with pytest.raises(ValueError, match=r"1 of its weights are not in the files, the first conv_out\.bias"):
@@ -87,7 +87,7 @@ def test_noise_range_is_part_of_the_models(tiny_model: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
-    """Refused when they are handed over, in one line, whatever their code raises."""
+    """They are refused at once in one line, whatever their code raises."""
     scheduler = diffusers.DDPMScheduler()
     for make, message in (
         (lambda: from_diffusers(conditional_model(), scheduler), "'encoder_hidden_states'.*needs call="),

@@ -1,4 +1,4 @@
-"""A plain function as a denoiser, the counter, and the errors of what is no denoiser."""
+"""A plain function as a denoiser, the counter, and errors for what is no denoiser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from art_gym.denoisers.checks import check_call, check_denoiser
 
 
 def zero(x: Any, sigma: Any) -> Any:
-    """The denoiser of data that are all 0."""
+    """The denoiser for data that are all 0."""
     return 0 * x
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_denoiser_gets_a_remedy() -> None:
 
 @pytest.mark.parametrize("shape", [(2,), (3,), (2, 3), (3, 2, 4)])
 def test_levels_that_are_not_one_for_each_latent_fit_no_axis_by_chance(shape: tuple[int, ...]) -> None:
-    broadcast = FunctionDenoiser(lambda x, sigma: x / (1 + sigma**2), shape)  # for (B, d) it has to be sigma[:, None]
+    broadcast = FunctionDenoiser(lambda x, sigma: x / (1 + sigma**2), shape)  # (B, d) needs sigma[:, None]
     with pytest.raises(ValueError, match="a level for each latent"):
         check_call(broadcast)
     check_call(FunctionDenoiser(zero, shape))

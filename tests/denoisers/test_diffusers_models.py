@@ -21,7 +21,7 @@ from art_gym.schedules import Schedule
 from art_gym.solvers.loop import integrate
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
 
 
@@ -42,7 +42,7 @@ def run(scheduler: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def text_conditioned() -> tuple[Any, Any]:
-    """A conditional UNet with guidance between two prompts' embeddings, fixed in a callable."""
+    """A conditional UNet in a callable that fixes guidance between two prompts' embeddings."""
     embeddings = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
 
     def call(model: Any, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ def text_conditioned() -> tuple[Any, Any]:
 
 
 def class_conditioned() -> tuple[Any, Any]:
-    """A diffusion transformer that predicts a variance too, for one class."""
+    """A diffusion transformer for one class that predicts a variance too."""
     torch.manual_seed(0)
     model = diffusers.DiTTransformer2DModel(
         num_attention_heads=2,
@@ -104,13 +104,13 @@ def test_saved_pipeline_round_trips(tmp_path: Path, tiny_model: Any) -> None:
     np.testing.assert_allclose(loaded(x, sigma), direct(x, sigma), rtol=1e-5)
     by_folder = from_diffusers(tmp_path / "pipeline" / "unet", tmp_path / "pipeline" / "scheduler")
     np.testing.assert_allclose(by_folder(x, sigma), direct(x, sigma), rtol=1e-5)
-    by_pipeline = from_diffusers(tiny_model(), str(tmp_path / "pipeline"))  # whose scheduler it is
+    by_pipeline = from_diffusers(tiny_model(), str(tmp_path / "pipeline"))  # has the scheduler
     assert by_pipeline.fingerprint == direct.fingerprint
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_parts_of_a_pipeline_may_lack_its_variant(tmp_path: Path, tiny_model: Any) -> None:
-    """As diffusers has it: what was saved without the variant is loaded without."""
+    """As in diffusers, a model saved without the variant is loaded without it."""
     vqvae = diffusers.VQModel(
         block_out_channels=(32,), down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",)
     )
@@ -139,7 +139,7 @@ def test_variants_of_weights_load_in_silence(tmp_path: Path, tiny_model: Any, ca
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_callable_conditions_the_model(tiny_model: Any) -> None:
-    """Guidance fixed in a callable: twice the model's output minus a copy that sees another time."""
+    """A callable fixes guidance as twice the model's output minus a copy that sees another time."""
     model, scheduler = tiny_model(), diffusers.DDPMScheduler()
 
     def guided(network: Any, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
@@ -154,7 +154,7 @@ def test_a_callable_conditions_the_model(tiny_model: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_endpoints_are_named_by_all_that_they_depend_on(tiny_model: Any) -> None:
-    """One network, but another noise table, range, precision, prediction or scale: other precise endpoints."""
+    """The same network has other precise endpoints with another noise table, range, precision, prediction or scale."""
     scheduler, other = diffusers.DDPMScheduler(), diffusers.DDPMScheduler(beta_schedule="scaled_linear")
     flow = diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=500)
     variants = [
@@ -174,7 +174,7 @@ def test_endpoints_are_named_by_all_that_they_depend_on(tiny_model: Any) -> None
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample", "flow_prediction"])
 def test_only_the_network_runs_in_half_precision(prediction: str, tiny_model: Any) -> None:
-    """D's error is the network's own, and stays small against the data where σ is large or small."""
+    """D's error comes from the network only, and stays small relative to the data at large and small σ."""
     flow = prediction == "flow_prediction"
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler() if flow else diffusers.DDPMScheduler()
     options = {} if flow else {"prediction_type": prediction}
@@ -183,7 +183,7 @@ def test_only_the_network_runs_in_half_precision(prediction: str, tiny_model: An
     )
     for sigma in (full.sigma_max, 1.0, full.sigma_min):
         x, levels = start(1.0) * (1 + sigma**2) ** 0.5, torch.full((3,), sigma)
-        weight = {  # of the network's output in D
+        weight = {  # the weight of the network's output in D
             "epsilon": sigma,
             "v_prediction": sigma / (1 + sigma**2) ** 0.5,
             "sample": 1.0,

@@ -60,7 +60,7 @@ def test_edm_files_that_cannot_be_loaded(tmp_path: Path) -> None:
 
 
 def test_edm_labels_and_range_name_the_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Precise endpoints of one class or noise range are not taken for those of another."""
+    """One class or noise range does not get the precise endpoints of another."""
     file = edm_file(tmp_path, monkeypatch)
     labels = [None, torch.eye(3)[:1], torch.eye(3)[1:2]]
     found = {from_edm(file, trust_pickle=True, labels=label).fingerprint for label in labels}

@@ -1,4 +1,4 @@
-"""Memory of a call: against what is known of the tensors in it."""
+"""The memory of a call, against the known size of its tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from art_gym.denoisers import from_callable
 from art_gym.denoisers.memory import GIB, peak_bytes, rows_within
 
 KIB = 1024
-ROW = 64 * KIB  # of float32
+ROW = 64 * KIB  # bytes of float32
 
 
 def rows(count: int) -> torch.Tensor:
@@ -23,7 +23,7 @@ def rows(count: int) -> torch.Tensor:
     ("function", "tensors"),
     [
         (lambda x: x.exp(), 1),
-        (lambda x: x.exp().exp().exp().exp(), 2),  # one and the next: what is not needed any more is free
+        (lambda x: x.exp().exp().exp().exp(), 2),  # one tensor and the next, since unneeded ones are freed
         (lambda x: torch.cat([x.exp().reshape(-1), x.exp().T.reshape(-1)[:1]])[: x.numel()].reshape(x.shape), 3),
         (lambda x: x.exp() + x.sin() + x.cos(), 3),
         (lambda x: x.reshape(1, -1).reshape(x.shape)[:, :1], 0),  # views
@@ -36,7 +36,7 @@ def test_peak_is_that_of_the_tensors_alive(function: Any, tensors: int) -> None:
 
 
 def test_weights_do_not_count() -> None:
-    layer = torch.nn.Linear(ROW // 4, 1)  # its product is with a view, weight.T
+    layer = torch.nn.Linear(ROW // 4, 1)  # multiplies with the view weight.T
     with torch.no_grad():
         assert peak_bytes(layer, rows(3)) == 3 * 4
 
@@ -45,7 +45,7 @@ def test_rows_that_stay_within_a_limit() -> None:
     table = torch.zeros(10, ROW // 4)
     tried: list[int] = []
 
-    def function(x: torch.Tensor) -> torch.Tensor:  # ten rows and a sum whatever the batch, and up to two a row
+    def function(x: torch.Tensor) -> torch.Tensor:  # ten rows and a sum for any batch, and up to two tensors per row
         tried.append(len(x))
         return x * table.exp().sum(0) + x.exp()
 
@@ -65,7 +65,7 @@ def sizes() -> list[int]:
 
 
 def test_a_denoiser_keeps_to_a_limit(sizes: list[int]) -> None:
-    """Of its calls and of its decoder's, each as large as fits it."""
+    """For its calls and its decoder's, each batch as large as fits."""
     shape = (3, 16, 16)  # 3 KiB
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 3, 3, padding=1))
 
@@ -80,7 +80,7 @@ def test_a_denoiser_keeps_to_a_limit(sizes: list[int]) -> None:
     x, sigma = np.ones((100, *shape), np.float32), np.ones(100, np.float32)
     expected = limited()(x, sigma)
     sizes.clear()
-    kib = (8 + 3) * 16 * 16 * 4 / KIB  # of one latent: what the first layer gives, and the second
+    kib = (8 + 3) * 16 * 16 * 4 / KIB  # per latent: the outputs of the first layer and of the second
     denoiser = limited(max_memory=30.5 * kib * KIB / GIB)
     np.testing.assert_allclose(denoiser(x, sigma), expected, atol=1e-6)
     assert sizes == [1, 2, 4, 8, 16, 30, 30, 30, 10]

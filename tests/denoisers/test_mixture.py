@@ -64,7 +64,7 @@ def test_data_has_the_declared_deviation() -> None:
 def test_pickle_keeps_function_and_fingerprint() -> None:
     x, sigma = np.ones((3, 2), np.float32), np.ones(3, np.float32)
     denoiser = get_task("ring_2d")
-    before = denoiser(x, sigma)  # the converted constants exist now
+    before = denoiser(x, sigma)  # this makes the converted constants
     again = pickle.loads(pickle.dumps(denoiser))
     assert again.fingerprint == denoiser.fingerprint
     np.testing.assert_array_equal(again(x, sigma), before)

@@ -1,4 +1,4 @@
-"""Actions that are extreme, out of range or none at all."""
+"""Actions that are extreme, out of range or invalid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ every_id = pytest.mark.parametrize("env_id", IDS)
 
 
 def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Observations and rewards of the episodes that the actions play."""
+    """Observations and rewards of the episodes that the actions produce."""
     observation, _ = env.reset(seed=seed)
     observations, rewards = [observation], []
     for action in actions:
@@ -36,7 +36,7 @@ def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.nda
 @every_id
 @pytest.mark.parametrize("action", ACTIONS)
 def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
-    """10⁵ steps with the default map (2400 of PhotosNet), some with the others; actions at the very ends too."""
+    """10⁵ steps with the default map (2400 on PhotosNet) and some with the others, also at the extreme actions."""
     lanes, steps = 1000, 100 if action == "fraction" else 6
     arguments = {}
     if env_id == "ARTDiffusion-PhotosNet-v0":  # a convolutional network, 50 times slower than the exact denoisers

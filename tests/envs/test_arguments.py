@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Observations and rewards of the episodes that the actions play."""
+    """Observations and rewards of the episodes that the actions produce."""
     observation, _ = env.reset(seed=seed)
     observations, rewards = [observation], []
     for action in actions:

@@ -21,7 +21,7 @@ every_id = pytest.mark.parametrize("env_id", IDS)
 
 
 def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Observations and rewards of the episodes that the actions play."""
+    """Observations and rewards of the episodes that the actions produce."""
     observation, _ = env.reset(seed=seed)
     observations, rewards = [observation], []
     for action in actions:
@@ -112,7 +112,7 @@ def test_types_and_fresh_arrays(env_id: str) -> None:
         copies.append(observation.copy())
     env.reset()
     for array, copy in zip(kept, copies, strict=True):
-        np.testing.assert_array_equal(array, copy)  # nothing is written to what was handed out
+        np.testing.assert_array_equal(array, copy)  # earlier results stay unchanged
     assert not any(np.shares_memory(a, b) for i, a in enumerate(kept) for b in kept[:i])
 
 
@@ -185,7 +185,7 @@ def test_spawned_subprocesses() -> None:
         return gym.make(f"art_gym:{DEFAULT}", num_steps=2)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the machinery that starts processes
+        warnings.simplefilter("ignore")  # from the machinery that starts processes
         env = AsyncVectorEnv([make, make], context="spawn")
     try:
         observation, _ = env.reset(seed=3)

@@ -1,6 +1,6 @@
-"""Golden rollouts: a change of reward, dynamics or observation must bump ``-v0``.
+"""Golden rollouts. A change of reward, dynamics or observation must bump ``-v0``.
 
-``golden.json`` holds rewards and observation checksums of one fixed episode a task. After a change that is meant, and
+``golden.json`` holds rewards and observation checksums of one fixed episode per task. After an intended change, and
 with the version bumped, write it anew with ``python tests/test_golden.py`` and say so in the changelog.
 """
 
@@ -40,7 +40,7 @@ def rollout(env_id: str, variant: str) -> dict[str, list[float]]:
 
 
 def checksum(observation: np.ndarray) -> float:
-    """One number that every element has its own share in."""
+    """One number to which every element contributes."""
     return round(float(observation @ (1 + np.arange(len(observation)) / 10)), 6)
 
 

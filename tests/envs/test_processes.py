@@ -1,4 +1,4 @@
-"""Environments in processes of their own, however these are begun, on torch's default number of threads."""
+"""Environments in separate processes, with every start method, on torch's default number of threads."""
 
 from __future__ import annotations
 

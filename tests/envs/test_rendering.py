@@ -1,4 +1,4 @@
-"""Frames: their form, what they show, and the window."""
+"""Frames: their shape, their content, and the window."""
 
 import itertools
 import subprocess
@@ -29,7 +29,7 @@ def frames(env_id: str, **overrides: object) -> list[np.ndarray]:
 @pytest.mark.parametrize("task", ["Digits", "Mixture1D", "Ring2D"])
 def test_frames_are_pictures_that_change(task: str, population: int) -> None:
     drawn = frames(f"ARTDiffusion-{task}-v0", population=population)
-    left = [frame[60:, :440] for frame in drawn[:-1]]  # the samples; the step to 0 lands on the estimates before it
+    left = [frame[60:, :440] for frame in drawn[:-1]]  # the samples. The step to 0 lands on the estimates before it
     right = [frame[60:, 460:] for frame in drawn]
     assert all(frame.shape == (400, 900, 3) and frame.dtype == np.uint8 for frame in drawn)
     for part in (left, right):
@@ -43,7 +43,7 @@ def test_a_frame_depends_on_the_state_alone() -> None:
     env.step(np.ones(1, np.float32))
     kept = first.copy()
     env.render()
-    np.testing.assert_array_equal(first, kept)  # a later frame does not write into it
+    np.testing.assert_array_equal(first, kept)  # a later frame does not overwrite it
     env.reset(seed=1)
     np.testing.assert_array_equal(env.render(), kept)
 
@@ -65,7 +65,7 @@ def test_denoisers_without_data(shape: tuple[int, ...]) -> None:
         return x * (0.25 / (0.25 + sigma**2)).reshape(-1, *[1] * len(shape))
 
     denoiser = FunctionDenoiser(gaussian, shape)
-    object.__setattr__(denoiser, "sample_data", None)  # as good as none, in evaluations too
+    object.__setattr__(denoiser, "sample_data", None)  # counts as missing, in evaluations too
     assert evaluate_levels(Target.of(denoiser, "euler"), np.array([80.0, 1.0, 0.0]), 4).sliced is None
     env = ARTDiffusionEnv(task=denoiser, render_mode="rgb_array", num_steps=2, population=20, noises=256)
     env.reset(seed=0)

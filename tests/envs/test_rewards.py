@@ -1,4 +1,4 @@
-"""Rewards: what each pays, what it is blind to, and what they have in common."""
+"""Rewards: what each one pays, what it ignores, and what all have in common."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TASK = "ARTDiffusion-Mixture1D-v0"
 
 
 class Replay:
-    """An action map that plays a given grid, whatever the action."""
+    """An action map that plays a given grid for any action."""
 
     def __init__(self, levels: np.ndarray) -> None:
         self.levels = levels
@@ -76,7 +76,7 @@ def test_log_ratio_from_the_infos() -> None:
 
 @pytest.fixture
 def precise() -> dict[str, Any]:
-    """Arguments of an environment whose every episode is the precise solution itself."""
+    """Arguments of an environment in which every episode is the precise solution."""
     grid = reference_grid(gym.make(TASK).unwrapped.core.problem.denoiser)
     return {"solver": "rk4", "num_steps": len(grid) - 1, "action": Replay(grid)}
 
@@ -138,7 +138,7 @@ def test_stiffness_is_the_acceleration_of_a_gaussian() -> None:
 
 @pytest.fixture
 def coarse_dual_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Weights along 2 trajectories instead of 64, which no other test sees."""
+    """Weights along 2 trajectories instead of 64. No other test uses these."""
     _dual_weights.cache_clear()
     monkeypatch.setattr("art_gym.envs.rewards.stiffness.DUAL_NOISES", 2)
     yield
@@ -149,7 +149,7 @@ def coarse_dual_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("task", [TASK, "ARTDiffusion-Digits-v0"])
 @pytest.mark.parametrize("reward", REWARDS)
 def test_every_reward_is_finite(reward: str, task: str, population: int, coarse_dual_weights: None) -> None:
-    if reward == "energy_data" and population == 1:  # of one sample it is not defined
+    if reward == "energy_data" and population == 1:  # it is not defined for one sample
         with pytest.raises(ValueError, match="population of at least 2"):
             gym.make(task, reward=reward, population=population)
         return

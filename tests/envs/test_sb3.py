@@ -78,7 +78,7 @@ def test_infos_of_resets() -> None:
 
 @pytest.mark.parametrize("reward", ["log_ratio", "path", "stiffness"])
 def test_infos_are_those_of_the_single_environment(reward: str) -> None:
-    """The physical step and the reward's components, of lanes that end and of those that go on."""
+    """The physical step and the reward's components, for lanes that end and for lanes that go on."""
     keys = {"reward": reward, "population": 4}
     env = ARTDiffusionVecEnv(2, "mixture_1d", num_steps=(2, 3), **keys)
     env.set_options([{"num_steps": 2}, {"num_steps": 3}])
@@ -102,7 +102,7 @@ def test_attributes_and_methods() -> None:
     env = ARTDiffusionVecEnv(3, "mixture_1d", **KEYS)
     assert env.get_attr("render_mode") == [None] * 3
     assert env.get_attr("config", indices=[1])[0].num_steps == 3
-    assert env.get_attr("action_space") == [env.action_space] * 3  # a lane's
+    assert env.get_attr("action_space") == [env.action_space] * 3  # the space of one lane
     assert env.env_is_wrapped(VecMonitor) == [False] * 3
     env.set_attr("marker", 7)
     assert env.get_attr("marker") == [7] * 3

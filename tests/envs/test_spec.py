@@ -1,4 +1,4 @@
-"""What an environment's spec says, and that everything `gym.make` accepts is made again from its JSON."""
+"""The spec of an environment. Everything that `gym.make` accepts can be made again from its JSON."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ENV = "ARTDiffusion-Mixture1D-v0"
 
 @dataclass(frozen=True)
 class Twice:
-    """A reward of one's own."""
+    """A user's reward."""
 
     factor: float = 2.0
     name: str = "a=b?"
@@ -51,7 +51,7 @@ class Twice:
 
 @dataclass
 class Counting:
-    """One that keeps a state."""
+    """A user's reward that keeps a state."""
 
     calls: int = 0
 
@@ -136,10 +136,10 @@ def test_a_registered_object_is_known_by_its_name() -> None:
     ("text", "message"),
     [
         ("log_ratio?powr=2", "unknown option 'powr' in 'log_ratio.powr=2': choose one of power, images"),
-        ("log_ratio?power", "expected name=value behind the question mark, got 'power'"),
+        ("log_ratio?power", "expected name=value after the question mark, got 'power'"),
         ("nope?power=2", "unknown reward 'nope.power=2'"),
         ("no_such_module:Reward", "cannot import 'no_such_module'"),
-        ("my.py:Reward", "'my.py' is no module's name: say my:Reward"),
+        ("my.py:Reward", "'my.py' is not a module name: write my:Reward"),
         ("art_gym.envs.rewards:Nope", "there is no 'Nope' in 'art_gym.envs.rewards'"),
         ("art_gym.envs.rewards.endpoints:LogRatio?a=1", "cannot make 'art_gym.envs.rewards.endpoints:LogRatio.a=1'"),
     ],
@@ -153,7 +153,7 @@ def test_texts_of_parts_are_short_and_exact() -> None:
     assert text_of(LogRatio(2), REWARDS) == "log_ratio_rms"
     assert text_of(LogRatio(4, images=True), REWARDS) == "log_ratio_images?power=4"
     assert part_of("log_ratio?images=true", REWARDS) == LogRatio(images=True)
-    text = text_of(Twice(0.1, "1"), REWARDS)  # a text that looks like a number would come back as one
+    text = text_of(Twice(0.1, "1"), REWARDS)  # text that looks like a number could come back as a number
     assert text is None
 
 
@@ -189,7 +189,7 @@ def test_a_limit_of_steps_truncates_as_gymnasium_does() -> None:
             theirs, *rest, their_info = other.step(action)
             np.testing.assert_allclose(reward, rest[0], rtol=1e-6)
             np.testing.assert_array_equal(terminated, rest[1])
-            # TimeLimit says truncated too of an episode that lands in the very last step.
+            # TimeLimit also truncates an episode that lands in the very last step.
             np.testing.assert_array_equal(truncated, rest[2] & ~terminated)
             cut += truncated.sum()
             if mode == AutoresetMode.SAME_STEP and (terminated | truncated).any():
@@ -239,7 +239,7 @@ def test_seeds_of_lanes_are_a_tuple_before_the_first_reset_too() -> None:
         seeds = env.np_random_seed
         assert isinstance(seeds, tuple)
         assert len(seeds) == 3
-        first, _ = env.reset()  # which takes these
+        first, _ = env.reset()  # it takes these
         assert env.np_random_seed == seeds
         again, _ = gym.make_vec(ENV, num_envs=3).reset(seed=list(seeds))
         np.testing.assert_array_equal(first, again)

@@ -1,4 +1,4 @@
-"""What importing, making and resetting cost, by what they load and call."""
+"""The cost of an import, a make and a reset, by what they load and call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def python(code: str, environment: dict[str, str] | None = None) -> str:
-    """What a fresh interpreter prints."""
+    """The output of a fresh interpreter."""
     command = [sys.executable, "-W", "error", "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr
@@ -40,7 +40,7 @@ def test_import_loads_nothing_heavy() -> None:
     ],
 )
 def test_first_reset_computes_only_what_is_not_shipped(task: str, computed: bool, tmp_path: Path) -> None:
-    """Precise endpoints of our tasks are shipped; those of others are computed once, and cached in a file."""
+    """Precise endpoints of our tasks are shipped. Those of other tasks are computed once and cached in a file."""
     module, _, maker = task.rpartition(":")
     code = (
         "import art_gym.tasks.registry as registry\n"
@@ -57,7 +57,7 @@ def test_first_reset_computes_only_what_is_not_shipped(task: str, computed: bool
     first, again = (int(python(code, environment)) for _ in range(2))
     assert len(list(tmp_path.rglob("*.npz"))) == computed
     assert (first > 10_000) == computed
-    assert again < 2 * 64  # one call for each of 64 latents, and a few by which the denoiser is known again
+    assert again < 2 * 64  # one call for each of 64 latents, and a few to recognise the denoiser
 
 
 def test_reset_and_step_do_without_torch() -> None:

@@ -1,4 +1,4 @@
-"""One vector environment with N lanes is N single environments, in every autoreset mode, infos and all."""
+"""One vector environment with N lanes equals N single environments, in every autoreset mode, including infos."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def both(env_id: str, mode: AutoresetMode, **arguments: Any) -> tuple[VectorEnv,
 
 
 def tolerance(shape: tuple[int, ...]) -> float | np.ndarray:
-    """That of each element: the logarithm of a change of 10⁻⁶ is rounding for the most part."""
+    """The tolerance of each element. The logarithm of a change of 10⁻⁶ is mostly rounding."""
     if shape[-1] <= LANES:
         return TOLERANCE
-    elements = np.full(shape[-1], TOLERANCE)  # of an observation, which ends with the statistics of the latents
+    elements = np.full(shape[-1], TOLERANCE)  # an observation ends with the statistics of the latents
     elements[LATENTS.index("log_denoised_change") - len(LATENTS)] = 0.02
     return elements
 
@@ -138,7 +138,7 @@ def test_arrays_are_fresh() -> None:
     copies = [array.copy() for array in kept]
     assert not any(np.shares_memory(a, b) for i, a in enumerate(kept) for b in kept[:i])
     for array in kept:
-        array[...] = 0  # what the caller does with its arrays is no concern of the environment
+        array[...] = 0  # what the caller does to its arrays must not affect the environment
     env.step(np.zeros((LANES, 1), np.float32))
     assert all(array.shape == copy.shape and not array.any() for array, copy in zip(kept, copies, strict=True))
 
@@ -164,7 +164,7 @@ def test_one_denoiser_call_for_all_lanes(solver: str) -> None:
     for step in range(12):
         env.step(np.zeros((8, 1), np.float32))
         assert counter.calls <= step + 2
-    assert counter.calls == 13  # some lane runs at any time, as their budgets differ
+    assert counter.calls == 13  # some lane always runs, because their budgets differ
 
 
 @pytest.mark.parametrize(("solver", "evaluations"), [("euler", 5), ("heun", 9), ("dpmpp_2m", 5), ("rk4", 17)])

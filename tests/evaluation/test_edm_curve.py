@@ -1,4 +1,4 @@
-"""EDM's curve: what is known of it is not computed again, and pieces of it are the whole."""
+"""EDM's curve computes no known error again, and its pieces make the whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation on held-out noise, by hand and by policy."""
+"""Evaluation of levels and of policies on held-out noise."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def test_a_policy_that_stands_still_is_the_geometric_grid(solver: str) -> None:
 def test_errors_that_an_independent_implementation_had(
     task: str, num_steps: int, edm: float, arctan: float, closed_form: float, oracle: float
 ) -> None:
-    """DPM-Solver++(2M), mean over other held-out noises, hence the tolerances; the oracle may be a better one."""
+    """DPM-Solver++(2M), the mean over other held-out noises, hence the tolerances. The oracle may be better."""
     denoiser = get_task(task)
     bank = get_bank(denoiser, "train", 256)
     bank.ensure(256)
     reference = find_reference(Target.of(task, "dpmpp_2m"), num_steps)
-    count = 256 if task == "digits" else HELDOUT  # precise endpoints of digits take long to make
+    count = 256 if task == "digits" else HELDOUT  # precise endpoints of digits take long
 
     def error(levels: np.ndarray) -> float:
         return evaluate_levels(Target.of(task, "dpmpp_2m"), levels, count, distances=False).error
@@ -98,7 +98,7 @@ def test_errors_that_an_independent_implementation_had(
 
 
 class Flat(FunctionDenoiser):
-    """A task of one's own with a network's features, here the latents themselves."""
+    """A user's task with a network's features, which are the latents themselves here."""
 
     def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal((count, *self.shape))
@@ -108,7 +108,7 @@ class Flat(FunctionDenoiser):
 
 
 def test_what_is_kept_of_the_data_changes_no_measure() -> None:
-    """Draws of the data and what comparisons need of them are made once: also if features are given later."""
+    """Draws of the data and their features are made once, also if features are given later."""
     denoiser = ExactDataset(get_task("digits").points[:300], 0.1)
     levels = edm_grid(5, denoiser)
     samples = integrate(denoiser, levels, get_bank(denoiser, "heldout", HELDOUT_BANK).first(64)[0], "euler")
@@ -127,7 +127,7 @@ def test_what_is_kept_of_the_data_changes_no_measure() -> None:
 
 
 def test_draws_of_the_data_may_be_flat() -> None:
-    """Features are of what has the shape of a latent, whatever ``sample_data`` gives."""
+    """Features get arrays in the shape of a latent, whatever ``sample_data`` gives."""
     shapes, denoiser = set(), ExactDataset(get_task("digits").points[:300], 0.1)
     draw = denoiser.sample_data
     denoiser.sample_data = lambda count, rng: draw(count, rng).reshape(count, -1)
@@ -138,7 +138,7 @@ def test_draws_of_the_data_may_be_flat() -> None:
 
 
 def test_frechet_distance_in_a_task_s_own_features() -> None:
-    """The precise endpoints of N(0, 1) are its draws but for σ_max; samples of half the deviation are 1/4 apart."""
+    """The precise endpoints of N(0, 1) are its draws up to σ_max. Samples of half the deviation are 1/4 apart."""
     half = Flat(lambda x, sigma: x * (0.25 / (0.25 + sigma**2))[:, None], (1,), data_std=0.5)
     found = evaluate_levels(Target.of(half, "heun"), edm_grid(30, half))
     assert found.frechet == pytest.approx(0.25, abs=0.03)
@@ -174,7 +174,7 @@ def test_a_policy_s_actions_are_checked_as_in_the_environment(action: object, me
 def test_the_noises_of_whole_populations_stay_within_those_that_are_asked_for(
     population: int, noises: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What follows the held-out rows are the validation noises, on which the best model is chosen."""
+    """The validation noises, which select the best model, follow the held-out rows."""
     seen = []
     monkeypatch.setattr(evaluation, "follow", lambda core, policy, state, _: seen.append(state.noise) or state)
     config = load_config("gaussian_1d", num_steps=1, population=population)
@@ -183,7 +183,7 @@ def test_the_noises_of_whole_populations_stay_within_those_that_are_asked_for(
 
 
 def test_a_population_that_is_larger_than_the_bank() -> None:
-    """As in training, where progress is evaluated on whole populations from the row of validation on."""
+    """As in training, which evaluates progress on whole populations from the first validation row on."""
     config = load_config("gaussian_1d", num_steps=3, population=15_000)
     assert NoiseBank(get_task("gaussian_1d"), "heldout", HELDOUT_BANK).size < VALIDATION + config.population
     found = evaluate_policy(lambda observation: np.zeros((len(observation), 1)), config, 3, 512, VALIDATION, False)
@@ -205,7 +205,7 @@ def test_budgets_that_the_policy_does_not_know(num_steps: int) -> None:
 def test_levels_above_the_noise_range() -> None:
     with pytest.raises(ValueError, match=r"level 800 is outside the noise range of GaussianMixture, 0\.002 to 80"):
         evaluate_levels(Target.of("gaussian_1d", "euler"), [800, 1, 0], 8)
-    for levels in ([80.00001, 1, 0], [40, 1, 0], [80, 0.001, 0]):  # rounding; another start; below the range
+    for levels in ([80.00001, 1, 0], [40, 1, 0], [80, 0.001, 0]):  # rounding, another start, below the range
         evaluate_levels(Target.of("gaussian_1d", "euler"), levels, 8)
 
 

@@ -1,4 +1,4 @@
-"""The stored references: two are recomputed, all are held against their own levels."""
+"""The stored references: two are recomputed, and all are checked against their own levels."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_candidates_are_polished_and_kept_if_better(tmp_path: Path) -> None:
 
 
 def test_a_reference_is_of_its_denoiser_not_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a model was trained again: what is stored for the former one scores nothing, and is computed anew."""
+    """After a model is trained again, the references of the old one score nothing and are computed anew."""
 
     def register(spread: float) -> None:
         flow = FunctionDenoiser(lambda x, sigma: x * (spread / (spread + sigma**2))[:, None], (2,), 0.01, 80.0, 0.5)

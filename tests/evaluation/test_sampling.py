@@ -1,4 +1,4 @@
-"""Sampling: a schedule gives what the bare loop gives, a policy what its environment gives."""
+"""A schedule gives the samples of the bare loop, and a policy those of its environment."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_levels_beyond_the_noise_range() -> None:
         art_gym.sample(ring, [1e4, 1.0, 0.0], noise)
     with pytest.raises(ValueError, match=r"level 0\.001 is outside"):
         art_gym.sample(ring, [80.0, 0.001, 0.0], noise)
-    art_gym.sample(ring, [80.000001, 0.00199999, 0.0], noise)  # rounding
+    art_gym.sample(ring, [80.000001, 0.00199999, 0.0], noise)  # within rounding of the range
 
 
 def test_values_that_are_not_finite_name_their_level() -> None:

@@ -1,4 +1,4 @@
-"""What a diffusers scheduler is given makes it use our levels; where it would use others, the error says why."""
+"""The arguments make a diffusers scheduler use our levels. If it would use others, the error says why."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 
 
 def all_schedulers() -> list[type]:
-    """Classes of diffusers that can be made without arguments and that sample."""
+    """Scheduler classes of diffusers that need no arguments and can sample."""
     found = []
     for name in sorted(dir(schedulers)):
-        try:  # some need libraries that are not here
+        try:  # some need libraries that are not installed
             kind = getattr(schedulers, name)
             if inspect.isclass(kind) and callable(kind.set_timesteps):
                 with warnings.catch_warnings(action="ignore"):
@@ -54,8 +54,8 @@ def all_schedulers() -> list[type]:
 
 
 def used(scheduler: Any) -> np.ndarray:
-    """The positive levels that a scheduler will step through, in the variance-exploding convention, and its last."""
-    if not hasattr(scheduler, "sigmas"):  # it reads them off its table as it goes
+    """A scheduler's positive levels in the variance-exploding convention, and its last level."""
+    if not hasattr(scheduler, "sigmas"):  # it reads them from its table while it steps
         signal = scheduler.alphas_cumprod[scheduler.timesteps].numpy()
         return np.append(((1 - signal) / signal) ** 0.5, 0.0)
     sigmas = np.array(list(dict.fromkeys(scheduler.sigmas.tolist())))  # Heun's repeats each level
@@ -99,7 +99,7 @@ def test_unipc_uses_our_levels_on_flow_models(shift: float) -> None:
     ],
 )
 def test_what_is_refused_is_not_warned_of(kind: str, options: dict[str, Any], levels: tuple[float, ...]) -> None:
-    """A warning of another solver would tell people to keep a scheduler that takes no custom levels at all."""
+    """A warning about another solver would wrongly suggest keeping a scheduler without custom levels."""
     scheduler = getattr(diffusers, kind)(**options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of diffusers with this numpy
@@ -128,7 +128,7 @@ def test_what_samples_otherwise_is_said_with_a_remedy(kind: str, options: dict, 
 
 
 def test_a_clip_that_a_scheduler_does_not_know_is_none() -> None:
-    """The option rides along in a config that another scheduler was made from; a real one is said beside the solver."""
+    """The option comes from a config that another scheduler used. A real one is named beside the solver."""
     config = diffusers.DDPMScheduler(clip_sample=True).config
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -160,7 +160,7 @@ def test_a_shift_that_was_set_later_is_undone() -> None:
 @pytest.mark.parametrize("betas", ["linear", "scaled_linear", "squaredcos_cap_v2"])
 @pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler", "DDPMScheduler"])
 def test_zero_terminal_snr_has_the_same_levels_in_every_scheduler(kind: str, betas: str) -> None:
-    """What is learned with the scheduler of training is exported to those that sample, from the largest level on."""
+    """A schedule learned with the training scheduler goes to sampling schedulers, from the largest level on."""
     options = {"rescale_betas_zero_snr": True, "beta_schedule": betas, "prediction_type": "v_prediction"}
     learned, scheduler = vp_sigmas(diffusers.DDPMScheduler(**options)), getattr(diffusers, kind)(**options)
     table = vp_sigmas(scheduler)
@@ -204,12 +204,12 @@ def test_settings_that_change_the_levels(kind: str, options: dict[str, Any], mes
         ("euler", "EulerDiscreteScheduler", {}, "euler"),
         ("dpmpp_2m", "EulerDiscreteScheduler", {}, "euler"),
         ("euler", "FlowMatchEulerDiscreteScheduler", {}, "euler"),
-        ("euler", "FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "a solver of its own"),
+        ("euler", "FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "another solver"),
         ("heun", "HeunDiscreteScheduler", {}, "heun"),
         ("dpmpp_2m", "DPMSolverMultistepScheduler", {}, "dpmpp_2m"),
-        ("dpmpp_2m", "DPMSolverMultistepScheduler", {"solver_order": 3}, "a solver of its own"),
-        ("dpmpp_2m", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "a solver of its own"),
-        ("euler", "DDPMScheduler", {"clip_sample": False}, "a solver of its own"),
+        ("dpmpp_2m", "DPMSolverMultistepScheduler", {"solver_order": 3}, "another solver"),
+        ("dpmpp_2m", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "another solver"),
+        ("euler", "DDPMScheduler", {"clip_sample": False}, "another solver"),
     ],
 )
 def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, Any], its: str) -> None:
@@ -218,8 +218,8 @@ def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, An
         warnings.simplefilter("ignore")  # of diffusers with this numpy
         warnings.simplefilter("always", UserWarning)
         diffusers_arguments(schedule, getattr(diffusers, kind)(**options))
-    expected = [] if its == found_for else [f"the schedule was found for {found_for}, and {kind} as it is set samples"]
-    assert [str(warning.message).partition(" with ")[0] for warning in said] == expected
+    expected = [] if its == found_for else [f"the schedule was found for {found_for}, but {kind} with these settings"]
+    assert [str(warning.message).partition(" samples ")[0] for warning in said] == expected
     assert all(f"samples with {its}:" in str(warning.message) for warning in said)
 
 
@@ -236,7 +236,7 @@ def test_another_solver_is_said(found_for: str, kind: str, options: dict[str, An
 def test_another_kind_of_model_is_said(
     kind: str, options: dict[str, Any], its: bool, flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The levels are ours all the same; on the command line it is one line on stderr."""
+    """The levels are still ours. The command line prints one line on stderr."""
     schedule, scheduler = replace(LEVELS, flow=flow), getattr(diffusers, kind)(**options)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("ignore")  # of diffusers with this numpy
@@ -244,7 +244,7 @@ def test_another_kind_of_model_is_said(
         scheduler.set_timesteps(**diffusers_arguments(schedule, scheduler))
     np.testing.assert_allclose(used(scheduler), LEVELS.sigmas, rtol=0.02)
     found = "was found for" if flow else "does not say (flow=True) that it was found for"
-    expected = [] if flow == its else [f"the schedule {found} a flow model, and {kind} as it is set samples "]
+    expected = [] if flow == its else [f"the schedule {found} a flow model, but {kind} with these settings samples "]
     assert [str(warning.message).partition("samples ")[0] + "samples " for warning in said] == expected
     assert all(warning.filename == __file__ for warning in said)
     scheduler.save_pretrained(tmp_path / "scheduler")

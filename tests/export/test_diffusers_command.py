@@ -16,7 +16,7 @@ from art_gym.export.diffusers import diffusers_arguments
 from art_gym.schedules import Schedule
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
 
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 def test_command_prints_what_a_saved_scheduler_takes(
     kind: str, options: dict[str, Any], name: str, inside: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The scheduler's own folder, or the folder of the pipeline that it belongs to."""
+    """The scheduler's own folder, or its pipeline's folder."""
     scheduler = getattr(diffusers, kind)(**options)
     schedule = replace(LEVELS, flow=name == "sigmas" and kind != "EulerDiscreteScheduler")
     scheduler.save_pretrained(tmp_path / "scheduler")

@@ -1,4 +1,4 @@
-"""Whole diffusers pipelines, given our schedule, end where our own solvers end on their model: the consumer, run."""
+"""Whole diffusers pipelines with our schedule give the samples of our own solvers on their model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from art_gym.export.diffusers import diffusers_arguments
 from art_gym.schedules import Schedule
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of diffusers and what it imports
+    warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
     from diffusers.pipelines.stable_diffusion import StableDiffusionPipeline
     from diffusers.pipelines.stable_diffusion_3 import StableDiffusion3Pipeline
@@ -82,7 +82,7 @@ def stable_diffusion_3() -> Any:
 
 
 def guided(conditions: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """The model's call with classifier-free guidance: (2, …) conditions, without and with."""
+    """A call of the model with classifier-free guidance, for (2, …) conditions, without and with."""
 
     def call(model: Any, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         both = {name: value.repeat_interleave(len(x), dim=0) for name, value in conditions.items()}
@@ -112,7 +112,7 @@ def test_stable_diffusion(stable_diffusion: Any, kind: str, solver: str) -> None
     levels = np.array(LEVELS.sigmas)
     if "timesteps" in arguments:  # the levels of whole timesteps
         levels = np.append(vp_sigmas(pipe.scheduler)[arguments["timesteps"]], 0.0)
-    # a variance-preserving scheduler takes noise of variance 1 at σ_max: x / √(1 + σ²) in ours
+    # a variance-preserving scheduler takes noise of variance 1 at σ_max, which is our x / √(1 + σ²)
     scale = (1 + levels[0] ** -2) ** 0.5 if solver == "dpmpp_2m" else 1.0
     found = pipe(
         prompt_embeds=given.expand(3, -1, -1),
@@ -128,7 +128,7 @@ def test_stable_diffusion(stable_diffusion: Any, kind: str, solver: str) -> None
 
 @pytest.mark.parametrize("kind", ["FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler"])
 def test_stable_diffusion_3(stable_diffusion_3: Any, kind: str) -> None:
-    """pipe(sigmas=…) without the trailing 0; the scheduler shifts them, and ends up with ours."""
+    """pipe(sigmas=…) takes no trailing 0. The scheduler shifts the values, and the result is our levels."""
     pipe, euler = stable_diffusion_3, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     unipc = {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"}
     pipe.scheduler = euler if kind.startswith("Flow") else diffusers.UniPCMultistepScheduler(**unipc)
@@ -151,7 +151,7 @@ def test_stable_diffusion_3(stable_diffusion_3: Any, kind: str) -> None:
     ).images
     levels = np.array(LEVELS.sigmas)
     np.testing.assert_allclose(pipe.scheduler.sigmas.numpy(), levels / (1 + levels), rtol=1e-5)
-    if pipe.scheduler is euler:  # UniPC is no solver of ours
+    if pipe.scheduler is euler:  # we have no UniPC solver
         denoiser = from_diffusers(pipe.transformer, euler, call=guided(conditions))
         # z = (1 − s) x = x / (1 + σ), and a flow's scheduler takes noise of variance 1
         expected = sample(denoiser, levels, noise.numpy() * (1 + 1 / levels[0]), "euler").samples

@@ -1,4 +1,4 @@
-"""Fréchet distance against torchmetrics and the closed form; precision and recall on sets that are known."""
+"""Fréchet distance against torchmetrics and the closed form, and precision and recall on known sets."""
 
 from __future__ import annotations
 

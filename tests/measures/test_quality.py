@@ -35,10 +35,10 @@ def test_sliced_wasserstein_against_pot(samples: tuple[np.ndarray, np.ndarray]) 
 
 def test_sliced_wasserstein_in_one_dimension_against_pot_and_scipy() -> None:
     rng = np.random.default_rng(3)
-    a, b = rng.normal(size=(100, 1)), rng.exponential(size=(100, 1)) + 4  # b above a: W₁ is the difference of means
+    a, b = rng.normal(size=(100, 1)), rng.exponential(size=(100, 1)) + 4  # b is above a, so W₁ is that of the means
     one = np.ones((1, 1))
     assert sliced_wasserstein(a, b, one) ** 2 == pytest.approx(ot.wasserstein_1d(a, b, p=2)[0], rel=1e-9)
-    shifted = a + 0.7  # of a shift, W₁ and W₂ are the same
+    shifted = a + 0.7  # for a shift W₁ and W₂ are equal
     assert sliced_wasserstein(a, shifted, one) == pytest.approx(stats.wasserstein_distance(a[:, 0], shifted[:, 0]))
 
 
@@ -51,7 +51,7 @@ def test_sliced_wasserstein_takes_batches(samples: tuple[np.ndarray, np.ndarray]
 
 def test_energy_distance_against_scipy_in_one_dimension(samples: tuple[np.ndarray, np.ndarray]) -> None:
     a, b = samples[0][:, :1], samples[1][:150, :1]
-    # scipy counts each sample's distance 0 to itself: the mean over pairs shrinks by 1/n.
+    # scipy counts each sample's distance 0 to itself, so the mean over pairs shrinks by 1/n.
     biased = energy_distance(a, b) + pdist(a).mean() / len(a) + pdist(b).mean() / len(b)
     assert np.sqrt(biased) == pytest.approx(stats.energy_distance(a[:, 0], b[:, 0]), rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""Closed forms on the Gaussian, where everything is known, and elsewhere against EDM's grid."""
+"""Closed forms on the Gaussian, where the optimum is known, and against EDM's grid elsewhere."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_all_budgets_decrease_and_end_in_0(form: Form) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_errors_of_few_trajectories_may_cancel_altogether(count: int) -> None:
-    """Then no density is the best one, and the search stops at a bound instead of overflowing."""
+    """Then there is no best density, and the search stops at a bound instead of overflowing."""
     levels = cancellation_aware(get_task("mixture_1d"), 5, noises("mixture_1d", count))
     assert levels[-1] == 0
     assert (np.diff(levels) < 0).all()

@@ -1,4 +1,4 @@
-"""Hand-made grids: invariants for every family, and the published formulas of the main ones."""
+"""Hand-made grids keep their invariants, and the main ones match their published formulas."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_curves_to_zero_stay_in_the_noise_range() -> None:
     levels = make_grid("quadratic", 1000, denoiser)
     assert levels[-2] == denoiser.sigma_min
     assert (np.diff(levels) < 0).all()
-    sample(denoiser, levels, np.ones((1, 1), np.float32), "euler")  # which refuses levels outside the range
+    sample(denoiser, levels, np.ones((1, 1), np.float32), "euler")  # it refuses levels outside the range
 
 
 def test_edm_is_equation_5_of_karras() -> None:
@@ -124,9 +124,9 @@ def test_errors_name_the_grid() -> None:
     for num_steps in (0, 7.0, True):
         with pytest.raises(ValueError, match=rf"whole number of at least 1, got {num_steps}"):
             make_grid("edm", num_steps, denoiser)
-    with pytest.raises(ValueError, match=r"needs the denoiser itself, got 'digits': art_gym.get_task\('digits'\)"):
+    with pytest.raises(ValueError, match=r"needs the denoiser itself, got 'digits': pass art_gym.get_task\('digits'\)"):
         make_grid("edm", 5, "digits")
-    with pytest.raises(ValueError, match=r"two parameters, of which None is as published, got \(0.01,\)"):
+    with pytest.raises(ValueError, match=r"two parameters, None for the published value, got \(0.01,\)"):
         make_grid("edm", 5, denoiser, 0.01)
     with pytest.raises(ValueError, match=r"grid 'edm' cannot have the parameters \(0.01, 0.0\): "):
         make_grid("edm", 5, denoiser, 0.01, 0.0)

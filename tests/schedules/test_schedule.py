@@ -1,4 +1,4 @@
-"""The schedule file: round trip, resampling, exports, and the errors of what is no schedule."""
+"""The schedule file: round trip, resampling, exports, and errors for invalid files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_round_trip(schedule: Schedule, tmp_path: Path) -> None:
     file = tmp_path / "folder" / "schedule.json"
     schedule.save(file)
     assert Schedule.load(file) == schedule
-    assert [item.name for item in file.parent.iterdir()] == ["schedule.json"]  # nothing temporary is left
+    assert [item.name for item in file.parent.iterdir()] == ["schedule.json"]  # no temporary file is left
     assert json.loads(file.read_text())["format"] == "art_gym.schedule/1"
 
 
@@ -54,13 +54,13 @@ def test_resampling_is_linear_in_log_sigma(schedule: Schedule, num_steps: int) -
     assert again.num_steps == num_steps
     assert again.sigmas[0] == 80
     if num_steps > 1:
-        assert again.sigmas[-2] == schedule.sigmas[-2]  # both ends to the digit
+        assert again.sigmas[-2] == schedule.sigmas[-2]  # both ends are exact
         position = np.linspace(0, 5, num_steps)
         below = np.minimum(position.astype(int), 4)
         logs = np.log(schedule.sigmas[:-1])
         expected = logs[below] + (position - below) * (logs[below + 1] - logs[below])
         np.testing.assert_allclose(np.log(again.sigmas[:-1]), expected, atol=1e-12)
-    assert again.heldout_error == (0.25 if num_steps == 6 else None)  # it was measured for that grid alone
+    assert again.heldout_error == (0.25 if num_steps == 6 else None)  # it was measured for this grid only
     assert again.method == schedule.method + ("" if num_steps == 6 else ", resampled from K = 6")
 
 
@@ -69,7 +69,7 @@ def test_resampling_to_the_same_length_changes_nothing(schedule: Schedule) -> No
 
 
 def test_resampling_errors(schedule: Schedule) -> None:
-    with pytest.raises(ValueError, match="cannot resample a schedule of K = 6 to 0 steps: that needs at least 2"):
+    with pytest.raises(ValueError, match="cannot resample a schedule of K = 6 to 0 steps: the schedule needs at least"):
         schedule.resample(0)
     with pytest.raises(ValueError, match="cannot resample a schedule of K = 1 to 4 steps"):
         Schedule((80.0, 0.0), "one").resample(4)
@@ -101,14 +101,14 @@ def test_comfyui_reads_small_levels_and_those_of_flows(flow: bool) -> None:
 def test_comfyui_computes_in_float32() -> None:
     close = (999.0, 998.9, 0.0)
     found = np.array(as_comfyui_reads(Schedule(close, "given", flow=True).to_comfyui()), np.float32)
-    assert found[0] > found[1]  # "0.999, 0.999" made its 2M divide by 0
-    with pytest.raises(ValueError, match=r"float32, in which two of the levels are one: \[1.0, 1.0, 0.0\]"):
+    assert found[0] > found[1]  # two equal levels such as "0.999, 0.999" make its 2M divide by 0
+    with pytest.raises(ValueError, match=r"float32, where two of the levels are equal: \[1.0, 1.0, 0.0\]"):
         Schedule((1.00000001, 1.0, 0.0), "given").to_comfyui()
 
 
 def test_diffusers_takes_the_levels(schedule: Schedule) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of diffusers and what it imports
+        warnings.simplefilter("ignore")  # from diffusers and its imports
         from diffusers import EulerDiscreteScheduler
 
         scheduler = EulerDiscreteScheduler()
@@ -119,7 +119,7 @@ def test_diffusers_takes_the_levels(schedule: Schedule) -> None:
 
 def test_diffusers_takes_a_flow_s_levels_from_its_scheduler_only() -> None:
     flow = Schedule((999.0, 5.0, 0.0), "given", flow=True)
-    with pytest.raises(ValueError, match=r"a flow model's, .* depends on that one's shift: name the scheduler"):
+    with pytest.raises(ValueError, match=r"a flow model's, .* depends on the shift of the scheduler: name the"):
         flow.to_diffusers()
     assert flow.to_sigmas() == [999.0, 5.0, 0.0]
 

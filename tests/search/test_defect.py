@@ -52,7 +52,7 @@ def test_repeatable_and_one_step() -> None:
 
 
 def test_the_finalists_are_chosen_on_noises_that_they_were_not_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 300,000 evaluations at K = 10 half pay for 300 latents, a tenth for 375 others with eight grids."""
+    """Of 300,000 evaluations at K = 10, half pay for 300 latents, and a tenth pays for 375 others with eight grids."""
     denoiser = get_task("mixture_1d")
     start, endpoints = get_bank(denoiser, "train", 4096).first(1024)
     judged = []
@@ -70,10 +70,10 @@ def test_the_finalists_are_chosen_on_noises_that_they_were_not_fitted_to(monkeyp
     def error(grid: np.ndarray) -> float:
         return float(endpoint_error(integrate(denoiser, grid, start[300:675], "euler"), endpoints[300:675]).mean())
 
-    assert len(judged) > 2  # before and after they were improved
+    assert len(judged) > 2  # before and after the improvement
     assert error(levels) == min(error(grid) for grid in judged) < max(error(grid) for grid in judged)
     judged.clear()
-    defect(denoiser, 10, "euler", start[:500], endpoints[:500], evaluations=300_000)  # too few others are at hand
+    defect(denoiser, 10, "euler", start[:500], endpoints[:500], evaluations=300_000)  # too few others are available
     assert not judged
 
 
@@ -82,7 +82,7 @@ def normal() -> FunctionDenoiser:
 
 
 def test_levels_that_coincide_are_the_worst_grid() -> None:
-    """In float32 logits at their limit put several levels at σ_min, where 2M divides 0 by 0."""
+    """In float32, logits at their limit put several levels at σ_min, and 2M divides 0 by 0."""
     start = (10 * np.random.default_rng(0).standard_normal((64, 1))).astype(np.float32)
     fit = GaussNewton(Counted(normal()), get_solver("dpmpp_2m"), start, start / np.float32(np.sqrt(101)))
     error, logits = fit.improve(np.full(9, 9.0), 5)
@@ -92,7 +92,7 @@ def test_levels_that_coincide_are_the_worst_grid() -> None:
 
 
 def broad() -> tuple[FunctionDenoiser, np.ndarray, np.ndarray]:
-    """The Gaussian of many elements, each with a deviation of its own; noises and their endpoints."""
+    """A Gaussian with many elements and a deviation for each, with noises and their endpoints."""
     deviation = np.exp(np.random.default_rng(0).normal(-1, 1, 96))
     denoiser = FunctionDenoiser(
         lambda x, sigma: x * (deviation**2 / (deviation**2 + sigma[:, None] ** 2)), (96,), 0.002, 80.0, 0.5
@@ -103,7 +103,7 @@ def broad() -> tuple[FunctionDenoiser, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("num_steps", [10, 18])
 def test_a_small_budget_improves_on_the_closed_form(num_steps: int) -> None:
-    """A few Jacobians are all that is paid for."""
+    """The budget pays for a few Jacobians only."""
     denoiser, start, endpoints = broad()
     fit = GaussNewton(Counted(denoiser), get_solver("dpmpp_2m"), start, endpoints)
 
@@ -141,7 +141,7 @@ def test_moving_one_level() -> None:
 
 
 def test_nothing_is_left_to_improve() -> None:
-    """One latent can be hit exactly, and a data set of one point is: no division by what is left."""
+    """One latent or one data point can be hit exactly. The remaining error must not become a divisor of 0."""
     start = (10 * np.random.default_rng(0).standard_normal((1, 1))).astype(np.float32)
     for denoiser, endpoints in (
         (normal(), start / np.float32(np.sqrt(101))),
@@ -151,7 +151,7 @@ def test_nothing_is_left_to_improve() -> None:
 
 
 def test_works_on_a_plain_function() -> None:
-    """N(0, 1) as a numpy function: the optimum for Euler is known, equal steps of arctan σ."""
+    """N(0, 1) as a numpy function. The optimum for Euler is known: equal steps of arctan σ."""
     plain = normal()
     start = 10 * np.random.default_rng(0).standard_normal((1024, 1))
     levels = defect(plain, 6, "euler", start, start / np.sqrt(101))

@@ -1,4 +1,4 @@
-"""Grids that are fitted: tuned ones, the oracle, Adam, and the coordinates that the last two move in."""
+"""Fitted grids: tuned ones, the oracle, Adam, and the coordinates in which the last two move."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_adam_is_repeatable_and_improves() -> None:
 
 @pytest.mark.parametrize("task", ["mixture_1d", "ring_2d"])
 def test_tuned_edm_is_what_other_starts_find(task: str) -> None:
-    """Two starts do: nine others, far apart, find no error that is lower by a percent."""
+    """Two starts suffice. Nine others, far apart, find no error that is lower by a percent."""
     denoiser = get_task(task)
     start, endpoints = get_bank(denoiser, "train", 4096).first(512)
 

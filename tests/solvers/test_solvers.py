@@ -24,7 +24,7 @@ DENOISERS = {"gaussian": NARROW, "mixture": get_task("mixture_1d")}
 
 @lru_cache
 def start_and_exact(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(B, 1) latents at HIGH and where DOP853 takes them at LOW."""
+    """(B, 1) latents at HIGH, and DOP853's result at LOW."""
     denoiser = DENOISERS[name]
     start = np.linspace(-2, 2, 16)[:, None] * np.hypot(HIGH, denoiser.data_std)
 
@@ -118,7 +118,7 @@ def multistep_scheduler() -> Any:
     )
 
 
-@pytest.mark.parametrize("num_steps", [2, 3, 8, 20])  # diffusers' 2M treats fewer than 15 steps apart
+@pytest.mark.parametrize("num_steps", [2, 3, 8, 20])  # diffusers' 2M treats fewer than 15 steps differently
 @pytest.mark.parametrize(
     ("solver", "make"),
     [("euler", euler_scheduler), ("heun", heun_scheduler), ("dpmpp_2m", multistep_scheduler)],
@@ -129,18 +129,18 @@ def test_parity_with_diffusers(solver: str, make: Callable[[], Any], num_steps: 
     grid = torch.tensor([*np.geomspace(10, 0.05, num_steps) ** 1.1, 0.0], dtype=torch.float32)
     start = grid[0] * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of diffusers and what it imports
+        warnings.simplefilter("ignore")  # from diffusers and its imports
         scheduler = make()
         scheduler.set_timesteps(num_steps)
         x = start / (1 + grid[0] ** 2) ** 0.5 if solver == "dpmpp_2m" else start
-        # Heun's scheduler lists each inner level twice: once as the end of a step, once as the start of the next.
+        # Heun's scheduler lists each inner level twice, as the end of a step and as the start of the next.
         scheduler.sigmas = (
             torch.cat([grid[:1], grid[1:-1].repeat_interleave(2), grid[-1:]]) if solver == "heun" else grid
         )
         scheduler.set_begin_index(0)
         for call, timestep in enumerate(scheduler.timesteps):
             sigma = scheduler.sigmas[call]
-            latent = scheduler.scale_model_input(x, timestep) * (1 + sigma**2) ** 0.5  # model input, x/√(1+σ²), undone
+            latent = scheduler.scale_model_input(x, timestep) * (1 + sigma**2) ** 0.5  # undoes the input x/√(1+σ²)
             noise = (latent - denoiser(latent, sigma.expand(64))) / sigma
             x = scheduler.step(noise, timestep, x).prev_sample
     ours = integrate(denoiser, grid, start, solver)

@@ -1,4 +1,4 @@
-"""The shipped networks: trained as their header says, conditions that ride along, files that are refused."""
+"""The shipped networks: training facts in the header, conditions in extra channels, and refused files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def weights(name: str) -> Path:
 
 @pytest.mark.parametrize(("name", "bar"), [("digits", 0.35), ("photos", 0.13)])
 def test_shipped_weights_denoise_held_out_images(name: str, bar: float) -> None:
-    """1 is a network that knows nothing; what a smoothing filter would reach is above 0.5 on digits."""
+    """A network that knows nothing has 1. A smoothing filter would have more than 0.5 on digits."""
     network, facts, _ = load_network(weights(name))
     loss = held_out_loss(network, recipes()[name]())
     assert loss < bar
@@ -49,7 +49,7 @@ def starts(task: str, count: int) -> np.ndarray:
 
 
 def test_samples_look_like_digits() -> None:
-    """In the classifier's features samples of EDM's grid are near the data: far nearer than smoothed digits."""
+    """In the classifier's features samples of EDM's grid are near the data, far nearer than smoothed digits."""
     task = get_task("digits_net")
     samples = integrate(task, edm_grid(25, task), starts("digits_net", 1024), "heun")
     data = task.sample_data(1024, np.random.default_rng(1))
@@ -67,7 +67,7 @@ def test_conditions_ride_along_unchanged(solver: str) -> None:
 
 
 def test_guidance_makes_samples_of_the_class() -> None:
-    """The classifier, which saw no sample, finds the class that the noise carries; the more so with guidance."""
+    """The classifier, which saw no sample, finds the class that the noise carries, and with guidance more often."""
     import torch
     from scipy.stats import norm
 
@@ -109,21 +109,21 @@ def test_carried_channels_do_not_count() -> None:
 
 
 def test_an_episode_has_one_class() -> None:
-    """And another one another; the classes of many episodes are as likely, whatever the population."""
+    """Another episode has another class. Over many episodes all classes are equally likely, for any population."""
     task = get_task("digits_class?guidance=2")
     env = gym.make_vec("ARTDiffusion-DigitsClass-v0", num_envs=400, population=8, num_steps=1).unwrapped
     env.reset(seed=0)
     classes = task.condition(env._state.x.reshape(-1, *task.shape)).reshape(400, 8)
     assert (classes == classes[:, :1]).all()
-    assert np.bincount(classes[:, 0], minlength=10).min() > 20  # of 40 expected
-    assert len(np.unique(env._state.noise[classes[:, 0] == 3])) > 20  # and not always the same noises
+    assert np.bincount(classes[:, 0], minlength=10).min() > 20  # 40 are expected
+    assert len(np.unique(env._state.noise[classes[:, 0] == 3])) > 20  # with various noises
     alone = gym.make("ARTDiffusion-DigitsClass-v0", population=8, num_steps=1).unwrapped
     alone.reset(seed=0)
     np.testing.assert_array_equal(alone.state.noise[0], env._state.noise[0])
 
 
 def test_a_policy_is_evaluated_on_one_class_at_a_time() -> None:
-    """On the same noises as a fixed grid, all of them."""
+    """On the same noises as a fixed grid, and all of them."""
     seen: list[np.ndarray] = []
     config = load_config("digits_class", population=16, num_steps=2, observation=("time",), raw_latents=True)
 
@@ -142,7 +142,7 @@ def test_a_policy_is_evaluated_on_one_class_at_a_time() -> None:
 
 
 def test_noises_of_an_episode_are_different_ones() -> None:
-    """As long as a class has that many; from then on all of them in turn."""
+    """This holds as long as a class has that many noises. Beyond that all of them take turns."""
     for noises, most in ((256, 16), (32, 8)):
         env = gym.make("ARTDiffusion-DigitsClass-v0", population=16, num_steps=1, noises=noises).unwrapped
         env.reset(seed=0)
@@ -190,7 +190,7 @@ def test_training_is_repeatable_and_resumes(tmp_path: Path) -> None:
     again = load_network(tmp_path / "b.safetensors")[1]
     assert whole["held_out_loss"] == again["held_out_loss"]
     assert list((tmp_path / "a_training").rglob("events*"))
-    # the checkpoint of update 40 is all that a resumed run of 60 needs
+    # a resumed run of 60 only needs the checkpoint of update 40
     resumed = train_denoiser("digits", tmp_path / "a.safetensors", 0, True, False, updates=60)
     assert resumed["held_out_loss"] < whole["held_out_loss"]
     assert resumed["updates"] == 60

@@ -1,4 +1,4 @@
-"""Noise banks: precise endpoints, streams that never meet, growth, and the cache on disk."""
+"""Noise banks: precise endpoints, separate streams, growth, and the cache on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from art_gym.tasks.registry import BUILT_IN, NETWORKS, get_task
 
 
 class CountedMixture(GaussianMixture):
-    """N(0, s²) in 256 dimensions (so a chunk is small) that counts its calls."""
+    """N(0, s²) that counts its calls. Its 256 dimensions keep a chunk small."""
 
     def __init__(self, std: float = 1.0) -> None:
         super().__init__(np.zeros((1, 256)), std)
@@ -58,7 +58,7 @@ def test_paths_of_a_gaussian_are_the_exact_flow() -> None:
 
 @pytest.mark.parametrize("task", BUILT_IN)
 def test_reference_is_precise(task: str) -> None:
-    """Against 12 times the steps in float64: what is left is below the floor of the rewards, or far below any score."""
+    """Against 12 times the steps in float64, the error is below the rewards' floor, or far below any score."""
     denoiser = get_task(task)
     bank = get_bank(denoiser, "train", 4096)
     bank.ensure(1)
@@ -79,7 +79,7 @@ def test_train_and_heldout_never_share() -> None:
 
 def test_growth_keeps_indices(own_cache: Path) -> None:
     small, large = (NoiseBank(CountedMixture(), "train", size) for size in (200, 700))
-    assert (small.size, large.size) == (200, 768)  # few as they are, many in whole chunks
+    assert (small.size, large.size) == (200, 768)  # few noises stay as they are, many come in whole chunks
     small.ensure(1)
     large.ensure(700)
     assert len(small.start) == 200
@@ -105,7 +105,7 @@ def test_reference_errors_are_those_of_edm(own_cache: Path) -> None:
 def test_threads_grow_it_once(own_cache: Path) -> None:
     class Slow(GaussianMixture):
         def __call__(self, x: Any, sigma: Any) -> Any:
-            time.sleep(0.001)  # another thread's turn
+            time.sleep(0.001)  # let another thread run
             return super().__call__(x, sigma)
 
     denoiser = Slow(np.zeros((1, 256)), 1.0)
@@ -174,7 +174,7 @@ def test_folder_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("task", BUILT_IN)
 def test_endpoints_of_exact_tasks_are_shipped(task: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them: none is computed or cached. The first are what this machine computes."""
+    """All of them are shipped, so none is computed or cached. The first equal what this machine computes."""
     denoiser = get_task(task)
     banks = [NoiseBank(denoiser, split, 4096) for split in SPLITS]
     expected = [precise_endpoints(denoiser, bank.noises(0)[:64]) for bank in banks]
@@ -187,7 +187,7 @@ def test_endpoints_of_exact_tasks_are_shipped(task: str, own_cache: Path, monkey
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_first_endpoints_of_network_tasks_are_shipped(name: str, own_cache: Path) -> None:
-    """Those of the weights that are shipped: nothing is cached, and they are what this machine computes."""
+    """Those of the shipped weights come from the file, without a cache, and equal what this machine computes."""
     config = load_config(name)
     denoiser = get_task(config.task)
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""Tasks by name, and tasks of one's own."""
+"""Tasks by name, and your own tasks."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def in_place(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         (lambda x: x, r"must take arrays x of shape \(2, 3\) and sigma of shape \(2,\)"),
         (lambda x, sigma: x[:, :1], r"floats of the shape of x, \(2, 3\), got float32 of shape \(2, 1\)"),
         (lambda x, sigma: x.astype(int), r"array of floats of the shape of x, \(2, 3\), got int64 of shape \(2, 3\)"),
-        (lambda x, sigma: np.multiply(x, 0.5, out=OUTPUT), "changes at a call what it gave before"),
+        (lambda x, sigma: np.multiply(x, 0.5, out=OUTPUT), "overwrites its earlier output"),
         (lambda x, sigma: [x], "got a list"),
         (in_place, "changes its argument x in place"),
     ],
@@ -107,7 +107,7 @@ def test_a_shape_is_a_tuple_of_sizes(shape: object) -> None:
 
 def test_a_denoiser_without_a_hash_is_one() -> None:
     @dataclass
-    class Shrink:  # an equality of its own, on arrays, and no hash
+    class Shrink:  # its equality compares arrays, and it has no hash
         mean: np.ndarray
         shape: tuple[int, ...] = (2,)
         sigma_min: float = 0.01
@@ -122,7 +122,7 @@ def test_a_denoiser_without_a_hash_is_one() -> None:
 
 
 def test_a_plain_function_is_told_how_to_become_a_task() -> None:
-    register_task("plain_function", lambda x, sigma: x)  # a factory takes no arguments
+    register_task("plain_function", lambda x, sigma: x)  # taken for a factory, which has no arguments
     with pytest.raises(ValueError, match=r"cannot make the task 'plain_function': .*FunctionDenoiser"):
         get_task("plain_function")
 

@@ -1,4 +1,4 @@
-"""Action maps: from an action to the next noise level, a file each."""
+"""Action maps: from an action to the next noise level, one file each."""
 
 from art_gym.common.lazy import exports
 

@@ -14,7 +14,7 @@ from art_gym.schedules.grids.base import make_grid
 @action_map(deviation={})
 @dataclass(frozen=True)
 class DeviationMap:
-    """A deviation from a base grid, log σ_next = log base_{k+1} + width · a: no step shifts those after it.
+    """A deviation from a base grid: log σ_next = log base_{k+1} + width · a. A step does not shift later steps.
 
     Attributes:
         base: name of a hand-made grid, with its published parameters.

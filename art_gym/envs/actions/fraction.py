@@ -15,8 +15,8 @@ from art_gym.envs.actions.base import action_map
 class FractionMap:
     """The fraction of the remaining log-noise range that this step covers.
 
-    fraction = sigmoid(logit(1/m) + sharpness · a) with m steps left: a = 0 throughout gives equal steps in log σ that
-    would meet σ_min with the step that lands on 0.
+    fraction = sigmoid(logit(1/m) + sharpness · a) with m steps left. a = 0 at every step gives equal steps in log σ.
+    The last of these would reach σ_min, but it lands on 0.
     """
 
     sharpness: float = 3.0

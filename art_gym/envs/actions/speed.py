@@ -17,7 +17,7 @@ COORDINATES = ("arctan", "log", "sigma", "rho7")
 class SpeedMap:
     """The paper's control: the clock speed θ = dτ/dt in a coordinate τ of σ, on a clock of K equal ticks.
 
-    θ = exp(sharpness · a) · (what is left of τ) / (what is left of t): a = 0 throughout is uniform in τ.
+    θ = exp(sharpness · a) · (remaining τ) / (remaining t). a = 0 at every step is uniform in τ.
 
     Attributes:
         coordinate: "arctan" for arctan(σ/s) with s the data's standard deviation, "log" for log σ, "sigma" for σ
@@ -36,7 +36,7 @@ class SpeedMap:
         self, action: np.ndarray, sigma: np.ndarray, step: np.ndarray, num_steps: np.ndarray, denoiser: Denoiser
     ) -> np.ndarray:
         scale, floor = denoiser.data_std, denoiser.sigma_min
-        share = np.minimum(np.exp(self.sharpness * action) / (num_steps - step), 1.0)  # of the τ that is left
+        share = np.minimum(np.exp(self.sharpness * action) / (num_steps - step), 1.0)  # of the remaining τ
         proposed: np.ndarray
         if self.coordinate == "arctan":
             proposed = scale * np.tan(np.arctan(sigma / scale) * (1 - share))

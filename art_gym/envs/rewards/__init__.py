@@ -1,4 +1,4 @@
-"""Rewards: what a step is worth, a file a kind."""
+"""Rewards of a step, one file for each kind."""
 
 from art_gym.common.lazy import exports
 

@@ -1,4 +1,4 @@
-"""Rewards: what a step of the sampler is worth. Each is an object called with one transition of E environments."""
+"""Rewards of a sampler step. Each is an object that is called with one transition of E environments."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Components = dict[str, np.ndarray]
 
 
 class Reward(Protocol):
-    """Gives (E,) rewards and named (E,) components for ``info``, NaN where a component has no value.
+    """Gives (E,) rewards and named (E,) components for ``info``. NaN marks a component without a value.
 
-    A method ``check(denoiser, population)`` is optional: it raises a ValueError where the reward cannot work, when an
-    environment is made.
+    A method ``check(denoiser, population)`` is optional. It runs when an environment is made, and raises a ValueError
+    if the reward cannot work.
     """
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]: ...
 
 
 REWARDS: Registry[Reward] = Registry("reward", "art_gym.envs.rewards")
-reward = REWARDS.presets  # decorates a frozen dataclass: names, each with the values of the fields
+reward = REWARDS.presets  # decorates a frozen dataclass, with names and their field values
 
 
 def get_reward(reward: str | Reward) -> Reward:
-    """The reward of that name or text (`art_gym.common.parts`); an object is handed back. Raises as `get_part`."""
+    """The reward for a name or text (`art_gym.common.parts`). An object is returned as it is. Raises as `get_part`."""
     return get_part("reward", reward, REWARDS)

@@ -37,9 +37,9 @@ class SlicedEndpoints:
 @reward(sliced_data={"measure": "sliced"}, energy_data={"measure": "energy"})
 @dataclass(frozen=True)
 class DataDistance:
-    """−(distance of the population to as many draws of the data) at the end: sliced-Wasserstein over s, or energy.
+    """−(distance of the population to an equal number of data draws) / s at the end, sliced-Wasserstein or energy.
 
-    Noisy for small populations, and never 0: even perfect samples differ from other draws of the data.
+    It is noisy for small populations. It is never 0, because even perfect samples differ from other data draws.
 
     Attributes:
         measure: "sliced" or "energy".
@@ -49,21 +49,24 @@ class DataDistance:
     directions: int = 128
 
     def check(self, denoiser: Denoiser, population: int) -> None:
-        """Raise a ValueError where there are no data, or too few samples for the energy distance."""
+        """Raise a ValueError if there are no data, or too few samples for the energy distance."""
         if getattr(denoiser, "sample_data", None) is None:
             raise ValueError(
                 f"it compares with data, but {type(denoiser).__name__} has no sample_data(n, rng): add it, or choose "
                 f"reward='log_ratio'"
             )
         if self.measure == "energy" and population < 2:
-            raise ValueError("the energy distance needs a population of at least 2: choose one, or 'sliced_data'")
+            raise ValueError(
+                f"the energy distance needs a population of at least 2, got {population}: choose a larger one, or "
+                f"reward='sliced_data'"
+            )
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         sample_data: Callable[[int, np.random.Generator], np.ndarray] = problem.denoiser.sample_data  # type: ignore[attr-defined]
 
         def value(landing: Landing) -> np.ndarray:
             samples = _flat(visible(landing.state.x, problem.denoiser, 2))  # (L, N, d)
-            # The draw depends on the noises alone: the same episode has the same reward in any environment.
+            # The draw depends only on the noises, so an episode has the same reward in any environment.
             seeds = landing.state.noise[:, 0]
             data = np.stack([sample_data(samples.shape[1], np.random.default_rng([3, int(seed)])) for seed in seeds])
             data = _flat(data)
@@ -82,5 +85,5 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _directions(dimension: int, count: int) -> np.ndarray:
-    """Fixed directions: the same episode always has the same reward."""
+    """Fixed directions, so that an episode always has the same reward."""
     return random_directions(dimension, 1 if dimension == 1 else count, np.random.default_rng(2607))

@@ -17,11 +17,11 @@ from art_gym.envs.state import Landing, Transition
 class LogRatio:
     """log(mean err_ref / mean err) at the end, over the population, on the same noise; err as in DESIGN §3.
 
-    0 is as good as EDM's grid, 0.69 halves its error. Blind to everything but the precise endpoints: samples that are
-    as good but elsewhere count as errors, and it says nothing about errors of the denoiser itself.
+    0 is as good as EDM's grid, 0.69 halves its error. The reward sees only the precise endpoints. Samples that are as
+    good but elsewhere count as errors, and errors of the denoiser itself do not count.
 
     Attributes:
-        power: 1 for the mean of errors, 2 for their root mean square (ruled by latents that change their mode).
+        power: 1 for the mean of errors, 2 for their root mean square (dominated by latents that change their mode).
         images: errors between decoded images, for latent-diffusion models.
     """
 
@@ -29,7 +29,7 @@ class LogRatio:
     images: bool = False
 
     def check(self, denoiser: Denoiser, population: int) -> None:
-        """Raise a ValueError where decoded images are compared and there is no decoder."""
+        """Raise a ValueError if decoded images are compared and there is no decoder."""
         if self.images and getattr(denoiser, "decode", None) is None:
             raise ValueError(
                 "it compares decoded images, and the task has no decoder: load a pipeline with a VAE, pass "
@@ -58,7 +58,10 @@ class LogRatio:
 @reward(linear={})
 @dataclass(frozen=True)
 class Linear:
-    """1 − mean err / (mean err_ref over the bank) at the end; at population 1 its mean is that of the score's error."""
+    """1 − mean err / (mean err_ref over the bank) at the end.
+
+    At population 1, its mean over episodes depends on the same mean error as the score.
+    """
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
         def value(landing: Landing) -> np.ndarray:

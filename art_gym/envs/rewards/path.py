@@ -17,10 +17,10 @@ from art_gym.schedules.fine import reference_grid
 @reward(path={})
 @dataclass(frozen=True)
 class PathDistance:
-    """Decrease of the distance to the precise path of the same noise: pays at every step, telescopes to `Linear`.
+    """Decrease of the distance to the precise path of the same noise. It pays at every step and sums to `Linear`.
 
-    The distance at level σ is taken in units of √(σ² + s²)/s, by which errors shrink on the way down to the data
-    (exactly so for N(0, s²)), and divided by the mean error of EDM's grid. The landing pays the 1 of `Linear`.
+    The distance at level σ is in units of √(σ² + s²)/s. Errors shrink by this factor on the way down to the data
+    (exactly for N(0, s²)). It is divided by the mean error of EDM's grid. The landing pays the 1 of `Linear`.
     """
 
     def __call__(self, transition: Transition, problem: Problem) -> tuple[np.ndarray, Components]:
@@ -39,7 +39,7 @@ class PathDistance:
 def _path_at(state: State, problem: Problem) -> np.ndarray:
     """(E, N, *shape): the precise path at each environment's σ, linear in σ between the nodes of the fine grid.
 
-    Where D is constant the path is a line in σ, and between neighbouring nodes D hardly changes. σ = 0 is a node.
+    If D is constant, the path is a line in σ. Between neighbouring nodes D hardly changes. σ = 0 is a node.
     """
     grid = reference_grid(problem.denoiser)
     paths = problem.bank.paths(int(state.noise.max()) + 1)

@@ -17,7 +17,7 @@ from art_gym.schedules.closed_forms import dual_weights
 from art_gym.solvers.base import Denoise
 from art_gym.tasks.noise_bank import NoiseBank
 
-DUAL_NOISES = 64  # trajectories that the dual weights are computed along
+DUAL_NOISES = 64  # trajectories for the dual weights
 
 
 @reward(stiffness={}, dual_stiffness={"dual": True})
@@ -25,13 +25,13 @@ DUAL_NOISES = 64  # trajectories that the dual weights are computed along
 class Stiffness:
     """The paper's running cost −|Q| θ² Δt on a clock of K ticks, in the coordinate τ = arctan(σ/s) (DESIGN §2).
 
-    |Q| = ‖dD/d log σ‖ / √d · (d log σ/dτ)² is found by a second denoiser call at σ e^{−h} on the solver-free (Euler)
-    path; the action of the step is θ = Δτ/Δt, whatever the action map. The landing counts like any other step.
+    |Q| = ‖dD/d log σ‖ / √d · (d log σ/dτ)² comes from a second denoiser call at σ e^{−h} on the solver-free (Euler)
+    path. The action of the step is θ = Δτ/Δt for every action map. The landing counts like any other step.
 
     Attributes:
         probe: h, the relative step of the finite difference.
-        dual: weigh |Q| with how much of it arrives at the end, by noise level (`closed_forms.dual_weights`, computed
-            once along precise trajectories of the bank).
+        dual: weigh |Q| at each noise level with the part of it that arrives at the end (`closed_forms.dual_weights`,
+            computed once along precise trajectories of the bank).
     """
 
     probe: float = 0.02

@@ -1,4 +1,4 @@
-"""Hand-made grids, a file a family."""
+"""Hand-made grids, one file per family."""
 
 from art_gym.common.lazy import exports
 

@@ -1,7 +1,7 @@
 """Hand-made grids of K steps: K positive levels from σ_max down to a last one, then 0.
 
-A grid is a curve from u ∈ [0, 1] to σ, read off at equal steps of u. With a last positive level given, the K levels run
-from σ_max to it and 0 is appended; without one (``last=None``, for curves that reach 0) the K equal steps run to 0.
+A grid is a curve from u ∈ [0, 1] to σ, read off at equal steps of u. With a given last positive level, the K levels run
+from σ_max to it, and 0 is appended. With ``last=None``, for curves that reach 0, the K equal steps run to 0.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Curve = Callable[[np.ndarray, float, float, float], np.ndarray]
 
 @dataclass(frozen=True)
 class Grid:
-    """A family of hand-made grids with two parameters, of which either may be absent.
+    """A family of hand-made grids with two optional parameters, the last positive level and the shape.
 
     Attributes:
         name: key in `GRIDS`.
         curve: the map from u to σ.
-        shape: published value of the shape parameter; None where there is none; "data_std" for the data's own.
-        reaches_zero: whether the published grid takes its K equal steps to 0 and so has no last level of its own.
+        shape: published value of the shape parameter. None if it has none, "data_std" for the data's std.
+        reaches_zero: whether the K equal steps of the published grid run to 0, so that it has no last positive level.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Grid:
         return (None if self.reaches_zero else denoiser.sigma_min), shape
 
     def levels(self, num_steps: int, sigma_max: float, last: float | None, shape: float | None) -> np.ndarray:
-        """The (K+1,) levels. ``last`` is the last positive one, or None to take K equal steps to 0."""
+        """Return the (K+1,) levels. ``last`` is the last positive one, or None for K equal steps to 0."""
         if num_steps == 1:
             return np.array([sigma_max, 0.0])
         stop = 0.0 if last is None else last
@@ -55,7 +55,7 @@ class Grid:
 
 
 class Family(Protocol):
-    """What is registered: grids by two parameters."""
+    """The interface of a registered grid with two parameters."""
 
     @property
     def name(self) -> str: ...
@@ -71,7 +71,7 @@ GRIDS: Registry[Family] = Registry("grid", "art_gym.schedules.grids")
 
 
 def grid(name: str, shape: float | str | None, reaches_zero: bool) -> Callable[[Curve], Curve]:
-    """Register a curve as a grid; the arguments are those of `Grid`."""
+    """Register a curve as a grid. The arguments are those of `Grid`."""
 
     def decorate(curve: Curve) -> Curve:
         GRIDS.add(name, Grid(name, curve, shape, reaches_zero))
@@ -86,35 +86,35 @@ def get_grid(name: str) -> Family:
 
 
 def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float | None) -> np.ndarray:
-    """The (K+1,) levels of a named grid over the denoiser's noise range.
+    """Return the (K+1,) levels of a named grid over the denoiser's noise range.
 
-    With very many steps a published curve to 0 would come below σ_min: its levels there are raised to just above it.
+    With very many steps a published curve to 0 would fall below σ_min. Those levels are raised to just above σ_min.
 
     Args:
         name: a key of `GRIDS`.
         num_steps: K.
         denoiser: gives σ_max, σ_min and the data's standard deviation.
-        parameters: the two parameters of the family, None as published; both as published when left out. A last level
-            of one's own may be below σ_min.
+        parameters: the two parameters of the family. None means the published value, and so does leaving both out. Your
+            own last level may be below σ_min.
 
     Raises:
-        ValueError: for an unknown name, a K that is no whole number of at least 1, or levels that do not fall from
-            σ_max to 0 with these parameters.
+        ValueError: for an unknown name, a K that is not a whole number of at least 1, or parameters with levels that do
+            not fall from σ_max to 0.
     """
     family = get_grid(name)
     if not isinstance(num_steps, int | np.integer) or isinstance(num_steps, bool) or num_steps < 1:
         raise ValueError(f"num_steps of a grid must be a whole number of at least 1, got {num_steps!r}")
     if isinstance(denoiser, str):
-        raise ValueError(f"a grid needs the denoiser itself, got {denoiser!r}: art_gym.get_task({denoiser!r}) has it")
+        raise ValueError(f"a grid needs the denoiser itself, got {denoiser!r}: pass art_gym.get_task({denoiser!r})")
     if len(parameters) not in (0, 2):
-        raise ValueError(f"a grid has two parameters, of which None is as published, got {parameters}")
+        raise ValueError(f"a grid has two parameters, None for the published value, got {parameters}")
     published = family.published(denoiser)
     first, second = (
         own if given is None else given for given, own in zip(parameters or published, published, strict=True)
     )
     try:
         levels = family.levels(num_steps, denoiser.sigma_max, first, second)
-    except (ArithmeticError, ValueError) as error:  # of a logarithm or a quotient
+    except (ArithmeticError, ValueError) as error:  # from a logarithm or a quotient
         raise ValueError(f"grid {name!r} cannot have the parameters {(first, second)}: {error}") from None
     if not (np.isfinite(levels).all() and (np.diff(levels) < 0).all()):
         raise ValueError(f"grid {name!r} with parameters {(first, second)} does not decrease: {levels}")
@@ -124,5 +124,5 @@ def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float 
 
 
 def edm_grid(num_steps: int, denoiser: Denoiser) -> np.ndarray:
-    """The reference of all scores: the grid of EDM's own sampler, ρ = 7 to σ_min, then 0."""
+    """Return the reference grid of all scores: that of EDM's own sampler, ρ = 7 to σ_min, then 0."""
     return make_grid("edm", num_steps, denoiser)

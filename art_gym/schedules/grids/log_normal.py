@@ -21,7 +21,7 @@ def log_normal(num_steps: int, sigma_max: float, mean: float, std: float) -> np.
 
 @dataclass(frozen=True)
 class LogNormalGrid:
-    """The log-normal family; its two parameters are exp(mean) and std instead of last level and shape."""
+    """The log-normal family. Its two parameters are exp(mean) and std instead of last level and shape."""
 
     name: str = "log_normal"
 
@@ -30,7 +30,7 @@ class LogNormalGrid:
         return math.exp(-1.2), 1.2
 
     def levels(self, num_steps: int, sigma_max: float, centre: float, std: float) -> np.ndarray:
-        """The (K+1,) levels; quantiles above σ_max are pressed below it, so that the grid decreases."""
+        """Return the (K+1,) levels. Quantiles above σ_max are lowered below it, so that the grid decreases."""
         levels = log_normal(num_steps, sigma_max, math.log(centre), std)
         ceiling = sigma_max * 0.999 ** np.arange(num_steps)
         levels[:num_steps] = np.minimum(levels[:num_steps], ceiling)

@@ -1,1 +1,1 @@
-"""Tasks whose denoiser is known exactly, a file each."""
+"""Tasks with an exact denoiser, one file each."""

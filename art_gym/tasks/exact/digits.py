@@ -17,6 +17,6 @@ def digits() -> Denoiser:
 
 
 def _digit_features(images: np.ndarray) -> np.ndarray:
-    from art_gym.measures.features import features_of  # torch
+    from art_gym.measures.features import features_of  # imports torch
 
     return features_of(images, "digits")

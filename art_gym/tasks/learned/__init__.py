@@ -1,1 +1,1 @@
-"""Tasks on the shipped networks, a file each."""
+"""Tasks on the shipped networks, one file each."""

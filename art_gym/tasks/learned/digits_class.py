@@ -1,4 +1,4 @@
-"""Digits of a class, by a network with guidance."""
+"""Digits of a given class, by a network with guidance."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def _classes(noises: np.ndarray) -> np.ndarray:
 
 
 def _class(carried: torch.Tensor) -> torch.Tensor:
-    """(B,) classes from carried channels, all as likely."""
+    """Return (B,) classes from carried channels, all equally likely."""
     return torch.floor(uniform(carried) * CLASSES).long().clamp(0, CLASSES - 1)

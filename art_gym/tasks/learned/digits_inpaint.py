@@ -1,4 +1,4 @@
-"""Digits of which a half is given, by a network."""
+"""Digits with one half given, by a network."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ KNOWN_COLUMNS = 4  # of an inpainted digit: its left half
 
 @task
 def digits_inpaint() -> NetworkTask:
-    """The left half of a held-out digit is given: its pixels replace the estimate's (replacement, Song et al. 2021).
+    """The left half of a held-out digit is given. Its pixels replace the estimate's (replacement, Song et al. 2021).
 
-    Where D is the known pixel c, the flow gives x = c + σ ε with the noise that the pixel started from: the network
-    sees known pixels at the right noise level without anything being added to them on the way.
+    Where D is the known pixel c, the flow gives x = c + σ ε, with the ε that the pixel started from. So the network
+    sees known pixels at the right noise level, and no noise has to be added to them on the way.
     """
     network, fingerprint = load_shipped("digits")
     known = torch.from_numpy(split_digits(held_out=True)[0])

@@ -1,4 +1,4 @@
-"""The command line as a person types it, its errors included."""
+"""The command line as a person types it, including its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
 
-UNSCORED = "A score of – is that of a task, solver and K for which no best fixed grid is stored."
+UNSCORED = "A score of – means that no best fixed grid is stored for this task, solver and K."
 
 
 def test_train_writes_report_schedule_and_pictures(run_folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_plot(
 def test_plot_shows_edms_grid_of_the_models_own_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = {}
     monkeypatch.setattr(pictures, "schedules", lambda file, levels: drawn.update(levels) or file)
-    for task in ("digits_net", "model:mine", None):  # of the two latter nothing tells where noise ends
+    for task in ("digits_net", "model:mine", None):  # nothing tells the noise range of the last two
         Schedule((40.0, 1.0, 0.0), method="given", task=task).save(tmp_path / f"{task}.json".replace(":", "_"))
     assert main(["plot", *map(str, tmp_path.glob("*.json")), "--out", str(tmp_path)]) == 0
     assert set(drawn) == {
@@ -155,7 +155,7 @@ def test_evaluate_a_rivals_run(run_folder: Path, capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "schedule_K5.json" in text
     assert "EDM, tuned" in text
-    # the score's ends are measured on the same noises as the rest
+    # the ends of the score use the same noises as the rest
     (edm,) = (line for line in text.splitlines() if "| EDM ρ=7 |" in line)
     assert "| 0.000 |" in edm
 

@@ -1,4 +1,4 @@
-"""`art-gym export`: every format, and what it says of each."""
+"""`art-gym export` in every format, and its notes on each."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_export_says_where_comfyui_has_another_method(
 
 @pytest.mark.parametrize("flow", [False, True])
 def test_export_says_what_a_flow_s_levels_are(flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr: what is printed stays JSON or CSV."""
+    """Notes go to stderr, so the output stays JSON or CSV."""
     (tmp_path / "run").mkdir()
     file = tmp_path / "run" / "schedule_K2.json"
     Schedule((999.0, 5.0, 0.0), "given", flow=flow).save(file)
@@ -72,7 +72,7 @@ def test_export_says_what_a_flow_s_levels_are(flow: bool, tmp_path: Path, capsys
         assert printed.out.startswith(first)
         assert ("these are σ: samplers that take s = σ/(1+σ) need --format comfyui" in printed.err) == flow
         assert printed.err.count("\n") == flow
-    for what in ("comfyui", "json"):  # which convert, or say it themselves
+    for what in ("comfyui", "json"):  # these convert, or state it themselves
         assert main(["export", str(file), "--format", what]) == 0
         assert capsys.readouterr().err == ""
     assert main(["export", str(file), "--format", "diffusers"]) == (2 if flow else 0)
@@ -82,7 +82,7 @@ def test_export_says_what_a_flow_s_levels_are(flow: bool, tmp_path: Path, capsys
 
 
 def test_export_of_a_folder_of_schedules_by_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As `learn` writes them, one a call, beside JSON of others."""
+    """As `learn` writes them, one per call, beside other JSON files."""
     Schedule((80.0, 1.0, 0.0), "given").save(tmp_path / "two.json")
     Schedule((80.0, 5.0, 1.0, 0.0), "given").save(tmp_path / "a_three.json")
     (tmp_path / "history.json").write_text("[]")
@@ -92,7 +92,7 @@ def test_export_of_a_folder_of_schedules_by_any_name(tmp_path: Path, capsys: pyt
     assert main(["export", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert f"{tmp_path / 'again.json'} and {tmp_path / 'two.json'} both have 2 steps" in error
-    (tmp_path / "schedule_K5.json").write_text("{}")  # damaged, not of others
+    (tmp_path / "schedule_K5.json").write_text("{}")  # a damaged schedule, not another file
     assert main(["export", str(tmp_path)]) == 2
     assert "schedule_K5.json is not a schedule file" in capsys.readouterr().err
 

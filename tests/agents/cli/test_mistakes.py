@@ -1,4 +1,4 @@
-"""Mistakes on the command line are one line that names the remedy."""
+"""A mistake on the command line gives one line that names the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_run_replaces_no_file_of_others(
     arguments = ["train", "--algo", algo, "--num-steps", "5", "--out", str(tmp_path), "--no-progress"]
     for more in ([], ["--resume"]):
         assert main([*arguments, *more]) == 2
-        assert f"{name} is of no run, which would replace it: name another folder" in capsys.readouterr().err
+        assert f"{name} belongs to no run, and a run would replace it: name another folder" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
 
@@ -45,7 +45,7 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path: Path, capsys: pytest
     arguments += ["--out", str(tmp_path / "run"), "--no-progress", "--resume"]
     for said in (True, False):
         assert main(arguments) == 0
-        assert ("holds nothing to go on with: a new run begins there" in capsys.readouterr().err) == said
+        assert ("holds no run to continue: a new run begins there" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path: Path, capsys: pytest
         (["train", "--num-steps", "0"], "num_steps must be a whole number"),
         (["train", "--timesteps", "0"], "must be at least 1, got 0"),
         (["train", "--algo", "cma", "--hyperparams", "popsize", "3"], "cma has no hyperparameters to set, got popsize"),
-        (["train", "--algo", "cma", "--reward", "path"], "cma plays no episodes, and has no use for reward: leave"),
-        (["train", "--algo", "art_rl", "--action", "fraction"], "steers a clock of its own, and has no use for action"),
+        (["train", "--algo", "cma", "--reward", "path"], "cma plays no episodes and does not use reward: leave"),
+        (["train", "--algo", "art_rl", "--action", "fraction"], "steers its own clock and does not use action"),
         (
             ["train", "--population", "3000"],
-            "population is 3000, and results are reported on 2048 noises: choose at most",
+            "population must be at most 2048, the number of noises that results are reported on, got 3000",
         ),
         (["train", "--algo", "dqn"], "'dqn' is for discrete actions, and the size of a step is continuous: choose one"),
         (
@@ -83,11 +83,11 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path: Path, capsys: pytest
             ["train", "--algo", "tqc", "--hyperparams", "policy_kwargs.n_critics", "0"],
             "n_critics must be a whole number",
         ),
-        (["train", "--hyperparams", "env", "3"], "'env' is no hyperparameter"),
+        (["train", "--hyperparams", "env", "3"], "'env' is not a hyperparameter"),
         (["evaluate"], "name what to evaluate"),
-        (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, those that are held out, got 5000"),
+        (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, the number held out, got 5000"),
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
-        (["evaluate", "."], ". holds no run: there is no config.yaml in it; name a schedule file in it"),
+        (["evaluate", "."], ". holds no run, since it has no config.yaml: name a schedule file in it"),
         (["evaluate", "EDM:5"], "unknown grid 'EDM': did you mean 'edm'? choose one of arctan, beta"),
         (["train", "--algo", "cma", "--seed", "-1"], "a seed is a whole number from 0 to 4294967295, got -1"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),
@@ -133,7 +133,7 @@ def test_another_programs_folder_is_left_alone(
     before = sorted(tmp_path.iterdir())
     for command in (["train", "--algo", "cma"], ["demo", "--quick"]):
         assert main([*command, "--out", str(tmp_path)]) == 2
-        assert "is no configuration of a run" in capsys.readouterr().err
+        assert "is not a run's configuration" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
     assert (tmp_path / "config.yaml").read_text() == "model: big\n"
     assert main(["demo", "--quick", "--out", str(run_folder)]) == 2
@@ -154,7 +154,7 @@ def test_an_interrupt_says_what_can_be_done(
 
 
 def test_damaged_run_is_named(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, expected in (("config.yaml", "is no configuration of a run"), ("history.json", "is no history of a run")):
+    for name, expected in (("config.yaml", "is not a run's configuration"), ("history.json", "is not a run's history")):
         copy = tmp_path / name.partition(".")[0]
         shutil.copytree(run_folder, copy)
         command = "evaluate" if name == "config.yaml" else "plot"
@@ -175,12 +175,12 @@ def test_a_damaged_history_is_named(
     (tmp_path / "config.yaml").write_text((run_folder / "config.yaml").read_text())
     (tmp_path / "history.json").write_text(stored)
     assert main(["plot", str(tmp_path), "--out", str(tmp_path / "pictures")]) == 2
-    assert "history.json is no history of a run" in capsys.readouterr().err
+    assert "history.json is not a run's history" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["train", "--help"]])
 def test_a_reader_who_leaves_early(arguments: list[str]) -> None:
-    """As in `art-gym list | head -1`: the reading end is closed before anything is written."""
+    """As in `art-gym list | head -1`, the reader closes the pipe before anything is written."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(

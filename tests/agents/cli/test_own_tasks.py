@@ -1,4 +1,4 @@
-"""Tasks of one's own on the command line."""
+"""Your own tasks on the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from art_gym.agents.runs.folder import Run
 from art_gym.schedules import Schedule
 from art_gym.tasks import registry as tasks
 
-UNSCORED = "A score of – is that of a task, solver and K for which no best fixed grid is stored."
+UNSCORED = "A score of – means that no best fixed grid is stored for this task, solver and K."
 
 
 def test_a_task_in_the_folder_that_one_works_in(
@@ -29,7 +29,7 @@ def test_a_task_in_the_folder_that_one_works_in(
 
 @pytest.fixture
 def forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """A module with a task of one's own, "my_tasks:mine"; a call makes this process as new."""
+    """A module with its own task, "my_tasks:mine". Call it to make this process forget the task."""
     (tmp_path / "my_tasks.py").write_text(
         "import art_gym\n"
         "denoise = lambda x, sigma: x / (1 + sigma[:, None] ** 2)\n"
@@ -54,7 +54,7 @@ def forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 def test_a_task_of_ones_own_is_imported(
     algo: str, names: list[str], forget: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By what is typed, or by the id in a run's folder."""
+    """By a typed name, or by the id in a run's folder."""
     run = tmp_path / "run"
     command = ["train", "--algo", algo, "--num-steps", "2", "--timesteps", "100", "--no-progress", "--out", str(run)]
     assert main([*command, *names]) == 0
@@ -94,13 +94,13 @@ def test_a_schedule_file_imports_nothing(
         (["train", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
         (["train", "--env", "json:ARTDiffusion-v0", "--task", "csv:mine"], "name two modules: import one in the other"),
         (["evaluate", "edm:5", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
-        (["evaluate", "edm:5", "--task", "model:mine"], "a model of your own, which is no task"),
+        (["evaluate", "edm:5", "--task", "model:mine"], "a model of your own, which is not a task"),
         (["evaluate", "edm:5", "--task", "mine"], "--task my_module:mine"),
         (["learn", "--task", "no_tasks:mine"], "cannot import 'no_tasks'"),
-        (["train", "--task", "./my_tasks.py:mine"], "'./my_tasks.py' is no module's name: say my_tasks:mine, and put"),
-        (["train", "--env", "my_tasks.py:mine"], "'my_tasks.py' is no module's name: say my_tasks:mine"),
-        (["evaluate", "edm:5", "--task", "/a/my_tasks:mine"], "'/a/my_tasks' is no module's name: say my_tasks:mine"),
-        (["learn", "--task", ".my_tasks:mine"], "'.my_tasks' is no module's name: say my_tasks:mine"),
+        (["train", "--task", "./my_tasks.py:mine"], "'./my_tasks.py' is not a module name: write my_tasks:mine, and"),
+        (["train", "--env", "my_tasks.py:mine"], "'my_tasks.py' is not a module name: write my_tasks:mine"),
+        (["evaluate", "edm:5", "--task", "/a/my_tasks:mine"], "'/a/my_tasks' is not a module name: write my_tasks:"),
+        (["learn", "--task", ".my_tasks:mine"], "'.my_tasks' is not a module name: write my_tasks:mine"),
     ],
 )
 def test_what_is_typed_for_a_task_of_ones_own_and_cannot_be(

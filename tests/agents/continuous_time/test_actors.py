@@ -52,7 +52,7 @@ def test_distilled_positions_are_a_grid(kind: str) -> None:
 
 @pytest.mark.parametrize("speed", [0.5, 1.3, 4.0])
 def test_a_clock_that_is_too_fast_or_too_slow_is_rescaled(speed: float) -> None:
-    """An even clock distils to even positions, whatever its speed: none of them is crowded at the end."""
+    """An even clock of any speed distils to even positions, without a crowd at the end."""
     actor = ACTORS["multiplier"](12, 0)
     with torch.no_grad():
         actor.log_speed.weights.fill_(float(np.log(speed)))

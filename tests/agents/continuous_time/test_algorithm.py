@@ -35,7 +35,7 @@ def make(seed: int = 0, **changes: object) -> ARTRL:
 @pytest.mark.slow
 @pytest.mark.parametrize("budget", ["normalised", "multiplier"])
 def test_learns_the_closed_form(budget: str) -> None:
-    """A fifth of the shipped training leaves less than 2 % of the cost; the first clock is 26 % above the optimum."""
+    """A fifth of the shipped training comes within 2 % of the optimal cost. The first clock is 26 % above it."""
     task = get_task("mixture_1d")
     first = train_art_rl("mixture_1d", 0, 0.004, policy_kwargs={"budget": budget}).model
     learned = train_art_rl("mixture_1d", 0, 0.2, policy_kwargs={"budget": budget}).model
@@ -90,7 +90,7 @@ def test_the_policy_is_saved_and_copied_as_any_other_of_sb3(tmp_path: Path) -> N
 
 
 def test_values_are_those_of_the_critic() -> None:
-    """V(t) is what is still to come: of many episodes, the mean of the returns from a step on."""
+    """V(t) is the mean over many episodes of the return from a step on."""
     model = make(population=64).learn(16 * 8 * 60)
     observation = torch.as_tensor(model.env.reset())
     first = float(model.policy.predict_values(observation).mean())
@@ -121,7 +121,7 @@ def test_the_policy_has_the_variance_of_the_theory() -> None:
     """θ ~ N(m, λ/|Q|) before it is bounded."""
     model = make()
     instant = model.policy.instant(torch.as_tensor(model.env.reset()))
-    model.policy.stiffness.fill_(50.0)  # narrow, so that bounds do not matter
+    model.policy.stiffness.fill_(50.0)  # narrow, so bounds do not matter
     observation = torch.as_tensor(model.env.reset()).repeat(4000, 1)
     repeated = model.policy.instant(observation)
     speed = model.policy.speed(repeated, model.policy(observation)[0][:, 0])
@@ -222,7 +222,7 @@ def test_values_out_of_range(arguments: dict, message: str) -> None:
 
 @pytest.mark.parametrize("budget", ["normalised", "multiplier"])
 def test_an_action_for_every_observation(budget: str) -> None:
-    """Of an episode that has landed, and of zeros, too."""
+    """For a landed episode and for zeros too."""
     env = ARTDiffusionVecEnv(2, "mixture_1d", **ENV)
     model = ARTRL("ClockPolicy", env, policy_kwargs={"budget": budget}, seed=0)
     observations = np.zeros((2, *env.observation_space.shape), np.float32)
@@ -234,7 +234,7 @@ def test_an_action_for_every_observation(budget: str) -> None:
 
 
 def test_the_score_has_the_variance_that_was_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    """|Q|/λ is read from the profile of the rollout, not from the one that this rollout updates."""
+    """|Q|/λ comes from the profile that the rollout used, not from the one that it updates."""
     model = make()
     asked: list[torch.Tensor] = []
     precision = model.policy.precision
@@ -242,6 +242,6 @@ def test_the_score_has_the_variance_that_was_sampled_from(monkeypatch: pytest.Mo
         model.policy, "precision", lambda at: asked.append(model.policy.stiffness.clone()) or precision(at)
     )
     model.learn(16 * 8)
-    assert len(asked) == 17  # once a step of the rollout, once in the update
+    assert len(asked) == 17  # once per step of the rollout, and once in the update
     assert all(torch.equal(profile, asked[0]) for profile in asked)
     assert not torch.equal(model.policy.stiffness, asked[0])

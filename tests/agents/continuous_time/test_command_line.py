@@ -52,7 +52,7 @@ def test_interrupted_and_resumed(
     monkeypatch.setattr(ARTRL, "train", interrupted)
     assert main(command(run.folder)) == 130
     for thread in threading.enumerate():
-        if "Refresh" in type(thread).__name__:  # an open bar's never ends
+        if "Refresh" in type(thread).__name__:  # the thread of an open bar never ends
             thread.join()
     monkeypatch.setattr(ARTRL, "train", train)
     stopped = Setup.resolve(run.config()).make_model()
@@ -65,7 +65,7 @@ def test_interrupted_and_resumed(
     assert run.history()[-1].steps == 6 * UPDATE
     assert Schedule.load(run.folder / "schedule_K5.json").num_steps == 5
     assert tensorboard_tags(run.tensorboard) >= TAGS
-    assert "100%" in "".join(capsys.readouterr())  # of the progress bar
+    assert "100%" in "".join(capsys.readouterr())  # from the progress bar
 
 
 def test_a_value_out_of_range_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""The critic finds a value function that is known, by every martingale condition."""
+"""The critic finds a known value function by every martingale condition."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from art_gym.agents.continuous_time.critic import (
 
 
 def walk(lanes: int = 256, steps: int = 20) -> tuple[Batch, np.ndarray]:
-    """A drifting state y with reward y Δt: V(t, y) = (1 − t) y + (1 − t)²/2 · drift, noise averages out."""
+    """A drifting state y with reward y Δt. V(t, y) = (1 − t) y + (1 − t)²/2 · drift, and noise averages out."""
     rng = np.random.default_rng(0)
     drift, step = 0.7, 1 / steps
     y, features, rewards = rng.standard_normal(lanes), [], []

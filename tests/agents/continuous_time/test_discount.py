@@ -1,4 +1,4 @@
-"""Discounts by elapsed clock time: without a rate they are SB3's own with γ = 1; an episode is discounted by e^{−β}."""
+"""Discounts by clock time. Without a rate they equal SB3's with γ = 1. They discount an episode by e^{−β}."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def with_critic(critic: str, rate: float = 0.5, n_steps: int = 14) -> ClockRollo
 
 @pytest.mark.parametrize("critic", CRITICS)
 def test_linear_critic_as_the_baseline(critic: str) -> None:
-    """With η = 1 the returns are what the rewards say whatever the baseline, which takes their mean away."""
+    """With η = 1 the returns follow from the rewards for any baseline, which subtracts their mean."""
     buffer = with_critic(critic)
     last = buffer.observations.reshape(16, 14, -1)[:, 6, 2]  # log σ of the decision that lands
     expected = np.exp(-0.5 * (1 - last)) * buffer.rewards.T[:, 6]

@@ -1,4 +1,4 @@
-"""Budgets of `art-gym learn`: how they are typed, and how they are kept."""
+"""Budgets of `art-gym learn`: how to type them, and how they are kept."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
         get_task("gaussian_1d"), "mine", 5, "euler", Budget(evaluations=2000), tmp_path / "s.json", progress=False
     )
     for kind in ("samples", "progress"):
-        (tmp_path / f"s_{kind}.png").touch()  # of an earlier run
+        (tmp_path / f"s_{kind}.png").touch()  # from an earlier run
     report = learner.run()
-    assert "this is the closed form alone" in report
+    assert "This is the closed form alone" in report
     assert "Give at least 20,160 evaluations, which take" in report
     assert "closed form until" in report
     assert "precise endpoints until" in report
@@ -59,7 +59,7 @@ def test_small_budget_leaves_the_closed_form(tmp_path: Path) -> None:
 
 
 def test_as_many_noises_as_the_budget_pays_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch takes hardly longer than a sample on most machines: the speed of small batches says nothing."""
+    """On most machines a batch takes hardly longer than a sample, so the speed of small batches says nothing."""
     now = [0.0]
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
@@ -71,5 +71,5 @@ def test_as_many_noises_as_the_budget_pays_for(tmp_path: Path, monkeypatch: pyte
     learner = Learner(task, "mine", 5, "euler", Budget(seconds=5), tmp_path / "s.json", progress=False)
     learner._closed_form()
     sets = learner._noises()
-    assert sum(len(part.start) for part in sets) >= 3 * learn.CHUNK  # five or six of about 0.25 s
+    assert sum(len(part.start) for part in sets) >= 3 * learn.CHUNK  # five or six chunks of about 0.25 s
     assert learner.meter.share < 0.6

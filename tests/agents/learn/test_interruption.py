@@ -1,4 +1,4 @@
-"""Whatever stops `art-gym learn`, the best so far is kept."""
+"""`art-gym learn` keeps the best so far whenever it stops."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_a_schedule_that_is_there_is_not_replaced(tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_keeps_the_best(sent: signal.Signals, tmp_path: Path) -> None:
-    """SIGTERM is what timeout, SLURM and docker send."""
+    """timeout, SLURM and docker send SIGTERM."""
     out = tmp_path / "s.json"
     command = [sys.executable, "-m", "art_gym.agents", "learn", "--task", "mixture_1d", "--budget", "10h"]
     process = subprocess.Popen(
         [*command, "-o", str(out), "--no-progress"],
         stdout=subprocess.PIPE,
         text=True,
-        # a shell's background jobs, this suite among them, ignore Ctrl-C, and hand that on
+        # jobs in a shell's background, such as this suite, ignore Ctrl-C, and child processes inherit that
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     while not out.exists():
@@ -73,7 +73,7 @@ def test_interruption_of_the_report_says_what_is_kept(
 def test_what_will_not_do_at_the_end_is_said_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """A file that cannot be written, an agent that cannot train: before the model is loaded and anything computed."""
+    """A bad file or agent is refused before the model is loaded and anything is computed."""
     monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("loaded"))
     (tmp_path / "file").touch()
     for out, agent, message in (

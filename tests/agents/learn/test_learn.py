@@ -1,4 +1,4 @@
-"""`art-gym learn`: a better schedule with proof, within its budget, whatever stops it."""
+"""`art-gym learn` finds a better schedule with proof, within its budget, whenever it stops."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
         for name in ("edm", "cosine", "arctan", "log_snr")
     ]
     assert learned < 0.9 * min(hand_made)
-    assert schedule.heldout_error == pytest.approx(learned, rel=0.25)  # on noises of its own
+    assert schedule.heldout_error == pytest.approx(learned, rel=0.25)  # on other noises
     assert {file.name for file in tmp_path.iterdir()} == {
         "schedule.json",
         "schedule_report.md",
@@ -118,7 +118,7 @@ def test_a_report_without_the_tuned_grid_says_so(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("agent", ["ppo", "art_rl"])
 def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a bad start, so that there is something to improve: the agent's grids are offered, and its name stays."""
+    """A bad start leaves room to improve. The agent's grids are offered under its name."""
     monkeypatch.setattr(searches, "screening", nothing_found)
     monkeypatch.setattr(searches, "art", lambda denoiser, num_steps, start: make_grid("edm", num_steps, denoiser))
     monkeypatch.setattr(searches, "HAND_MADE", ("edm",))
@@ -131,7 +131,7 @@ def test_an_agent_goes_on_where_gauss_newton_stops(agent: str, tmp_path: Path, m
     assert Schedule.load(tmp_path / "s.json").method == agent
     edm, best = learner.book.history[0].error, learner.book.history[-1].error
     assert best < 0.8 * edm
-    assert learner.meter.evaluations < 1.01 * budget.evaluations + 200_000  # the report is made on top
+    assert learner.meter.evaluations < 1.01 * budget.evaluations + 200_000  # the report comes on top
 
 
 def test_an_agent_that_diverges_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_an_agent_that_diverges_ends_in_a_report(tmp_path: Path, monkeypatch: py
 def test_the_same_noises_are_drawn_by_three_ways(
     decoded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without channels that carry a condition; as images, where the model decodes its latents."""
+    """Without channels that carry a condition, and as images if the model decodes its latents."""
     drawn: dict[str, np.ndarray] = {}
     monkeypatch.setattr(pictures, "samples", lambda file, panels, data=None: drawn.update(panels))
     model = copy(get_task("digits_class"))

@@ -1,4 +1,4 @@
-"""Models for `art-gym learn`: saved ones, bad ones, and those that fail on the way."""
+"""Models for `art-gym learn`: saved models, bad models, and models that fail on the way."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_model_that_fails_late_leaves_the_best_so_far(raises: bool, tmp_path: 
         RuntimeError if raises else ValueError, match="power failed" if raises else "not finite"
     ) as said:
         learner.run()
-    kept = rf"{out} holds the best schedule so far \(.*, error 0\.\d+ on the noises chosen on\), without a report"
+    kept = rf"{out} holds the best schedule so far \(.*, error 0\.\d+ on the selection noises\), without a report"
     assert re.search(kept, said.value.__notes__[0] if raises else str(said.value))
     assert Schedule.load(out).num_steps == 5
     assert calls > 60_000
@@ -68,9 +68,9 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         ([], "name either --model"),
         (
             ["--task", "digits", "--max-batch", "8", "--device", "cuda"],
-            "only with --model can there be --device, --max-batch",
+            "leave out --device, --max-batch: such options need --model",
         ),
-        (["--task", "digits", "--shape", "1", "8", "8"], "only with --model can there be --shape"),
+        (["--task", "digits", "--shape", "1", "8", "8"], "leave out --shape: such options need --model"),
         (["--task", "digits", "--steps", "1"], "from 2 to 1000 steps, got 1"),
         (["--task", "digits", "--steps", "1001"], "from 2 to 1000 steps, got 1001"),
         (["--task", "digits", "--budget", "soon"], "cannot read the budget"),
@@ -85,7 +85,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 def of_any_size(model: Any) -> Any:
-    """The model, whose configuration does not say the size of its latents any more."""
+    """The model, with the size of its latents removed from its configuration."""
     model.register_to_config(sample_size=None)
     return model
 
@@ -95,7 +95,7 @@ def of_any_size(model: Any) -> Any:
 def test_what_a_saved_model_does_not_say(
     prediction: str, tmp_path: Path, tiny_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shape of its latents, and that its scheduler is mistaken about what it predicts."""
+    """Options give the shape of its latents, and correct its scheduler about what it predicts."""
     import diffusers
 
     model, scheduler, handed = tiny_model(), diffusers.DDPMScheduler(), []
@@ -116,7 +116,7 @@ def test_what_a_saved_model_does_not_say(
 
 @pytest.mark.filterwarnings("ignore")
 def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """One line of ours, and none of what model libraries say."""
+    """The error is one line of ours, without messages of model libraries."""
     import diffusers
 
     tiny_model().save_pretrained(tmp_path / "model")
@@ -151,7 +151,7 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.01), (0.3, 0.6)])
 def test_model_that_is_not_finite(low: float, high: float, tmp_path: Path) -> None:
-    """At the ends of its range or between: the level is named."""
+    """The message names the level, at the ends of the range or between."""
 
     def broken(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         return np.where((low < sigma[:, None]) & (sigma[:, None] < high), np.nan, x / (1 + sigma[:, None] ** 2))
@@ -165,7 +165,7 @@ def test_model_that_is_not_finite(low: float, high: float, tmp_path: Path) -> No
 
 
 def test_carried_channels_do_not_dilute_errors(tmp_path: Path) -> None:
-    """Neither where grids are compared nor in the environment of an agent, which sees the metered denoiser."""
+    """They dilute neither the comparison of grids nor an agent's environment, which sees the metered denoiser."""
     task = get_task("digits_class")
     learner = Learner(task, "digits_class", 5, "euler", Budget(evaluations=1e6), tmp_path / "s.json", progress=False)
     start = 40 * np.random.default_rng(0).standard_normal((8, *task.shape)).astype(np.float32)
@@ -189,6 +189,6 @@ def test_learns_for_a_saved_diffusers_model(tmp_path: Path, tiny_model: Any, cap
     capfd.readouterr()
     assert main([*arguments, "--dtype", "bfloat16", "--no-progress"]) == 0
     assert Schedule.load(out).num_steps == 4
-    assert capfd.readouterr().err == ""  # none of what diffusers says
+    assert capfd.readouterr().err == ""  # no messages of diffusers
     assert main(["evaluate", str(out)]) == 2
-    assert "'pipeline', a model of your own, which is no task" in capfd.readouterr().err
+    assert "'pipeline', a model of your own, which is not a task" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Pictures of a run: files that are PNG images with something on them."""
+"""The pictures of a run are PNG images with something on them."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def check_png(file: Path, folder: Path) -> None:
     assert image[..., :3].std() > 0.02
     border = np.concatenate([image[:3].ravel(), image[-3:].ravel(), image[:, :3].ravel(), image[:, -3:].ravel()])
     assert (border == 1).all()  # nothing is cut off
-    assert [path.name for path in folder.iterdir()] == [file.name]  # no temporary file stays
+    assert [path.name for path in folder.iterdir()] == [file.name]  # no temporary file is left
 
 
 def test_schedules(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from art_gym.search.base import SEARCHES
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")  # of the progress bar of stable-baselines3
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmExperimentalWarning")  # from the progress bar of stable-baselines3
 def test_demo_trains_compares_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENV_ID", "ARTDiffusion-Gaussian1D-v0")
     monkeypatch.setattr(module, "TASK", "gaussian_1d")

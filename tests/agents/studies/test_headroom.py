@@ -1,4 +1,4 @@
-"""Policies by gradients through the solver: first they are the grid, they see what the suite shows, they learn."""
+"""Policies by gradients through the solver start as the grid, see what the suite shows, and learn."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_statistics_are_those_of_the_observation(task: str, first: bool) -> None
     tensors = [torch.from_numpy(np.asarray(a, np.float32)) for a in (x, denoised, sigma, before, previous_sigma)]
     previous = Previous(tensors[3], tensors[4])
     found = headroom.statistics(*tensors[:3], previous, denoiser.data_std).numpy()
-    # of a single number the standard deviation is 0, but for rounding on the observation's side
+    # the standard deviation of a single number is 0, up to rounding in the observation
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 if task == "mixture_1d" else 1e-5)
 
 
@@ -103,5 +103,5 @@ def test_study_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [json.loads(line)["view"] for line in records.splitlines()] == [view for view, _ in headroom.FULL]
     assert (folder / "table.md").read_text().strip() in table
     assert (folder / "headroom.png").stat().st_size > 0
-    assert main(arguments) == 0  # everything is there: nothing is computed again
+    assert main(arguments) == 0  # all records exist, so nothing is computed again
     assert (folder / "results.jsonl").read_text() == records

@@ -1,4 +1,4 @@
-"""The studies: the paper's baselines to three digits, and every study runs from the command line and resumes."""
+"""The studies give the paper's baselines to three digits, run from the command line, and resume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
 
-# |1 − std| without the sampling error of the paper's some 50,000 samples
+# |1 − std|, without the sampling error of the paper's 50,000 or so samples
 NOISE_FREE = {
     "Uniform": (0.4648, 0.2117, 0.1103, 0.0565, 0.0230, 0.0116),
     "DPM": (0.6674, 0.3982, 0.2081, 0.1097, 0.0453, 0.0229),
@@ -42,7 +42,7 @@ def test_closed_form_of_table_1() -> None:
     assert [distance(closed_form(k)) for k in STEPS] == pytest.approx(expected, abs=1e-4)
 
 
-# Less of what takes long, so that a study is a matter of seconds.
+# Shorten the slow parts, so that a study takes seconds.
 SMALLER: dict[str, dict[str, object]] = {
     "theory": {"agents.studies.theory.TRAJECTORIES": 512},
     "transfer": {"agents.studies.transfer.STEPS": (5, 10, 18)},
@@ -54,7 +54,7 @@ SMALLER: dict[str, dict[str, object]] = {
     },
     "per_sample": {
         "agents.training.progress.EVALUATIONS": 2,
-        "agents.studies.per_sample.TIMESTEPS": 180_000,  # of which quick takes a fiftieth
+        "agents.studies.per_sample.TIMESTEPS": 180_000,  # --quick takes a fiftieth
     },
     "choices": {"agents.studies.choices.SHARE": 0.5},
     "networks": {
@@ -93,12 +93,12 @@ def test_study_from_the_command_line(
     assert all(json.loads(line)["version"] for line in records.splitlines())
     assert (tmp_path / study / "table.md").read_text().strip() in table
     assert list((tmp_path / study).glob("*.png"))
-    assert main(arguments) == 0  # everything is there: nothing is computed again
+    assert main(arguments) == 0  # all records exist, so nothing is computed again
     assert (tmp_path / study / "results.jsonl").read_text() == records
 
 
 def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heun's 2 and 3 steps are drawn at the 3 and 5 calls that they cost; samples are compared by energy distance."""
+    """Heun's 2 and 3 steps are drawn at their 3 and 5 calls. Samples are compared by energy distance."""
     make_smaller("networks", monkeypatch)
     monkeypatch.setattr(networks, "SOLVERS", ("heun",))
     monkeypatch.setattr(network_grids, "DUAL", {})
@@ -130,7 +130,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
 
 
 def test_a_lower_frechet_distance_counts_beyond_its_interval() -> None:
-    """On the same noises: what both have in common is no part of the interval."""
+    """On the same noises, the part that both have in common is not in the interval."""
     common = np.random.default_rng(0).standard_normal(networks.GROUPS)
     rows = {"cosine": [[{"frechet": 0.5}]], "edm": [[{"frechet": 0.7}]], networks.LEARNED: [[{"frechet": 0.6}]]}
     left_out = {method: [(common + row[0][0]["frechet"]).tolist()] for method, row in rows.items()}

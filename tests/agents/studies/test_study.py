@@ -1,4 +1,4 @@
-"""Records are found again by key, version and revision; ratios follow the references of the day."""
+"""Records are found by key, version and revision. Ratios follow the references of the day."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_another_revision_is_another_record(tmp_path: Path) -> None:
     old.once({"k": 1}, lambda: {"value": 1})
     assert new.once({"k": 1}, lambda: {"value": 2})["value"] == 2
     assert new.once({"k": 1}, lambda: {"value": 3})["value"] == 2
-    assert old.once({"k": 1}, lambda: {"value": 3})["value"] == 1  # and the other way round
+    assert old.once({"k": 1}, lambda: {"value": 3})["value"] == 1  # likewise the other way round
 
 
 def test_ratios_follow_the_references(monkeypatch: pytest.MonkeyPatch) -> None:

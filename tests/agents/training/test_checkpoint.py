@@ -20,7 +20,7 @@ def make() -> ARTRL:
 
 
 def test_the_critic_goes_on_where_it_was(tmp_path: Path) -> None:
-    """CTD(0) takes small steps: a critic that began from nothing again would be far away."""
+    """CTD(0) takes small steps, so a critic that started anew would be far away."""
     model = make().learn(16 * 8 * 5)
     save_model(model, tmp_path / "checkpoint.pt", with_buffer=True)
     loaded = make()
@@ -32,7 +32,7 @@ def test_the_critic_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_returns_over_several_steps_do_not_cross_a_resumption(tmp_path: Path) -> None:
-    """Saved in mid-episode: what comes after it is another episode."""
+    """It is saved in mid-episode, and another episode comes after it."""
 
     def made() -> SAC:
         return SAC("MlpPolicy", ARTDiffusionVecEnv(2, "gaussian_1d", num_steps=5), n_steps=5, buffer_size=100, seed=0)

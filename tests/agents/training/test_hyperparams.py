@@ -52,7 +52,7 @@ def test_classes_by_name() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_algorithms_of_discrete_actions_are_known() -> None:
-    """SB3 says which actions a class takes when it is made only: the list here names those that refuse ours."""
+    """A class of SB3 refuses actions only when it is made. The list here names the classes that refuse ours."""
     env = ARTDiffusionVecEnv(1, "gaussian_1d", num_steps=2)
     modules = vars(stable_baselines3) | vars(sb3_contrib)
     refused = set()
@@ -91,7 +91,7 @@ def test_ppo_with_the_clock_s_critic_by_name() -> None:
 
 @pytest.mark.parametrize("key", ["env", "env.num_steps", "training_env.population", "warm_start.env.task"])
 def test_keys_of_the_environment_are_none_of_the_algorithm(key: str) -> None:
-    with pytest.raises(ValueError, match="is no hyperparameter: give the environment's keys themselves"):
+    with pytest.raises(ValueError, match="is not a hyperparameter: set the environment's keys directly"):
         Setup.resolve(TrainConfig("ARTDiffusion-Gaussian1D-v0", hyperparams={key: "20"}))
 
 

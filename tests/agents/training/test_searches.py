@@ -45,13 +45,13 @@ def test_a_rival_has_schedules_and_no_policy(tmp_path: Path) -> None:
     find(tmp_path, "cma", total=60)
     folder = tmp_path / "cma060"
     with pytest.raises(
-        ValueError, match=r"cma, whose run .* is, finds schedules and has no policy: Schedule.load .*K5\.json$"
+        ValueError, match=r"run of cma, which finds schedules and has no policy: use Schedule.load .*K5\.json$"
     ):
         load_policy(folder, 5)
 
 
 def test_interrupted_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was found before Ctrl-C is kept and not searched for again; at first nothing was: the folder is free."""
+    """A resumed search keeps what it found before Ctrl-C. Before anything is found, the folder stays free."""
     config = TrainConfig("ARTDiffusion-Mixture1D-v0", "cma", env={"num_steps": (5, 7)}, n_timesteps=600)
     run = Run(tmp_path / "run")
     whole = train(config, Run(tmp_path / "whole"), resume=False, progress=False)
@@ -91,7 +91,7 @@ def test_the_best_grid_on_validation_noise_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flow", [False, True])
 def test_a_flow_model_s_schedule_says_so(tmp_path: Path, algo: str, flow: bool) -> None:
     class Task(FunctionDenoiser):
-        """As `from_diffusers` makes them of flow models."""
+        """Like a flow model from `from_diffusers`."""
 
     Task.flow = flow
     task = Task(lambda x, sigma: x / (1 + sigma[:, None] ** 2), (1,), data_std=1.0)

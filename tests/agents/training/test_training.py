@@ -1,4 +1,4 @@
-"""Training end to end on the task that every agent must solve, and what it leaves in the run's folder."""
+"""Training from end to end on the task that every agent must solve, and the files in the run's folder."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ def test_its_policy_samples(trained: tuple[Run, Outcome]) -> None:
 
 def test_a_policy_and_its_grid_are_evaluated_on_the_same_noises(trained: tuple[Run, Outcome]) -> None:
     run, _ = trained
-    lines = evaluate_things([str(run.folder)], None, None, 100).splitlines()  # of populations of 64
+    lines = evaluate_things([str(run.folder)], None, None, 100).splitlines()  # in populations of 64
     policy, grid = (
         next(line for line in lines if f"({name}), 64 noises |" in line) for name in ("policy", "its mean grid")
     )
-    assert policy.split("|")[3] == grid.split("|")[3]  # error and interval: it observes time alone
+    assert policy.split("|")[3] == grid.split("|")[3]  # error and interval are equal, because it observes time alone
     assert any("| EDM ρ=7 |" in line for line in lines)
-    assert lines[0] == ("gaussian_1d, euler, held-out noises: 100 (fewer where a row says so: whole populations)")
+    assert lines[0] == "gaussian_1d, euler, held-out noises: 100 (fewer where a row says so, to fill whole populations)"
 
 
 def test_a_report_says_on_how_many_noises_a_policy_was_measured(tmp_path: Path) -> None:
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "ppo", 0, {"num_steps": 2, "population": 96}, n_timesteps=100)
     report = train_and_report(config, Run(tmp_path / "run"), resume=False, progress=False)
-    assert "Held-out noises: 2048 (fewer where a row says so: whole populations)." in report
+    assert "Held-out noises: 2048 (fewer where a row says so, to fill whole populations)." in report
     assert "| ppo, policy, 2016 noises |" in report
     assert "| **ppo** |" in report
 
@@ -102,7 +102,7 @@ def test_folder_of_a_run(trained: tuple[Run, Outcome]) -> None:
     assert run.config() == gaussian()
     history = run.history()
     assert len(history) >= 30
-    assert history[-1].evaluations == history[-1].steps * 64 + 16 * 64  # one call a step, and the first of the reset
+    assert history[-1].evaluations == history[-1].steps * 64 + 16 * 64  # one call per step, and one per reset
     assert all(a.steps < b.steps and a.seconds < b.seconds for a, b in pairwise(history))
 
 
@@ -176,7 +176,7 @@ def test_resume_goes_on_where_the_checkpoint_is(tmp_path: Path, algo: str) -> No
     assert model.num_timesteps == before[-1].steps >= 1_500
     if algo == "sac":
         assert model.replay_buffer.pos * model.n_envs == before[-1].steps
-    train_agent(config, run, resume=True, progress=False)  # nothing is left to do: history and checkpoint stay
+    train_agent(config, run, resume=True, progress=False)  # nothing is left to do, so history and checkpoint stay
     assert run.history() == before
 
 

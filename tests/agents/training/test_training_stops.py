@@ -47,14 +47,14 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_run_has_cost_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C between two evaluations: the steps since the last one are in the history with their evaluations."""
+    """After Ctrl-C between two evaluations, the history has the steps since the last one, and their evaluations."""
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", "a2c", 0, EULER, n_timesteps=4000)
     run, on_step, calls = Run(tmp_path / "run"), Bar._on_step, 0
 
     def interrupted(self: Bar) -> bool:
         nonlocal calls
         calls += 1
-        if calls == 70:  # of 16 steps; an evaluation is due every 100
+        if calls == 70:  # each of 16 steps, with an evaluation every 100 steps
             raise KeyboardInterrupt
         return on_step(self)
 
@@ -78,8 +78,8 @@ def test_what_an_interrupted_run_has_cost_is_kept(tmp_path: Path, monkeypatch: p
         ("ppo", {"policy_kwargs.net_arch": "[-3]"}, "ppo cannot be made like this: .*negative dimension"),
         ("sac", {"noise_type": "pink"}, "unknown noise_type 'pink': choose one of normal, ornstein-uhlenbeck"),
         ("ppo", {"policy_kwargs.activation_fn": "relu"}, "a class of torch.nn such as ReLU, got 'relu'"),
-        ("ppo", {"device": "cuda"}, "'device' is no hyperparameter"),
-        ("sac", {"noise_std": "0.5"}, "noise_std is of a noise_type, which is missing"),
+        ("ppo", {"device": "cuda"}, "'device' is not a hyperparameter"),
+        ("sac", {"noise_std": "0.5"}, "noise_std needs a noise_type: choose one of"),
         ("td3", {"noise_std": "-1"}, "noise_std must be a positive number, got -1"),
     ],
 )
@@ -110,15 +110,15 @@ def test_a_damaged_checkpoint_is_one_clear_error(trained: tuple[Run, Outcome], t
     ("algo", "changes", "saved"),
     [
         ("ppo", {"gamma": "nan"}, False),
-        ("ppo", {"learning_rate": "1e5"}, False),  # a deviation of 0, by finite weights
+        ("ppo", {"learning_rate": "1e5"}, False),  # a deviation of 0, although all weights are finite
         ("sac", {"gamma": "nan"}, True),
-        ("td3", {"gamma": "nan"}, True),  # whose actions are NaN themselves
+        ("td3", {"gamma": "nan"}, True),  # its actions themselves are NaN
     ],
 )
 def test_training_that_diverges_is_one_line_and_keeps_what_was_saved(
     tmp_path: Path, algo: str, changes: dict[str, str], saved: bool
 ) -> None:
-    if not saved:  # an update before the first evaluation
+    if not saved:  # it diverged before the first evaluation
         changes = {**changes, "warm_start": "0", "n_steps": "40K"}
     env, steps = {"solver": "euler", "num_steps": 2}, 1600 if saved else 80_000
     config = TrainConfig("ARTDiffusion-Gaussian1D-v0", algo, 0, env, changes, steps)

@@ -48,7 +48,7 @@ def test_a_schedule_earns_what_it_earns_however_many_lanes_there_are(lanes: int)
     assert returns[0] != returns[4]
     assert played.steps == 5 * lanes * -(-7 // lanes) == 5 * lanes * len(seen) // 5
     again = played.play(np.full((lanes, 5), 0.1))
-    assert len(set(again.tolist())) == lanes  # noises of their own
+    assert len(set(again.tolist())) == lanes  # different noises
 
 
 def started(
@@ -96,7 +96,7 @@ def test_it_finds_the_narrow_valley_of_the_best_schedule() -> None:
     warm_start(model, 5, setup.searches, 0, progress=False)
     assert setup.searches == 16
     reference = find_reference(Target.of("ring_2d", "dpmpp_2m"), 5)
-    assert score(evaluator(setup, model)(5).error, reference) > 0.9  # from other grids: .86
+    assert score(evaluator(setup, model)(5).error, reference) > 0.9  # it is .86 from other grids
 
 
 def test_training_goes_on_from_it_and_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,13 +168,13 @@ def test_it_takes_no_more_than_its_share() -> None:
         for episodes in (0, 1000, 3000, 10_800, 50_000):
             searches = affordable_searches(episodes, 5, lanes)
             assert cost(searches, 5, lanes) <= episodes < cost(searches + 1, 5, lanes) or searches == 0
-    assert Setup.resolve(config(num_envs=1000)).searches == 0  # where a generation is a thousand episodes
+    assert Setup.resolve(config(num_envs=1000)).searches == 0  # a generation would be a thousand episodes
 
 
 def test_where_there_is_one() -> None:
     assert Setup.resolve(config()).searches == affordable_searches(17_200, 5, 16) == 12
     assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": 7})).searches == 5
-    assert Setup.resolve(config(steps=10_000)).searches == 0  # it would take more than its share
+    assert Setup.resolve(config(steps=10_000)).searches == 0  # a search would take more than its share
     assert Setup.resolve(config(warm_start="0")).searches == 0
     assert Setup.resolve(config(**{"warm_start.share": "0.1"})).searches == 2
     assert Setup.resolve(TrainConfig("ARTDiffusion-v0", env={"num_steps": [5, 18]})).searches == 0
@@ -195,7 +195,7 @@ def test_what_follows_it_replaces_the_rest_and_the_user_replaces_that() -> None:
 
 @pytest.mark.parametrize("changes", [{"warm_start.share": "2"}, {"warm_start.share": "much"}, {"warm_start": "0.1"}])
 def test_a_share_that_is_none(changes: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"warm_start.share is the share of the episodes, .* got"):
+    with pytest.raises(ValueError, match=r"warm_start.share must be a share of the episodes, .* got"):
         Setup.resolve(config(**changes))
 
 

@@ -1,0 +1,111 @@
+"""Our JSON files: each names its format, and is checked against a schema."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Schema = Mapping[str, Any]
+# The schema's types in Python. A bool is not accepted as a number, although Python's bool is an int.
+_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "string": ("text", (str,)),
+    "integer": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "boolean": ("True or False", (bool,)),
+    "null": ("None", (NoneType,)),
+}
+PROVENANCE: dict[str, Any] = {
+    "method": {"type": "string"},
+    "task": {"type": ["string", "null"]},
+    "solver": {"type": ["string", "null"]},
+    "seed": {"type": ["integer", "null"]},
+    "heldout_error": {"type": ["number", "null"], "minimum": 0},
+    "flow": {"type": "boolean"},
+    "version": {"type": ["string", "null"]},
+}
+
+
+def schema(name: str, **content: Schema) -> dict[str, Any]:
+    """Return the schema of a file "art_gym.name/1" with this content, which is required, and its provenance."""
+    return {
+        "type": "object",
+        "required": ["format", *content, "method"],
+        "additionalProperties": False,
+        "properties": {"format": {"const": f"art_gym.{name}/1"}, **content, **PROVENANCE},
+    }
+
+
+def format_of(schema: Schema) -> str:
+    """Return the format that a schema is of."""
+    return str(schema["properties"]["format"]["const"])
+
+
+def read_document(file: str | Path, kind: str, schema: Schema) -> dict[str, Any]:
+    """Read the content of a file, without its format.
+
+    Raises:
+        ValueError: if the file is missing, is not JSON, or does not fit the schema; the message says what is wrong.
+    """
+    import jsonschema  # slow to import, and only files need it
+
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8-sig"), parse_constant=_no_number)
+        written = content.get("format") if isinstance(content, dict) else None
+        wanted = format_of(schema)
+        if isinstance(written, str) and written.startswith("art_gym.") and written != wanted:
+            raise jsonschema.ValidationError(_other_format(written, wanted))
+        jsonschema.validate(content, schema)
+    except OSError as error:
+        raise ValueError(f"cannot read the {kind} file {file}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # not JSON, not text, NaN, or too deeply nested
+        raise ValueError(f"{file} is not a {kind} file: not JSON ({error})") from None
+    except jsonschema.ValidationError as error:
+        said = error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
+        raise ValueError(f"{file} is not a {kind} file: {error.json_path}: {said}") from None
+    content.pop("format")
+    return {"version": None, **content}
+
+
+def check_provenance(document: DataclassInstance, kind: str, schema: Schema) -> None:
+    """Make numbers of numpy plain ones, and check the provenance of a frozen dataclass that a file holds.
+
+    Raises:
+        ValueError: for a value that does not have its type in the schema, or an error that is negative or not finite.
+    """
+    for field in fields(document):
+        value = getattr(document, field.name)
+        if isinstance(value, np.generic):  # JSON does not know numpy's numbers
+            object.__setattr__(document, field.name, value.item())
+    seed = getattr(document, "seed", None)
+    if isinstance(seed, float) and seed.is_integer():  # from a program that has only floats
+        object.__setattr__(document, "seed", int(seed))
+    for name in PROVENANCE:
+        wanted, value = schema["properties"][name]["type"], getattr(document, name)
+        kinds = [_TYPES[one] for one in ([wanted] if isinstance(wanted, str) else wanted)]
+        types = tuple(one for _, several in kinds for one in several)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise ValueError(f"{name} of a {kind} must be {' or '.join(words for words, _ in kinds)}, got {value!r}")
+    error = getattr(document, "heldout_error", None)
+    if error is not None and not 0 <= error < math.inf:
+        raise ValueError(f"heldout_error must be finite and at least 0, or None, got {error!r}")
+
+
+def _other_format(written: str, wanted: str) -> str:
+    name = written.removeprefix("art_gym.").partition("/")[0]
+    if name != wanted.removeprefix("art_gym.").partition("/")[0]:
+        return f"it is a {name} file"
+    return f"its format {written!r} is that of another version of art_gym: this one reads {wanted!r}"
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
