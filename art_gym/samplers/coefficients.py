@@ -1,0 +1,64 @@
+"""The numbers of a sampler as arrays, and the loop that samples with them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from array_api_compat import array_namespace
+
+from art_gym.denoisers.base import Array
+from art_gym.solvers.base import Denoise, per_sample
+
+
+class Coefficients(NamedTuple):
+    """The numbers of a sampler. Every array may have a last axis B, which gives each sample its own numbers.
+
+    Attributes:
+        sigmas: (K+1,) decreasing levels with a trailing 0.
+        told: (K,) factors c. The denoiser is called at c_k σ_k.
+        weights: (K, M). The entry (k, i) weights D_{k−i} − D_{k−i−1}. It is unused for i ≥ k, where there is no memory.
+    """
+
+    sigmas: Array
+    told: Array
+    weights: Array
+
+    def like(self, x: Array) -> Coefficients:
+        """Return the same numbers in the library, precision and device of x. Gradients of tensors pass through."""
+        return Coefficients(*(_like(array, x) for array in self))
+
+
+def follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
+    """Sample with one denoiser call a step (`art_gym.samplers.sampler.Sampler` has the formula).
+
+    Args:
+        denoise: D(x, σ).
+        coefficients: numbers of the sampler.
+        x: (B, *shape) latents at the first level.
+
+    Returns:
+        (B, *shape) samples at level 0.
+    """
+    sigmas, told, weights = coefficients.like(x)
+    xp, count = array_namespace(x), x.shape[0]
+    memory: list[Array] = []  # denoised estimates, the latest first
+    for k in range(told.shape[0]):
+        level = xp.broadcast_to(told[k] * sigmas[k], (count,))
+        memory = [denoise(x, level), *memory][: weights.shape[1] + 1]
+        mixed = memory[0]
+        for i in range(len(memory) - 1):
+            mixed = mixed + _per_sample(weights[k, i], x) * (memory[i] - memory[i + 1])
+        ratio = _per_sample(sigmas[k + 1] / sigmas[k], x)
+        x = ratio * x + (1 - ratio) * mixed
+    return x
+
+
+def _per_sample(number: Array, x: Array) -> Array:
+    """Give a number, or (B,) numbers, the axes of x."""
+    return per_sample(number, x) if number.ndim else number
+
+
+def _like(array: Any, x: Array) -> Array:
+    if hasattr(array, "to"):  # torch.asarray warns about tensors that require gradients
+        return array.to(x)
+    return array_namespace(x).asarray(array, dtype=x.dtype, device=x.device)
