@@ -13,7 +13,7 @@ from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search.defect import STEPS, defect
 from art_gym.search.evolution import evolve
-from art_gym.search.gauss_newton import GaussNewton, working_precision
+from art_gym.search.gauss_newton import Fit, GaussNewton, working_precision
 from art_gym.search.tuned import tuned
 from art_gym.solvers.base import Solver, get_solver
 from art_gym.solvers.loop import integrate
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCREENING = 256  # latents for the short refinement of all starts
 SCREENING_ITERATIONS = 15
-FINALISTS = 2  # starts that are refined thoroughly
+FINALISTS = 4  # grids that are refined thoroughly
 GRADIENT_ELEMENTS = 65536  # of all latents in that refinement by gradients: 1024 latents of Digits
 ITERATIONS = 60
 
@@ -56,17 +56,17 @@ def optimise(
     endpoints: np.ndarray,
     seed: int = 0,
 ) -> np.ndarray:
-    """Find the grid of least mean endpoint error, by L-BFGS over its K−1 free levels.
+    """Find the grid of least mean endpoint error. It is no worse than any of its starts on these noises.
 
-    The problem has bad local optima, so there are many starts: hand-made grids, tuned grids, closed forms, the results
-    of CMA-ES and Gauss-Newton, and disturbed copies of the best ones. L-BFGS refines all of them briefly on a few
-    latents, then the best few thoroughly on many. Gauss-Newton refines the best one on all latents, because a few
-    latents dominate the mean.
+    Starts are hand-made grids, tuned ones, closed forms, results of CMA-ES and Gauss-Newton, and disturbed copies of
+    the best of them, because the problem has bad local optima. L-BFGS refines all of them briefly on a few latents and
+    the best ones thoroughly on many. Gauss-Newton improves the best ones on all latents, because a few latents rule the
+    mean. Every grid on the way is a candidate, and all latents choose among them.
 
     Args:
-        denoiser, solver, num_steps: what the grid is for.
+        denoiser, solver, num_steps: what the grid is for. A denoiser without gradients of torch does without L-BFGS.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
-        seed: of the random starts.
+        seed: of the disturbed starts.
 
     Returns:
         (K+1,) levels with a trailing 0.
@@ -75,6 +75,40 @@ def optimise(
         return np.array([denoiser.sigma_max, 0.0])
     grids = _starts(denoiser, num_steps, solver, start, endpoints, seed)
     start, endpoints = (array.astype(working_precision(start)) for array in (start, endpoints))
+    if _lets_gradients_through(denoiser):
+        grids += _refined(grids, denoiser, num_steps, solver, start, endpoints, seed)
+    newton = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
+    pool = sorted((newton.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=_error)
+    improved = [newton.improve(fit.logits, STEPS) for fit in pool[:FINALISTS]]
+    best = min(improved + pool, key=_error)
+    assert best.error <= pool[0].error
+    levels: np.ndarray = levels_from_logits(best.logits, denoiser)
+    return levels
+
+
+def _starts(
+    denoiser: Denoiser, num_steps: int, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray, seed: int
+) -> list[np.ndarray]:
+    """Grids to start from."""
+    few = start[:SCREENING], endpoints[:SCREENING]
+    grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
+    grids += [tuned(name, num_steps, denoiser, solver, *few)[0] for name in ("log_normal", "edm")]
+    *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
+    grids += [evolved, art(denoiser, num_steps, few[0]), dual_weighted(denoiser, num_steps, start[:64])]
+    grids.append(defect(denoiser, num_steps, solver, start, endpoints, seed))
+    return grids
+
+
+def _refined(
+    grids: list[np.ndarray],
+    denoiser: Denoiser,
+    num_steps: int,
+    solver: str | Solver,
+    start: np.ndarray,
+    endpoints: np.ndarray,
+    seed: int,
+) -> list[np.ndarray]:
+    """What L-BFGS makes of grids and of disturbed copies of the best ones."""
     few, many = (
         _Refiner(denoiser, solver, start[:count], endpoints[:count])
         for count in (SCREENING, GRADIENT_ELEMENTS // start[0].size)
@@ -86,28 +120,24 @@ def optimise(
         disturbed = logits + 0.3 * rng.standard_normal(num_steps - 1)
         pool.append(few.refined(disturbed, SCREENING_ITERATIONS))
     pool.sort(key=_loss)
-    finals = [many.refined(logits, ITERATIONS) for _, logits in pool[:FINALISTS]]
-    _, best = min(finals, key=_loss)
-    _, best = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints).improve(best, STEPS)
-    levels: np.ndarray = levels_from_logits(best, denoiser)
-    return levels
+    pool += [many.refined(logits, ITERATIONS) for _, logits in pool[:FINALISTS]]
+    return [levels_from_logits(logits, denoiser) for _, logits in pool]
 
 
-def _starts(
-    denoiser: Denoiser, num_steps: int, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray, seed: int
-) -> list[np.ndarray]:
-    """The grids with which L-BFGS begins."""
-    few = start[:SCREENING], endpoints[:SCREENING]
-    grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
-    grids += [tuned(name, num_steps, denoiser, solver, *few)[0] for name in ("log_normal", "edm")]
-    *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
-    grids += [evolved, art(denoiser, num_steps, few[0]), dual_weighted(denoiser, num_steps, start[:64])]
-    grids.append(defect(denoiser, num_steps, solver, start, endpoints, seed))
-    return grids
+def _lets_gradients_through(denoiser: Denoiser) -> bool:
+    """Whether the denoiser takes tensors and its results depend on them in torch's sense."""
+    import torch
+
+    x = torch.zeros((2, *denoiser.shape), requires_grad=True)
+    try:
+        found = denoiser(x, torch.full((2,), denoiser.data_std))
+    except Exception:  # whatever a function of numpy arrays raises
+        return False
+    return bool(getattr(found, "requires_grad", False))
 
 
 class _Refiner:
-    """L-BFGS on a fixed set of latents."""
+    """L-BFGS on some latents."""
 
     def __init__(self, denoiser: Denoiser, solver: str | Solver, start: np.ndarray, endpoints: np.ndarray) -> None:
         import torch
@@ -116,7 +146,7 @@ class _Refiner:
         self.start, self.endpoints = torch.from_numpy(start), torch.from_numpy(endpoints)
 
     def refined(self, logits: np.ndarray, iterations: int) -> tuple[float, np.ndarray]:
-        """The loss and the (K−1,) logits after at most ``iterations`` iterations."""
+        """Return the loss and the (K−1,) logits after this many iterations."""
         logits = np.clip(logits, -7.5, 7.5)
         bounds = [(-8.0, 8.0)] * len(logits)
         options = {"maxiter": iterations, "maxfun": 2 * iterations}
@@ -129,3 +159,7 @@ class _Refiner:
 
 def _loss(refined: tuple[float, np.ndarray]) -> float:
     return refined[0]
+
+
+def _error(fit: Fit) -> float:
+    return fit.error

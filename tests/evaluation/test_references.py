@@ -12,7 +12,10 @@ import pytest
 from art_gym.denoisers.function import FunctionDenoiser
 from art_gym.evaluation.heldout import evaluate_levels
 from art_gym.evaluation.references import better, compute_all, compute_reference
+from art_gym.measures.errors import endpoint_error
 from art_gym.schedules.grids.base import make_grid
+from art_gym.search import oracle
+from art_gym.solvers.loop import integrate
 from art_gym.tasks.references import Reference, find_reference, load_references, score, write_references
 from art_gym.tasks.registry import get_task, register_task, resolve
 from art_gym.tasks.target import Target
@@ -33,6 +36,25 @@ def test_stored_levels_give_the_stored_error(entry: Reference) -> None:
     found = evaluate_levels(Target.of(entry.task, entry.solver), np.array(entry.oracle_sigmas), distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_the_oracle_is_no_worse_than_any_of_its_starts(gradients: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On its training noises, and for a denoiser of numpy arrays alone too."""
+    mixture = get_task("mixture_1d")
+    of_numpy = FunctionDenoiser(lambda x, sigma: mixture(np.asarray(x), np.asarray(sigma)), (1,), 0.002, 80.0, 1.4)
+    denoiser = mixture if gradients else of_numpy
+    noises = Target.of(denoiser, "dpmpp_2m").noises("train", 512)
+    tried: list[np.ndarray] = []
+    starts = oracle._starts
+    monkeypatch.setattr(oracle, "_starts", lambda *of: tried.extend(starts(*of)) or list(tried))
+    found = oracle.optimise(denoiser, 4, "dpmpp_2m", *noises)
+
+    def error(levels: np.ndarray) -> float:
+        return float(endpoint_error(integrate(denoiser, levels, noises[0], "dpmpp_2m"), noises[1]).mean())
+
+    assert len(tried) > 10
+    assert error(found) <= min(map(error, tried)) * (1 + 1e-6)
 
 
 def test_every_built_in_task_has_references_at_the_budgets_of_the_tables() -> None:
