@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from art_gym.envs.config import load_config
-from art_gym.evaluation.heldout import evaluate_levels, evaluate_policy
+from art_gym.evaluation.heldout import evaluate_plan, evaluate_policy
 from art_gym.schedules import make_grid
 from art_gym.tasks.references import find_reference, score
 
@@ -68,6 +68,6 @@ print(f"error {found.error:.4f} ± {found.error_interval:.4f} with levels {found
 target = config.target()
 reference = find_reference(target, 5)
 nothing = evaluate_policy(lambda observation: np.zeros((len(observation), 1)), config, 5)
-arctan = evaluate_levels(target, make_grid("arctan", 5, target.denoiser))
+arctan = evaluate_plan(target, make_grid("arctan", 5, target.denoiser))
 for name, each in {"action 0": nothing, "arctan grid": arctan, "this agent": found}.items():
     print(f"{name:12} {score(each.error, reference):5.2f}")

@@ -24,7 +24,7 @@ art_gym.register_task("two_points", art_gym.FunctionDenoiser(denoise, shape=(1,)
 with tempfile.TemporaryDirectory() as folder:
     config = TrainConfig(algo="cma", env={"task": "two_points", "solver": "euler", "num_steps": 6})
     outcome = train(config, Run(Path(folder) / "run"), resume=False, progress=False)
-schedule = outcome.schedules[6]
+schedule = outcome.plans[6]
 print("levels:", [round(level, 4) for level in schedule.to_sigmas()])
 
 x = schedule.sigmas[0] * np.random.default_rng(0).standard_normal((1000, 1))

@@ -14,7 +14,7 @@ class List:
         import gymnasium as gym
 
         from art_gym.envs.actions.base import ACTIONS
-        from art_gym.envs.observations import GROUPS
+        from art_gym.envs.observations import ALL_GROUPS
         from art_gym.envs.rewards.base import REWARDS
         from art_gym.schedules.grids.base import GRIDS
         from art_gym.search.base import SEARCHES
@@ -30,7 +30,7 @@ class List:
             "grids": GRIDS,
             "rewards": REWARDS,
             "action maps": ACTIONS,
-            "observations": GROUPS,
+            "observations": ALL_GROUPS,
             "searches": SEARCHES,
             "algorithms": ["ppo", "sac", *ALGORITHMS, "any class of stable-baselines3 or sb3-contrib"],
         }

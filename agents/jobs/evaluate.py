@@ -11,7 +11,7 @@ import numpy as np
 from art_gym.denoisers.base import check_levels
 from art_gym.envs.config import MAX_STEPS
 from art_gym.envs.ids import DEFAULT
-from art_gym.evaluation.heldout import HELDOUT, evaluate_levels, whole_populations
+from art_gym.evaluation.heldout import HELDOUT, evaluate_plan, whole_populations
 from art_gym.evaluation.references import reference_on
 from art_gym.schedules.grids.base import GRIDS, edm_grid, get_grid, make_grid
 from art_gym.schedules.schedule import Schedule
@@ -115,6 +115,6 @@ def _policy_rows(
 
 
 def _row(name: str, target: Target, levels: np.ndarray, noises: int) -> Row:
-    found = evaluate_levels(target, levels, noises)
+    found = evaluate_plan(target, levels, noises)
     reference = reference_on(target, len(levels) - 1, noises)
     return Row(name, len(levels) - 1, found, score(found.error, reference))

@@ -20,7 +20,7 @@ def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool
     outcome = train(config, run, resume, progress)
     env_config = config.env_config()
     target = env_config.target()
-    rows = _baselines_with_progress(target, list(outcome.schedules), env_config, progress)
+    rows = _baselines_with_progress(target, list(outcome.plans), env_config, progress)
     return write_report(run.folder, target, outcome, [], rows, run.history(), EdmCurve(target))
 
 

@@ -17,6 +17,7 @@ from art_gym.schedules.grids.base import make_grid
 from art_gym.search.defect import FINALISTS, SCREENING, STEPS, screening
 from art_gym.search.evolution import evolve
 from art_gym.search.gauss_newton import GaussNewton, jacobian_cost
+from art_gym.search.spaces import Grids
 from art_gym.search.tuned import EVALUATIONS as TUNING
 from art_gym.search.tuned import tuned
 
@@ -114,14 +115,14 @@ def gauss_newton(quest: Quest) -> Iterator[Tried]:
         except StopIteration as end:
             pool = end.value
             break
-        better = len(found.logits) == quest.num_steps - 1 and found.error < least  # others have fewer steps
+        better = len(found.numbers) == quest.num_steps - 1 and found.error < least  # others have fewer steps
         least = min(found.error, least) if better else least
-        yield tried(found.logits) if better else Tried("Gauss-Newton", None)
+        yield tried(found.numbers) if better else Tried("Gauss-Newton", None)
     fit = _fit(quest, FIT_SHARE, len(quest.fitted.start))
     for _, logits in pool[:FINALISTS]:
         yield tried(logits)  # it may be a start, not yet offered
         if denoiser.share < quest.until:
-            yield from (tried(found.logits) for found in fit.improving(logits, STEPS))
+            yield from (tried(found.numbers) for found in fit.improving(logits, STEPS))
 
 
 def evolution(quest: Quest) -> Iterator[Tried]:
@@ -129,16 +130,14 @@ def evolution(quest: Quest) -> Iterator[Tried]:
     trial, fitted = quest.trial, quest.fitted
     for restart in range(1, 1000):  # until the meter stops it
         search = evolve(
-            trial.denoiser,
-            quest.num_steps,
-            trial.solver,
+            Grids(trial.denoiser, quest.num_steps, trial.solver),
             fitted.start,
             fitted.endpoints,
             generations=40 + 10 * quest.num_steps,
             batch=min(len(fitted.start), MOST_JUDGED),  # drawn with replacement, so more would only be repeats
             seed=quest.seed + restart,
             first=logits_from_levels(quest.best(), trial.model),
-            spread=0.3,
+            spread=0.43,
         )
         for generation, levels in enumerate(search, start=1):
             yield Tried("CMA-ES", levels if generation % OFFERED == 0 else None)

@@ -11,7 +11,7 @@ import numpy as np
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.observations import lanes
 from art_gym.evaluation.edm_curve import EdmCurve
-from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_levels, evaluate_policy
+from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_plan, evaluate_policy
 from art_gym.evaluation.references import reference_on
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.grids.base import make_grid
@@ -94,7 +94,7 @@ def floors(target: Target, num_steps: int, count: int = HELDOUT, config: EnvConf
 
 def row(method: str, target: Target, levels: np.ndarray, reference: Reference | None) -> Row:
     """Evaluate a grid."""
-    evaluation = evaluate_levels(target, levels)
+    evaluation = evaluate_plan(target, levels)
     return Row(method, len(levels) - 1, evaluation, score(evaluation.error, reference))
 
 

@@ -11,9 +11,9 @@ from art_gym.common.files import write_text
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.envs.rendering import MAX_IMAGES
 from art_gym.evaluation.edm_curve import EdmCurve
-from art_gym.evaluation.heldout import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_levels
+from art_gym.evaluation.heldout import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_plan
+from art_gym.samplers.plans import Plan, draw
 from art_gym.schedules.grids.base import edm_grid
-from art_gym.solvers.loop import integrate
 from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.target import Target
 
@@ -130,7 +130,7 @@ def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
 
 def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:
     """Write the pictures; returns their names."""
-    shown = max(outcome.schedules, key=lambda k: (k <= 10, k))  # the largest K with dots that a reader can tell apart
+    shown = max(outcome.plans, key=lambda k: (k <= 10, k))  # the largest K with dots that a reader can tell apart
     rows = [entry for entry in rows if entry.method not in FLOORS]
     grids = {entry.method: entry.evaluation.levels for entry in rows if entry.num_steps == shown}
     pictures.schedules(folder / "schedules.png", grids, highlight=outcome.method)
@@ -139,10 +139,10 @@ def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], histo
         errors.setdefault(entry.method, {})[entry.num_steps] = entry.evaluation.error
     oracle = errors.pop(ORACLE, None)
     names = ["schedules"]
-    if len(outcome.schedules) > 1:
+    if len(outcome.plans) > 1:
         pictures.error_curves(folder / "errors.png", errors, highlight=outcome.method, oracle=oracle)
         names.append("errors")
-    _draw_samples(folder / "samples.png", target, outcome, min(outcome.schedules))
+    _draw_samples(folder / "samples.png", target, outcome, min(outcome.plans))
     names.append("samples")
     if history:
         _draw_training(folder / "training.png", target, rows, history)
@@ -154,7 +154,7 @@ def _draw_training(file: Path, target: Target, rows: list[Row], history: list[Po
     k = max(history[-1].errors)
     # Use the curve's noises, not the table's: the means over two sets of a few hundred noises differ visibly.
     lines = {
-        entry.method: evaluate_levels(
+        entry.method: evaluate_plan(
             target, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
         ).error
         for entry in rows
@@ -168,10 +168,8 @@ def _draw_training(file: Path, target: Target, rows: list[Row], history: list[Po
 def _draw_samples(file: Path, target: Target, outcome: Outcome, num_steps: int) -> None:
     denoiser = target.denoiser
     start, exact = target.noises("heldout", SAMPLES if len(denoiser.shape) == 3 else HELDOUT)
-    grids = {label("edm"): edm_grid(num_steps, denoiser), outcome.method: outcome.schedules[num_steps].sigmas}
-    panels = {
-        f"{name}, K = {num_steps}": integrate(denoiser, levels, start, target.solver) for name, levels in grids.items()
-    }
+    plans: dict[str, Plan] = {label("edm"): edm_grid(num_steps, denoiser), outcome.method: outcome.plans[num_steps]}
+    panels = {f"{name}, K = {num_steps}": draw(denoiser, plan, start, target.solver) for name, plan in plans.items()}
     draw_samples(file, denoiser, {**panels, "exact": exact})
 
 

@@ -19,7 +19,16 @@ from art_gym.envs.config import make_config
 
 from .config import TrainConfig
 
-RESULTS = ("history.json", "checkpoint.pt", "best.pt", "start.pt", "result.json", "schedule_K*.json", "report.md")
+RESULTS = (
+    "history.json",
+    "checkpoint.pt",
+    "best.pt",
+    "start.pt",
+    "result.json",
+    "schedule_K*.json",
+    "sampler_K*.json",
+    "report.md",
+)
 
 
 @dataclass(frozen=True)

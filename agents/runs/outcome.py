@@ -9,7 +9,7 @@ from typing import Any
 
 from art_gym.common.files import write_text
 from art_gym.evaluation.heldout import Evaluation
-from art_gym.schedules.schedule import Schedule
+from art_gym.samplers.plans import Document, is_sampler, load
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Outcome:
     Attributes:
         method: ppo, sac, …, cma, gradient, defect.
         task, solver: names.
-        schedules: the grid for each K; the mean grid of a policy that depends on the latents.
-        as_grid: evaluation of that grid.
+        plans: the schedule or the sampler for each K; the mean one of a policy that depends on the latents.
+        as_grid: evaluation of that plan.
         as_policy: evaluation of the policy itself; None for methods that find a grid.
         evaluations: denoiser evaluations of training, one per sample and level. Evaluating progress and computing
             endpoints of noises do not count.
@@ -32,7 +32,7 @@ class Outcome:
     method: str
     task: str
     solver: str
-    schedules: dict[int, Schedule]
+    plans: dict[int, Document]
     as_grid: dict[int, Evaluation]
     as_policy: dict[int, Evaluation] | None
     evaluations: int
@@ -41,14 +41,24 @@ class Outcome:
     as_start: dict[int, Evaluation] | None = None
 
     def save(self, folder: Path) -> list[Path]:
-        """Write ``schedule_K….json`` for each K and ``result.json``; returns the schedule files."""
+        """Write a schedule or sampler file for each K and ``result.json``; returns the former."""
         files = []
-        for num_steps, schedule in self.schedules.items():
-            file = folder / f"schedule_K{num_steps}.json"
-            schedule.save(file)
-            files.append(file)
+        for plan in self.plans.values():
+            files.append(plan_file(folder, plan))
+            plan.save(files[-1])
         write_text(folder / "result.json", json.dumps(asdict(self), indent=2, default=_jsonable))
         return files
+
+
+def plan_file(folder: Path, plan: Document) -> Path:
+    """The name of a plan's file in a run's folder."""
+    return folder / f"{'sampler' if is_sampler(plan) else 'schedule'}_K{plan.num_steps}.json"
+
+
+def plan_files(folder: Path) -> list[Path]:
+    """The files of all plans in a run's folder, by K."""
+    files = [file for kind in ("schedule", "sampler") for file in folder.glob(f"{kind}_K*.json")]
+    return sorted(files, key=lambda file: (load(file).num_steps, file.name))
 
 
 def _jsonable(value: Any) -> Any:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from art_gym.denoisers.base import Counted, Denoiser
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search.defect import LATENTS, defect
 from art_gym.search.evolution import evolve
+from art_gym.search.spaces import Grids
 from art_gym.search.tuned import tuned
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import BUILT_IN, resolve
@@ -111,7 +112,7 @@ def _closed_forms(task: str, num_steps: int) -> dict[str, Make]:
 def _searches(task: str, solver: str, num_steps: int) -> dict[str, Make]:
     def cma(denoiser: Denoiser) -> np.ndarray:
         noises = bank_noises(task, "train", 4096)
-        *_, levels = evolve(denoiser, num_steps, solver, *noises, generations=40 + 10 * num_steps)
+        *_, levels = evolve(Grids(denoiser, num_steps, solver), *noises, generations=40 + 10 * num_steps)
         return levels
 
     return {
@@ -142,7 +143,7 @@ def _evaluated(study: Study, method: str, task: str, solver: str, num_steps: int
 
 
 def _measures(task: str, solver: str, levels: np.ndarray) -> Record:
-    found = evaluate_levels(Target.of(task, solver), levels, distances=False)
+    found = evaluate_plan(Target.of(task, solver), levels, distances=False)
     return {"error": found.error, "rms": found.rms, "median": found.median}
 
 
@@ -182,7 +183,7 @@ def _oracle(task: str, solver: str, num_steps: int, key: str) -> tuple[float, fl
     assert reference is not None  # every exact task has one for these solvers and K
     if key == "error":
         return reference.oracle_error, reference.floor
-    return evaluate_levels(target, np.array(reference.oracle_sigmas), distances=False).rms, reference.floor
+    return evaluate_plan(target, np.array(reference.oracle_sigmas), distances=False).rms, reference.floor
 
 
 def _median_and_worst(ratios: list[float]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.measures.distances import energy_distance
 from art_gym.measures.frechet import frechet_distance, precision_recall
 from art_gym.solvers.loop import integrate
@@ -21,12 +21,12 @@ GROUPS = 16  # of the jackknife
 
 def error_of(task: str, solver: str, levels: Levels) -> float:
     """The mean endpoint error on held-out noises."""
-    return evaluate_levels(Target.of(task, solver), levels, NOISES.get(task, 1024), distances=False).error
+    return evaluate_plan(Target.of(task, solver), levels, NOISES.get(task, 1024), distances=False).error
 
 
 def measured(task: str, solver: str, levels: np.ndarray) -> Record:
     """All measures on held-out noises, with the levels."""
-    found = evaluate_levels(Target.of(task, solver), levels, NOISES[task])
+    found = evaluate_plan(Target.of(task, solver), levels, NOISES[task])
     return {
         "error": found.error,
         "half_interval": found.error_interval,

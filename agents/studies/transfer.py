@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.grids.log_snr import log_snr
 from art_gym.schedules.schedule import Schedule
@@ -127,4 +127,4 @@ def _gain(
 
 
 def _error(task: str, solver: str, levels: np.ndarray) -> float:
-    return evaluate_levels(Target.of(task, solver), levels, distances=False).error
+    return evaluate_plan(Target.of(task, solver), levels, distances=False).error

@@ -12,14 +12,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from art_gym.common.isolation import isolated
 from art_gym.envs.episodes import checked_budgets
 from art_gym.envs.observations import Observed, lanes
-from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_levels, evaluate_policy
+from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_plan, evaluate_policy
 from art_gym.evaluation.policies import AdaptivePolicy, Policy
-from art_gym.schedules.schedule import Schedule
+from art_gym.samplers.plans import Document, document
 from art_gym.search.base import SEARCHES
 
 from ..continuous_time import ARTRL
 from ..runs.folder import Point, Run
-from ..runs.outcome import Outcome
+from ..runs.outcome import Outcome, plan_files
 from .checkpoint import load_model
 from .setup import Setup
 
@@ -81,10 +81,10 @@ def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
 def _best_of(run: Run, changes: dict[str, Any]) -> tuple[Setup, BaseAlgorithm]:
     config = run.config()
     if config.algo in SEARCHES:
-        files = sorted(str(file) for file in run.folder.glob("schedule_K*.json"))
+        files = map(str, plan_files(run.folder))
         raise ValueError(
-            f"{run.folder} holds a run of {config.algo}, which finds schedules and has no policy: use Schedule.load "
-            f"on one of {', '.join(files) or 'those that --resume will write'}"
+            f"{run.folder} holds a run of {config.algo}, which finds schedules and has no policy: load one of "
+            f"{', '.join(files) or 'those that --resume will write'}"
         )
     setup = Setup.resolve(replace(config, env={**config.env, **changes}))
     model = setup.make_model()
@@ -105,23 +105,24 @@ def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
     def evaluate(num_steps: int, count: int = HELDOUT, first: int = 0, distances: bool = True) -> Evaluation:
         if isinstance(model, ARTRL):
             levels = model.levels(num_steps)
-            return evaluate_levels(setup.target, levels, count, first, distances)
+            return evaluate_plan(setup.target, levels, count, first, distances)
         return evaluate_policy(policy_of(model), config, num_steps, count, first, distances)
 
     return evaluate
 
 
 def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
-    """Evaluate a policy on held-out noise in two ways: as it is, and distilled to its mean grid."""
+    """Evaluate a policy on held-out noise in two ways: as it is, and distilled to its mean plan."""
     task, solver = setup.target.task, setup.target.solver.name
-    schedules, as_grid, as_policy = {}, {}, {}
+    plans: dict[int, Document] = {}
+    as_grid, as_policy = {}, {}
     for num_steps in setup.budgets:
         as_policy[num_steps] = evaluate(num_steps)
-        levels = as_policy[num_steps].levels
-        as_grid[num_steps] = evaluate_levels(setup.target, levels)
-        schedules[num_steps] = Schedule(
-            sigmas=tuple(levels),
-            method=f"{setup.config.algo}, begun by CMA-ES" if setup.searches else setup.config.algo,
+        plan = as_policy[num_steps].plan
+        as_grid[num_steps] = evaluate_plan(setup.target, plan)
+        plans[num_steps] = document(
+            plan,
+            f"{setup.config.algo}, begun by CMA-ES" if setup.searches else setup.config.algo,
             task=task,
             solver=solver,
             seed=setup.config.seed,
@@ -132,7 +133,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         setup.config.algo,
         task,
         solver,
-        schedules,
+        plans,
         as_grid,
         as_policy,
         evaluations=last.evaluations,

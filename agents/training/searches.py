@@ -1,4 +1,4 @@
-"""Searches as the rivals of an agent: a fixed grid for each K, by a search of `art_gym.search`.
+"""Searches as the rivals of an agent: a fixed grid or sampler for each K, by a search of `art_gym.search`.
 
 They see only the training noises, in batches drawn from the seed. They count every denoiser evaluation, and keep the
 best grid on validation noise, as an agent keeps its best policy. So you can compare their cost and result with an
@@ -17,25 +17,27 @@ from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
 from art_gym.denoisers.base import Counted
+from art_gym.envs.actions.base import get_action
+from art_gym.envs.actions.sampler import SamplerMap
 from art_gym.envs.config import EnvConfig, load_config
-from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_levels
-from art_gym.schedules.schedule import Schedule
+from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_plan
+from art_gym.samplers.plans import Document, Plan, document, load
 from art_gym.search.base import SEARCHES, Sought
 from art_gym.tasks.noise_bank import get_bank
 
 from ..runs.config import TrainConfig, config_name, reported_budgets
 from ..runs.folder import Point, Run
-from ..runs.outcome import Outcome
+from ..runs.outcome import Outcome, plan_file, plan_files
 from .tracking import Tracker
 
-OF_EPISODES = ("population", "reward", "action", "observation", "raw_latents")
+OF_EPISODES = ("population", "reward", "observation", "raw_latents")
 
 
 @isolated()
 def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: bool = True) -> Outcome:
-    """Find a fixed grid for each budget of the environment by a registered search.
+    """Find a fixed grid for each budget of the environment by a registered search; a sampler where actions choose one.
 
-    It writes each schedule as soon as it finds it. A resumed run searches only for the missing ones.
+    It writes each plan as soon as it finds it. A resumed run searches only for the missing ones.
 
     Raises:
         ValueError: for a configuration that does not fit, or a folder in use.
@@ -43,16 +45,16 @@ def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: 
     env_config = _checked(config)
     run.prepare(config, {"env": env_config.to_dict()}, resume)
     watched = _Watched(config, env_config, run, progress)
-    schedules, as_grid = {}, {}
+    plans: dict[int, Document] = {}
+    as_grid = {}
+    known = {plan.num_steps: plan for plan in map(load, plan_files(run.folder))}  # of an earlier part of the run
     for num_steps in watched.budgets:
-        file = run.folder / f"schedule_K{num_steps}.json"
-        # A resumed run may have it already.
-        levels = np.array(Schedule.load(file).sigmas) if file.exists() else watched.search(num_steps)
+        plan = known[num_steps] if num_steps in known else watched.search(num_steps)
         with watched.clock.stopped():
-            as_grid[num_steps] = evaluate_levels(watched.target, levels)
-            schedules[num_steps] = Schedule(
-                sigmas=tuple(levels),
-                method=config.algo,
+            as_grid[num_steps] = evaluate_plan(watched.target, plan)
+            plans[num_steps] = document(
+                plan,
+                config.algo,
                 task=watched.target.task,
                 solver=watched.target.solver.name,
                 seed=config.seed,
@@ -60,13 +62,13 @@ def train_search(config: TrainConfig, run: Run, resume: bool = False, progress: 
                 flow=watched.target.flow,
             )
             run.write_history(watched.points)
-            schedules[num_steps].save(file)
+            plans[num_steps].save(plan_file(run.folder, plans[num_steps]))
     watched.logger.close()
     return Outcome(
         config.algo,
         watched.target.task,
         watched.target.solver.name,
-        schedules,
+        plans,
         as_grid,
         None,
         evaluations=watched.evaluations,
@@ -83,6 +85,11 @@ def _checked(config: TrainConfig) -> EnvConfig:
         )
     env_config = config.env_config()
     usual = load_config(config_name(config.env_id))
+    if not isinstance(get_action(env_config.action), SamplerMap) and "action" in config.env:
+        raise ValueError(
+            f"{config.algo} plays no episodes and does not use action={env_config.action!r}: leave it out, or choose a "
+            f"sampler's actions, whose freedom it searches"
+        )
     ignored = [key for key in OF_EPISODES if key in config.env and getattr(env_config, key) != getattr(usual, key)]
     if ignored:
         raise ValueError(f"{config.algo} plays no episodes and does not use {', '.join(ignored)}: leave that out")
@@ -113,6 +120,8 @@ class _Watched:
     def __init__(self, config: TrainConfig, env_config: EnvConfig, run: Run, progress: bool) -> None:
         self.config, self.progress = config, progress
         self.target, self.budgets = env_config.target(), reported_budgets(env_config)
+        action = get_action(env_config.action)
+        self.freedom = action.freedom if isinstance(action, SamplerMap) else None
         self.counted = Counted(self.target.denoiser)
         self.bank = get_bank(self.target.denoiser, "train", env_config.noises)
         self.bank.ensure(self.bank.size)
@@ -130,21 +139,24 @@ class _Watched:
         """Denoiser evaluations, including earlier parts of the run."""
         return self.spent + self.counted.evaluations
 
-    def search(self, num_steps: int) -> np.ndarray:
-        """The (K+1,) levels of the best candidate."""
-        levels, least = np.array([self.target.denoiser.sigma_max, 0.0]), np.inf
+    def search(self, num_steps: int) -> Plan:
+        """The best candidate."""
+        best: Plan = np.array([self.target.denoiser.sigma_max, 0.0])
+        least = np.inf
         if num_steps == 1:
-            return levels
-        noises = self.bank.start, self.bank.endpoints
-        sought = Sought(self.counted, self.target.solver, num_steps, *noises, self.config.seed, self.config.n_timesteps)
+            return best
+        noises, config = (self.bank.start, self.bank.endpoints), self.config
+        sought = Sought(
+            self.counted, self.target.solver, num_steps, *noises, config.seed, config.n_timesteps, self.freedom
+        )
         found = SEARCHES[self.config.algo](sought)
         for episodes, tried in tqdm(found, desc=f"{self.config.algo} K={num_steps}", disable=not self.progress):
             with self.clock.stopped():
                 seconds, steps = self.clock.seconds, episodes * num_steps
-                evaluation = evaluate_levels(self.target, tried, VALIDATION_NOISES, VALIDATION, distances=False)
+                evaluation = evaluate_plan(self.target, tried, VALIDATION_NOISES, VALIDATION, distances=False)
                 if evaluation.error < least:
-                    levels, least = tried, evaluation.error
+                    best, least = tried, evaluation.error
                 self.points.append(Point(steps, self.evaluations, seconds, {num_steps: evaluation.error}))
                 self.tracker.record(self.logger, num_steps, evaluation)
                 self.logger.dump(steps)
-        return levels
+        return best

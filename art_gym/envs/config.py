@@ -14,9 +14,10 @@ import numpy as np
 from art_gym.common.parts import import_module, text_of
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
+from art_gym.envs.actions.sampler import SamplerMap
 from art_gym.envs.core import Core
 from art_gym.envs.ids import DEFAULT, configurations
-from art_gym.envs.observations import GROUPS, Observation
+from art_gym.envs.observations import ALL_GROUPS, GROUPS, Observation
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import REWARDS, Reward, get_reward
 from art_gym.solvers.base import SOLVERS, Solver, get_solver
@@ -60,7 +61,7 @@ class EnvConfig:
         population: N, the number of latents that share one clock. 1 is per-sample scheduling.
         action: name in `art_gym.envs.actions.base.ACTIONS`, or an ActionMap.
         reward: name in `art_gym.envs.rewards.base.REWARDS`, or a Reward.
-        observation: groups of `art_gym.envs.observations.GROUPS`, or an Observation.
+        observation: groups of `art_gym.envs.observations.ALL_GROUPS`, or an Observation.
         raw_latents: observe a dictionary of the groups ("features") and the latents themselves ("latents").
         split: "train" or "heldout": which noises episodes start from.
         noises: how many noises a split has.
@@ -100,11 +101,13 @@ class EnvConfig:
         if not isinstance(self.raw_latents, bool):
             raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
         if not isinstance(self.observation, tuple | Observation):
-            raise ValueError(f"observation must name groups of {', '.join(GROUPS)}, got {self.observation!r}")
+            raise ValueError(f"observation must name groups of {', '.join(ALL_GROUPS)}, got {self.observation!r}")
         if not isinstance(self.split, str) or self.split not in SPLITS:
             raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
         get_solver(self.solver)
-        get_action(self.action)
+        action = get_action(self.action)
+        if isinstance(action, SamplerMap):
+            action.check(get_solver(self.solver))
         get_reward(self.reward)
         self.make_observation()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,14 +9,14 @@ import numpy as np
 
 from art_gym.denoisers.base import check_finite
 from art_gym.envs.actions.base import ActionMap, bounded
+from art_gym.envs.actions.sampler import SamplerMap, Steering
+from art_gym.envs.checks import all_finite, checked_pair, name_of, short
 from art_gym.envs.observations import Observation, Observed, scaled_log
 from art_gym.envs.problem import Problem
-from art_gym.envs.rewards.base import Components, Reward
+from art_gym.envs.rewards.base import Reward
 from art_gym.envs.state import Landing, State, Transition
+from art_gym.envs.steering import level_told, memory_of, mixed, remembered
 from art_gym.solvers.base import Previous, land
-
-ACTION_BOUND = 1.0
-_LOWEST, _HIGHEST = np.array(-ACTION_BOUND), np.array(ACTION_BOUND)
 
 
 class Outcome(NamedTuple):
@@ -44,7 +43,7 @@ class Core:
     """
 
     problem: Problem
-    action_map: ActionMap
+    action_map: ActionMap | SamplerMap
     reward: Reward
     observation: Observation
     population: int
@@ -59,6 +58,7 @@ class Core:
     def begin(self, x: np.ndarray, num_steps: np.ndarray, noise: np.ndarray) -> State:
         """Like `start`, but from your own (E, N, *shape) latents at σ_max. ``noise`` is only stored."""
         count = len(x)
+        told, weights, earlier = memory_of(self.action_map, count, self.max_steps, x.shape[1:])
         sigma = np.full(count, self.problem.denoiser.sigma_max)
         grid = np.full((count, self.max_steps), np.nan)
         grid[:, 0] = sigma
@@ -76,17 +76,25 @@ class Core:
             log_sigma=log_sigma,
             log_grid=log_grid,
             noise=noise,
+            told=told,
+            weights=weights,
+            earlier=earlier,
         )
 
+    @property
+    def action_size(self) -> int:
+        """How many numbers an action has."""
+        return len(self.action_map.names) if isinstance(self.action_map, SamplerMap) else 1
+
     def advance(self, state: State, action: np.ndarray) -> tuple[State, Outcome]:
-        """Take one solver step in every environment, with actions (E,) in [−1, 1].
+        """Take one step in every environment, with actions (E, A) in [−1, 1].
 
         Returns:
             The new state (its D is not yet computed) and the outcome.
         """
         after, landed = self.move(state, action)
         transition = Transition(state, after, landed, self._landing(after, landed))
-        reward, components = _checked_pair(self.reward(transition, self.problem), landed.shape, self.reward)
+        reward, components = checked_pair(self.reward(transition, self.problem), landed.shape, self.reward)
         return after, Outcome(reward, landed, {**_info(transition), **components})
 
     def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
@@ -95,24 +103,23 @@ class Core:
         Raises:
             ValueError: if the action map gives NaN, or does not give one level for each environment.
         """
-        step = state.step + 1
-        left = state.num_steps - step
-        landed = left == 0
-        proposed = self.action_map(action, state.sigma, state.step, state.num_steps, self.problem.denoiser)
-        # left − 1 positive levels are still to come after this one
-        sigma_next = bounded(proposed, state.sigma, left - 1, self.problem.denoiser)
-        fits = sigma_next.shape == landed.shape
-        if fits:
-            sigma_next[landed] = 0.0
-        if not (fits and _all_finite(sigma_next)):  # `bounded` corrects anything but NaN
-            raise ValueError(
-                f"the action map {_name(self.action_map)} must give a level for each of {len(landed)} environments, "
-                f"not NaN, got {_short(proposed)} from sigma = {_short(state.sigma)}: check its formula there"
-            )
+        landed = state.step + 1 == state.num_steps
+        told, weights, earlier = state.told, state.weights, state.earlier
+        if isinstance(self.action_map, SamplerMap):
+            steering = self.action_map(action, state, self.problem.solver, self.problem.denoiser)
+            state = self._called_first(state, steering)
+            sigma_next = self._kept(steering.sigma_next, state, landed)
+            told, weights, earlier = remembered(state, steering)
+            x = self._mixed(state, steering, sigma_next)
+        else:
+            proposed = self.action_map(action[:, 0], state.sigma, state.step, state.num_steps, self.problem.denoiser)
+            sigma_next = self._kept(proposed, state, landed)
+            x = self._move(state, sigma_next, landed)
         log_sigma = scaled_log(sigma_next, self.problem.denoiser)
+        step = state.step + 1
         grid, log_grid = _extended(state, step, sigma_next, log_sigma)
         after = State(
-            x=self._move(state, sigma_next, landed),
+            x=x,
             denoised=state.denoised,
             previous_denoised=state.denoised,
             sigma=sigma_next,
@@ -123,8 +130,49 @@ class Core:
             log_sigma=log_sigma,
             log_grid=log_grid,
             noise=state.noise,
+            told=told,
+            weights=weights,
+            earlier=earlier,
         )
         return after, landed
+
+    def _kept(self, proposed: np.ndarray, state: State, landed: np.ndarray) -> np.ndarray:
+        """(E,) proposed levels within their limits, 0 in the environments that land."""
+        # As many positive levels are still to come after this one.
+        ahead = state.num_steps - state.step - 2
+        sigma_next = bounded(proposed, state.sigma, ahead, self.problem.denoiser)
+        fits = sigma_next.shape == landed.shape
+        if fits:
+            sigma_next[landed] = 0.0
+        if not (fits and all_finite(sigma_next)):  # `bounded` corrects anything but NaN
+            raise ValueError(
+                f"the action map {name_of(self.action_map)} must give a level for each of {len(landed)} environments, "
+                f"not NaN, got {short(proposed)} from sigma = {short(state.sigma)}: check its formula there"
+            )
+        return sigma_next
+
+    @property
+    def _calls_later(self) -> bool:
+        """Whether an episode's first call waits for the first action, which says what the model is told."""
+        return isinstance(self.action_map, SamplerMap) and self.action_map.told
+
+    def _called_first(self, state: State, steering: Steering) -> State:
+        """The state with the first call made, in the environments where it has waited for the action."""
+        first = state.step == 0
+        if not (self._calls_later and first.any()):
+            return state
+        told = state.told.copy()
+        told[first, 0] = steering.told_first[first]
+        denoised = state.denoised.copy()
+        denoised[first] = self._denoised(state._replace(told=told).take(first))
+        return state._replace(told=told, denoised=denoised)
+
+    def _mixed(self, state: State, steering: Steering, sigma_next: np.ndarray) -> np.ndarray:
+        """(E, N, *shape): x after a sampler's step, the landing too."""
+        ratio = (sigma_next / state.sigma).astype(np.float32).reshape(-1, *[1] * (state.x.ndim - 1))
+        aim = mixed(state, steering.weights)
+        moved: np.ndarray = ratio * state.x + (1 - ratio) * aim
+        return moved
 
     def denoise(self, state: State) -> State:
         """Fill in D(x, σ), with one call for all environments whose σ is positive.
@@ -132,6 +180,12 @@ class Core:
         Raises:
             ValueError: if the denoiser gives a value that is not finite; the message names σ.
         """
+        if self._calls_later and not state.step.all():  # some wait for their first action
+            waiting = state.step == 0
+            state = state.with_denoised(np.where(waiting.reshape(-1, *[1] * (state.x.ndim - 1)), 0, state.denoised))
+            if waiting.all():
+                return state
+            return state.put(~waiting, self.denoise(state.take(~waiting)))
         count = np.count_nonzero(state.sigma)  # four times faster than any(), which matters with few environments
         if count == len(state.sigma):
             return state.with_denoised(self._denoised(state))
@@ -146,7 +200,7 @@ class Core:
         return self.observation(state, self.problem.denoiser, self.max_steps)
 
     def _denoised(self, state: State) -> np.ndarray:
-        x, sigma = self._flat(state.x), self._per_latent(state.sigma)
+        x, sigma = self._flat(state.x), self._per_latent(level_told(state))
         denoised = self.problem.denoise(x, sigma)
         check_finite(denoised, sigma, self.problem.denoiser)
         same: np.ndarray = denoised.astype(state.x.dtype, copy=False).reshape(state.x.shape)
@@ -190,57 +244,6 @@ class Core:
             return None
         ended = after if count == len(landed) else after.take(landed)
         return Landing(ended, self.problem.endpoint_errors(ended), self.problem.reference_errors(ended))
-
-
-def checked_actions(actions: object, shape: tuple[int, ...]) -> np.ndarray:
-    """Actions as float64, clipped to [−1, 1]. Raises a ValueError for a wrong shape or a NaN."""
-    array = np.asarray(actions, np.float64)
-    if array.shape != shape:
-        raise ValueError(f"expected an action of shape {shape}, got {array.shape}")
-    clipped: np.ndarray = np.minimum(np.maximum(array, _LOWEST), _HIGHEST)  # np.clip takes three times as long
-    if not _all_finite(clipped):
-        where = f" in {np.isnan(clipped).sum()} of {len(array)} environments" if len(array) > 1 else ""
-        raise ValueError(f"the action is NaN{where}: check the agent's network and learning rate")
-    return clipped
-
-
-def _checked_pair(found: object, shape: tuple[int, ...], reward: Reward) -> tuple[np.ndarray, Components]:
-    """What a reward returned. Raises a ValueError unless it is (E,) finite rewards and a dictionary of (E,) arrays."""
-    rewards, components = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
-    if not (isinstance(rewards, np.ndarray) and rewards.shape == shape and isinstance(components, dict)):
-        raise ValueError(
-            f"the reward {_name(reward)} must return a pair: an array of shape {shape}, a reward for each environment, "
-            f"and a dictionary of arrays of that shape, which may be empty; got {_short(found)}"
-        )
-    if not _all_finite(rewards):
-        raise ValueError(
-            f"the reward {_name(reward)} must be finite, got {_short(rewards)}: no agent learns from that, so look for "
-            f"a logarithm of 0 or a division by 0 in it"
-        )
-    for key, value in components.items():
-        if not (isinstance(value, np.ndarray) and value.shape == shape):
-            raise ValueError(
-                f"the reward {_name(reward)} must give an array of shape {shape} as {key!r} in its dictionary, a value "
-                f"for each environment or NaN, got {_short(value)}"
-            )
-    return rewards, components
-
-
-def _all_finite(values: np.ndarray) -> bool:
-    """Whether there is no NaN and no infinity among values."""
-    # With one environment, another numpy call would take noticeable time.
-    return math.isfinite(values.item() if values.size == 1 else np.add.reduce(values, axis=None))
-
-
-def _name(part: object) -> str:
-    """The name of a function, or of an object's class."""
-    return getattr(part, "__name__", type(part).__name__)
-
-
-def _short(value: object) -> str:
-    """The beginning of the value's repr, in one line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _info(transition: Transition) -> dict[str, np.ndarray]:

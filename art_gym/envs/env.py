@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 
+from art_gym.envs.checks import ACTION_BOUND, checked_actions
 from art_gym.envs.config import load_config
-from art_gym.envs.core import ACTION_BOUND, Core, checked_actions
+from art_gym.envs.core import Core
 from art_gym.envs.episodes import Episodes, pinned
 from art_gym.envs.observations import LIMIT, Observed, lane_of
 from art_gym.envs.spec import completed
@@ -24,7 +25,7 @@ def spaces(core: Core) -> tuple[gym.Space[Any], gym.spaces.Box]:
     if core.observation.raw:
         shape = (core.population, *core.problem.denoiser.shape)
         space = gym.spaces.Dict({"features": space, "latents": gym.spaces.Box(-LIMIT, LIMIT, shape, np.float32)})
-    return space, gym.spaces.Box(-ACTION_BOUND, ACTION_BOUND, (1,), np.float32)
+    return space, gym.spaces.Box(-ACTION_BOUND, ACTION_BOUND, (core.action_size,), np.float32)
 
 
 class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
@@ -137,7 +138,7 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         state = self.state
         if state.step[0] >= state.num_steps[0]:
             raise ResetNeeded("the episode has ended: call reset() before the next step()")
-        moved, outcome = self.core.advance(state, checked_actions(action, (1,)))
+        moved, outcome = self.core.advance(state, checked_actions(action, (self.core.action_size,))[None])
         self._state = self.core.denoise(moved)
         info = {key: float(value[0]) for key, value in outcome.info.items() if value[0] == value[0]}  # without NaN
         if self.render_mode == "human":

@@ -12,7 +12,9 @@ import numpy as np
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.envs.state import State
 
-GROUPS = ("time", "grid", "latents")
+GROUPS = ("time", "grid", "latents")  # by default
+ALL_GROUPS = (*GROUPS, "sampler")
+SAMPLER = ("told", "weight_1", "weight_2")  # of each step
 TIME = ("progress", "remaining", "log_sigma")
 LATENTS = (
     "mean",
@@ -50,6 +52,9 @@ class Observation:
       divided by s, the natural logarithm of this change divided by 5, RMS of x − D divided by r (the velocity in
       log σ). They are taken over the population and all elements. s is the data's standard deviation, r = √(σ² + s²).
 
+    - ``sampler``: for each step so far the logarithm of the factor on the told level, and its first two weights; 0 for
+      steps to come, and where actions choose step sizes only.
+
     log σ is scaled to 1 at σ_max and 0 at σ_min. Latent statistics are clipped to ±10.
 
     Attributes:
@@ -62,19 +67,25 @@ class Observation:
     raw: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [group for group in self.groups if group not in GROUPS]
+        unknown = [group for group in self.groups if group not in ALL_GROUPS]
         if unknown or not self.groups or len(set(self.groups)) < len(self.groups):
-            raise ValueError(f"observation groups must be distinct ones of {', '.join(GROUPS)}, got {self.groups!r}")
+            raise ValueError(
+                f"observation groups must be distinct ones of {', '.join(ALL_GROUPS)}, got {self.groups!r}"
+            )
 
     def names(self, max_steps: int) -> tuple[str, ...]:
         """One name for each element."""
-        named = {"time": TIME, "grid": tuple(f"log_sigma_{k}" for k in range(max_steps)), "latents": LATENTS}
+        steps = range(max_steps)
+        named = {"time": TIME, "grid": tuple(f"log_sigma_{k}" for k in steps), "latents": LATENTS}
+        named["sampler"] = tuple(f"{name}_{k}" for k in steps for name in SAMPLER)
         return tuple(name for group in self.groups for name in named[group])
 
     def bounds(self, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest value of each element, two float32 vectors."""
+        many = max_steps * len(SAMPLER)
         low = {"time": [0.0] * 3, "grid": [-1.0] * max_steps, "latents": [-LIMIT] * len(LATENTS)}
         high = {"time": [1.0] * 3, "grid": [1.0] * max_steps, "latents": [LIMIT] * len(LATENTS)}
+        low["sampler"], high["sampler"] = [-LIMIT] * many, [LIMIT] * many
         return tuple(  # type: ignore[return-value]
             np.array([value for group in self.groups for value in side[group]], np.float32) for side in (low, high)
         )
@@ -99,6 +110,8 @@ class Observation:
                 part[:, 2] = state.log_sigma
             elif group == "grid":
                 part[:] = state.log_grid
+            elif group == "sampler":
+                _write_sampler(part, state, max_steps)
             else:
                 _write_latents(part, state, denoiser)
         return features
@@ -107,7 +120,7 @@ class Observation:
 @lru_cache(maxsize=64)
 def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, slice]]:
     """The number of features, and the columns of each group."""
-    widths = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS)}
+    widths = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS), "sampler": max_steps * len(SAMPLER)}
     ends = np.cumsum([widths[group] for group in groups]).tolist()
     return ends[-1], {group: slice(end - widths[group], end) for group, end in zip(groups, ends, strict=True)}
 
@@ -175,3 +188,14 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
     # Squares of very large floats overflow, and their difference is NaN. fmax then takes the limit.
     np.minimum(np.fmax(columns, _LOWEST, out=columns), _HIGHEST, out=columns)
     features[:] = columns.T
+
+
+def _write_sampler(features: np.ndarray, state: State, max_steps: int) -> None:
+    """Fill (E, 3 K_max) with the numbers of `SAMPLER` for each step."""
+    features[:] = 0.0
+    if state.told.shape[1]:
+        columns = features.reshape(len(features), max_steps, len(SAMPLER))  # a view
+        columns[..., 0] = np.log(state.told)
+        known = min(state.weights.shape[2], len(SAMPLER) - 1)
+        columns[..., 1 : 1 + known] = state.weights[..., :known]
+        np.clip(features, -LIMIT, LIMIT, out=features)

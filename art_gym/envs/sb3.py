@@ -30,7 +30,7 @@ class ARTDiffusionVecEnv(VecEnv):
         )
         self.render_mode = render_mode  # VecEnv's constructor reads it through get_attr
         super().__init__(num_envs, self.env.single_observation_space, self.env.single_action_space)
-        self._actions = np.zeros((num_envs, 1), np.float32)
+        self._actions = np.zeros((num_envs, self.env.core.action_size), np.float32)
 
     def reset(self) -> Observed:
         """Begin episodes in all lanes, with the seeds and options from `seed` and `set_options` since the last reset.

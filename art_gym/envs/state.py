@@ -23,6 +23,10 @@ class State(NamedTuple):
         log_sigma: (E,) log σ, scaled to 1 at σ_max and 0 at σ_min; 0 at σ = 0 too.
         log_grid: (E, K_max) float32, log σ of all levels so far, scaled in the same way; −1 for those to come.
         noise: (E, N) int64, rows of the noise bank.
+        told: (E, K_max) factors on the levels that the model is told, 1 where none is chosen yet. (E, 0) if actions
+            choose step sizes only.
+        weights: (E, K_max, M) weights of the steps so far; (E, 0, 0) likewise.
+        earlier: (E, M − 1, N, *shape) D two steps ago and before; (E, 0) likewise.
     """
 
     x: np.ndarray
@@ -36,6 +40,9 @@ class State(NamedTuple):
     log_sigma: np.ndarray
     log_grid: np.ndarray
     noise: np.ndarray
+    told: np.ndarray
+    weights: np.ndarray
+    earlier: np.ndarray
 
     def take(self, lanes: np.ndarray) -> State:
         """The state of some environments only. ``lanes`` is an index array or a mask."""

@@ -12,8 +12,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from art_gym.envs.checks import checked_actions
 from art_gym.envs.config import load_config
-from art_gym.envs.core import Outcome, checked_actions
+from art_gym.envs.core import Outcome
 from art_gym.envs.env import ARTDiffusionEnv, spaces
 from art_gym.envs.episodes import Episodes, pinned
 from art_gym.envs.observations import Observed, lane_of
@@ -132,7 +133,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
             ResetNeeded: before the first reset, or for ended lanes when autoreset is disabled.
         """
         state = self._checked_state()
-        action = checked_actions(actions, (self.num_envs, 1))[:, 0]
+        action = checked_actions(actions, (self.num_envs, self.core.action_size))
         restart = self._ended  # with NEXT_STEP, lanes that ended in the last step spend this one on their reset
         moved, outcome = self._advance(state, action, ~restart)
         info = _masked(outcome.info, ~restart)

@@ -4,7 +4,7 @@ from art_gym.common.lazy import exports
 
 __all__, __getattr__, __dir__ = exports(
     __name__,
-    heldout="Evaluation evaluate_levels evaluate_policy",
+    heldout="Evaluation evaluate_plan evaluate_policy",
     policies="AdaptivePolicy Policy",
     sampling="sample",
     edm_curve="EdmCurve",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from art_gym.evaluation.heldout import HELDOUT, evaluate_levels
+from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.solvers.base import Solver
 from art_gym.tasks.noise_bank import Same
@@ -58,7 +58,7 @@ def edm_errors(task: str, solver: str, steps: Iterable[int]) -> dict[int, float]
 @lru_cache(maxsize=1024)  # all runs of all rivals need the same errors
 def _error(of: Same, solver: Solver, count: int, first: int, num_steps: int) -> float:
     levels = edm_grid(num_steps, of.one)
-    return evaluate_levels(Target.of(of.one, solver), levels, count, first, distances=False).error
+    return evaluate_plan(Target.of(of.one, solver), levels, count, first, distances=False).error
 
 
 def steps_reaching(error: float, steps: Iterable[int], errors: Iterable[float]) -> float:

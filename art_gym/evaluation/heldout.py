@@ -12,12 +12,14 @@ import numpy as np
 from art_gym.denoisers.base import Counted, Denoiser, check_levels, visible
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.episodes import checked_budgets
+from art_gym.envs.state import State
 from art_gym.evaluation.policies import Policy, follow
 from art_gym.measures.distances import energy_distance, mean_distance, random_directions, sliced_wasserstein
 from art_gym.measures.errors import endpoint_error, image_error
 from art_gym.measures.frechet import NEIGHBOURS, ball_radii, frechet_distance, precision_recall
-from art_gym.schedules.schedule import Schedule, as_levels
-from art_gym.solvers.loop import integrate
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.plans import Plan, draw, levels_of
+from art_gym.samplers.sampler import Sampler, check_told
 from art_gym.tasks.noise_bank import Same, get_bank
 from art_gym.tasks.target import BANK, Target
 
@@ -46,6 +48,7 @@ class Evaluation:
         seconds: wall time of the sampling.
         levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
         spread: standard deviation of log σ over populations, the largest of all steps; 0 for a fixed grid.
+        sampler: the numbers of a sampler, or the mean ones of a policy that chooses them; None for a grid.
         noises: how many were sampled. A policy samples whole populations, so this may differ from the requested count.
     """
 
@@ -64,41 +67,53 @@ class Evaluation:
     frechet: float | None = None
     precision: float | None = None
     recall: float | None = None
+    sampler: Coefficients | None = None
     noises: int = HELDOUT
 
+    @property
+    def plan(self) -> np.ndarray | Coefficients:
+        """The grid, or the sampler."""
+        return self.levels if self.sampler is None else self.sampler
 
-def evaluate_levels(
+
+def evaluate_plan(
     target: Target,
-    levels: np.ndarray | Schedule,
+    plan: Plan,
     count: int = HELDOUT,
     first: int = 0,
     distances: bool = True,
 ) -> Evaluation:
-    """Evaluate a fixed grid.
+    """Evaluate a fixed grid, or a sampler.
 
     Args:
-        target: what to sample.
-        levels: (K+1,) decreasing levels with a trailing 0, or a Schedule.
+        target: what to sample. A sampler does without its solver.
+        plan: (K+1,) decreasing levels with a trailing 0, a Schedule, or a Sampler.
         count: how many held-out noises.
         first: first row of the held-out bank.
         distances: compute the distances to data too.
 
     Raises:
-        ValueError: for levels that are no schedule, a first level outside the noise range, or an invalid count.
+        ValueError: for levels that are no schedule, a first level or a told one outside the noise range, or an invalid
+            count.
     """
     _check_count(count)
-    denoiser, sigmas = target.denoiser, as_levels(levels)
+    denoiser, sigmas = target.denoiser, levels_of(plan)
     # Check only the first level: closed forms and grids from another task may end a little below σ_min.
     check_levels(sigmas[[0, -1]], denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
+    if isinstance(plan, Sampler):
+        check_told(plan, denoiser, type(denoiser).__name__)
     bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
     bank.ensure(rows.stop)
     counted = Counted(denoiser)
     # A schedule that does not start at σ_max starts from noise of its first level.
     start = bank.start[rows] * np.float32(sigmas[0] / denoiser.sigma_max)
     began = time.perf_counter()
-    samples = integrate(counted, sigmas, start, target.solver)
+    samples = draw(counted, plan, start, target.solver)
     seconds = time.perf_counter() - began
-    return _measured(denoiser, samples, bank.endpoints[rows], counted.evaluations / count, seconds, sigmas, distances)
+    nfe = counted.evaluations / count
+    found = _measured(denoiser, samples, bank.endpoints[rows], nfe, seconds, sigmas, distances)
+    coefficients = plan.coefficients() if isinstance(plan, Sampler) else plan
+    return replace(found, sampler=coefficients) if isinstance(coefficients, Coefficients) else found
 
 
 def evaluate_policy(
@@ -112,7 +127,7 @@ def evaluate_policy(
     """Run a policy on held-out noises in populations of the configured size.
 
     Args:
-        policy: deterministic map from (E, features) observations to (E, 1) actions.
+        policy: deterministic map from (E, features) observations to (E, A) actions.
         config: the configuration that the policy was trained with. Its split is replaced.
         num_steps: K, within the configured range.
         count: how many held-out noises. It is rounded down to whole populations, but to at least one population.
@@ -120,7 +135,7 @@ def evaluate_policy(
         distances: compute the distances to data too.
 
     Raises:
-        ValueError: for a K or a count out of range, or actions that are NaN or not of shape (E, 1).
+        ValueError: for a K or a count out of range, or actions that are NaN or not of shape (E, A).
     """
     checked_budgets(num_steps, config.budgets, "num_steps")
     _check_count(count)
@@ -145,7 +160,15 @@ def evaluate_policy(
     samples, endpoints = state.x.reshape(-1, *shape), core.problem.bank.endpoints[noise].reshape(-1, *shape)
     nfe = core.problem.denoise.evaluations / noise.size
     measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
-    return replace(measured, spread=float(logs.std(axis=0).max()))
+    return replace(measured, spread=float(logs.std(axis=0).max()), sampler=_mean_sampler(state, levels))
+
+
+def _mean_sampler(state: State, levels: np.ndarray) -> Coefficients | None:
+    """The mean numbers of the episodes that have ended, if their actions chose them."""
+    if not state.told.shape[1]:
+        return None
+    told, weights = state.told[:, : len(levels) - 1], state.weights[:, : len(levels) - 1]
+    return Coefficients(levels, np.exp(np.log(told).mean(axis=0)), weights.mean(axis=0))
 
 
 def whole_populations(count: int, population: int) -> int:

@@ -11,13 +11,14 @@ import numpy as np
 
 import art_gym
 from art_gym.denoisers.base import Counted, visible
-from art_gym.evaluation.heldout import HELDOUT, evaluate_levels
+from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.measures.errors import endpoint_error
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.schedule import as_levels
 from art_gym.search.defect import STEPS
-from art_gym.search.gauss_newton import GaussNewton, working_precision
+from art_gym.search.gauss_newton import GaussNewton
+from art_gym.search.least_squares import working_precision
 from art_gym.search.oracle import optimise
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.references import (
@@ -48,7 +49,7 @@ def compute_reference(target: Target, num_steps: int, seed: int = 0) -> Referenc
 
 def _reference(target: Target, num_steps: int, levels: np.ndarray, seed: int, method: str) -> Reference:
     errors = [
-        evaluate_levels(target, grid, distances=False).error for grid in (edm_grid(num_steps, target.denoiser), levels)
+        evaluate_plan(target, grid, distances=False).error for grid in (edm_grid(num_steps, target.denoiser), levels)
     ]
     return Reference(
         task=target.task,
@@ -89,7 +90,7 @@ def reference_on(target: Target, num_steps: int, count: int = HELDOUT, first: in
     if known is None or (count, first) == (HELDOUT, 0):
         return known
     edm, oracle = (
-        evaluate_levels(target, grid, count, first, distances=False).error
+        evaluate_plan(target, grid, count, first, distances=False).error
         for grid in (edm_grid(num_steps, target.denoiser), np.array(known.oracle_sigmas))
     )
     return replace(known, edm_error=edm, oracle_error=oracle, heldout_noises=count)
@@ -117,7 +118,7 @@ def polish(target: Target, num_steps: int, grids: Iterable[tuple[float, ...]], s
     logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
     firsts = sorted(logits, key=lambda tried: few.improve(tried, 0).error)[:POLISHED]
     best = min((many.improve(first, STEPS) for first in firsts), key=lambda fit: fit.error)
-    return _reference(target, num_steps, levels_from_logits(best.logits, denoiser), seed, POLISH)
+    return _reference(target, num_steps, levels_from_logits(best.numbers, denoiser), seed, POLISH)
 
 
 def compute_all(

@@ -1,8 +1,7 @@
-"""`sample`: draw samples with a schedule or a policy."""
+"""`sample`: draw samples with a schedule, a sampler or a policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,9 +10,9 @@ import numpy as np
 from art_gym.denoisers.base import Denoiser, check_levels, checked
 from art_gym.denoisers.checks import check_call_once
 from art_gym.evaluation.policies import AdaptivePolicy, follow
-from art_gym.schedules.schedule import Schedule, as_levels
+from art_gym.samplers.plans import Plan, draw, levels_of
+from art_gym.samplers.sampler import Sampler, check_told
 from art_gym.solvers.base import Solver
-from art_gym.solvers.loop import integrate
 from art_gym.tasks.registry import resolve
 
 
@@ -26,18 +25,18 @@ class Sampled(NamedTuple):
 
 def sample(
     denoiser: str | Denoiser,
-    schedule: Schedule | Sequence[float] | np.ndarray | AdaptivePolicy,
+    schedule: Plan | AdaptivePolicy,
     noise: np.ndarray,
     solver: str | Solver = "dpmpp_2m",
 ) -> Sampled:
-    """Draw samples with a schedule or with a policy. The sampler needs no callback.
+    """Draw samples with a schedule, a sampler or a policy. No callback is needed.
 
     Args:
         denoiser: D(x, σ), or a task's name. The first use of an object makes two more calls, to check it.
-        schedule: a Schedule, (K+1,) levels, or an `AdaptivePolicy`. A policy steers populations of its configured
-            size. That many samples in a row share a grid.
+        schedule: a Schedule, (K+1,) levels, a `Sampler`, or an `AdaptivePolicy`. A policy steers populations of its
+            configured size. That many samples in a row share a grid.
         noise: (B, *shape) standard normal noise.
-        solver: name or object.
+        solver: name or object. A sampler does without it.
 
     Raises:
         ValueError: for an invalid denoiser, noise of another shape, invalid levels or levels outside the denoiser's
@@ -50,10 +49,12 @@ def sample(
     if not np.isfinite(noise).all():
         raise ValueError("the noise must be finite, got NaN or infinity in it")
     if not isinstance(schedule, AdaptivePolicy):  # for a policy the noise bank checks the denoiser
-        levels = as_levels(schedule)
+        levels, name = levels_of(schedule), type(denoiser).__name__
         check_call_once(denoiser)
-        check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
-        samples = integrate(checked(denoiser), levels, np.float32(levels[0]) * noise, solver)
+        check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, name)
+        if isinstance(schedule, Sampler):
+            check_told(schedule, denoiser, name)
+        samples = draw(checked(denoiser), schedule, np.float32(levels[0]) * noise, solver)
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
     population = schedule.config.population
     if len(noise) % population:

@@ -11,17 +11,19 @@ LIMIT = 8.0  # of a logit; beyond it a step covers all or nothing
 
 
 def levels_from_logits(logits: Array, denoiser: Denoiser) -> Array:
-    """Return (K+1,) levels from (K−1,) logits, numpy or torch. Logits of 0 give equal steps in log σ.
+    """Return (K+1,) levels from (K−1,) logits, or (K+1, B) from (K−1, B), numpy or torch.
 
     Step k covers the fraction sigmoid(logit(1/m) + z_k) of the remaining log(σ/σ_min), with m = K − k steps to go. So
-    any logits give a grid that decreases from σ_max to above σ_min, with a last step to 0.
+    any logits give a grid that decreases from σ_max to above σ_min, with a last step to 0. Logits of 0 give equal steps
+    in log σ.
     """
     xp = array_namespace(logits)
     ahead = xp.asarray(np.arange(logits.shape[0], 0, -1), dtype=logits.dtype)  # m − 1
-    kept = xp.exp(-xp.cumulative_sum(xp.log1p(xp.exp(logits) / ahead)))  # remaining share of log(σ_max/σ_min)
+    odds = xp.exp(logits) / xp.reshape(ahead, (-1,) + (1,) * (logits.ndim - 1))
+    kept = xp.exp(-xp.cumulative_sum(xp.log1p(odds), axis=0))  # remaining share of log(σ_max/σ_min)
     inner = denoiser.sigma_min * xp.exp(float(np.log(denoiser.sigma_max / denoiser.sigma_min)) * kept)
-    ends = xp.asarray([denoiser.sigma_max, 0.0], dtype=logits.dtype)
-    return xp.concat([ends[:1], inner, ends[1:]])
+    first = xp.full((1, *logits.shape[1:]), denoiser.sigma_max, dtype=logits.dtype)
+    return xp.concat([first, inner, 0 * first])
 
 
 def logits_from_levels(levels: np.ndarray, denoiser: Denoiser) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The interface of a search: it tries schedules of K steps on training noises and yields them as they improve."""
+"""The interface of a search: it tries schedules or samplers on training noises and yields them as they improve."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from art_gym.common.registry import Registry
 from art_gym.denoisers.base import Counted
+from art_gym.samplers.freedom import Freedom
+from art_gym.search.spaces import Grids, Plan, Samplers, Space
 from art_gym.solvers.base import Solver
 
 
@@ -20,6 +22,7 @@ class Sought:
     Attributes:
         denoiser: the model, with counted calls.
         solver, num_steps: of the schedule.
+        freedom: what of a sampler may be chosen; None for a schedule of the solver.
         start, endpoints: (B, *shape) training noises at σ_max, and their precise endpoints.
         seed: for all random numbers.
         steps: how long to search, in steps of an environment that plays the candidates; None for the default.
@@ -32,18 +35,26 @@ class Sought:
     endpoints: np.ndarray
     seed: int = 0
     steps: int | None = None
+    freedom: Freedom | None = None
+
+    @property
+    def space(self) -> Space[Any]:
+        """What is searched, as numbers."""
+        if self.freedom is None:
+            return Grids(self.denoiser, self.num_steps, self.solver)
+        return Samplers(self.denoiser, self.num_steps, self.freedom)
 
 
 class Candidate(NamedTuple):
-    """An intermediate schedule of a search.
+    """An intermediate result of a search.
 
     Attributes:
         episodes: played so far. One candidate on one batch is an episode.
-        levels: (K+1,) with a trailing 0.
+        plan: (K+1,) levels with a trailing 0, or a sampler.
     """
 
     episodes: int
-    levels: np.ndarray
+    plan: Plan
 
 
 Result = TypeVar("Result")

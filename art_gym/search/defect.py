@@ -10,7 +10,7 @@ gradient of the network. A Jacobian costs about K²/2 denoiser calls, and about 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
 from art_gym.schedules.schedule import resampled
-from art_gym.search.base import Candidate, Sought, exhaust, search
-from art_gym.search.gauss_newton import TINY, Fit, GaussNewton, jacobian_cost, working_precision
+from art_gym.search.base import exhaust
+from art_gym.search.gauss_newton import GaussNewton, jacobian_cost
+from art_gym.search.least_squares import TINY, Fit, working_precision
 from art_gym.search.tuned import EVALUATIONS, tuned
 from art_gym.solvers.base import Solver, get_solver
 
@@ -48,16 +49,6 @@ MOST_ELEMENTS, MOST_EVALUATIONS = 1.5e8, 2e7
 # Enough for latents that are not tiny: evaluations, and Jacobians of one latent. On Digits this reaches 1.2 times the
 # error of the oracle.
 ENOUGH, JACOBIANS = 3e5, 6.5e3
-
-
-@search("defect")
-def gauss_newton_search(sought: Sought) -> Iterator[Candidate]:
-    """Gauss-Newton on the terminal defect. Yields once, at the end.
-
-    It plays no episodes. `Sought.steps` here limits the evaluations of the denoiser, after which nothing new begins.
-    """
-    noises = sought.start, sought.endpoints
-    yield Candidate(1, defect(sought.denoiser, sought.num_steps, sought.solver, *noises, sought.seed, sought.steps))
 
 
 def defect(
@@ -157,7 +148,7 @@ def screening(
             pool.append((yield from few.improving(tried, SCREENING_STEPS)))
     distinct: list[Fit] = []
     for fit in sorted(pool, key=_error):
-        if all(np.abs(fit.logits - better.logits).max() > SAME for better in distinct):
+        if all(np.abs(fit.numbers - better.numbers).max() > SAME for better in distinct):
             distinct.append(fit)
     return distinct
 

@@ -13,7 +13,9 @@ from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search.defect import STEPS, defect
 from art_gym.search.evolution import evolve
-from art_gym.search.gauss_newton import Fit, GaussNewton, working_precision
+from art_gym.search.gauss_newton import GaussNewton
+from art_gym.search.least_squares import Fit, working_precision
+from art_gym.search.spaces import Grids
 from art_gym.search.tuned import tuned
 from art_gym.solvers.base import Solver, get_solver
 from art_gym.solvers.loop import integrate
@@ -79,10 +81,10 @@ def optimise(
         grids += _refined(grids, denoiser, num_steps, solver, start, endpoints, seed)
     newton = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
     pool = sorted((newton.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=_error)
-    improved = [newton.improve(fit.logits, STEPS) for fit in pool[:FINALISTS]]
+    improved = [newton.improve(fit.numbers, STEPS) for fit in pool[:FINALISTS]]
     best = min(improved + pool, key=_error)
     assert best.error <= pool[0].error
-    levels: np.ndarray = levels_from_logits(best.logits, denoiser)
+    levels: np.ndarray = levels_from_logits(best.numbers, denoiser)
     return levels
 
 
@@ -93,7 +95,8 @@ def _starts(
     few = start[:SCREENING], endpoints[:SCREENING]
     grids = [make_grid(name, num_steps, denoiser) for name in ("edm", "log_snr", "cosine", "arctan", "sigmoid")]
     grids += [tuned(name, num_steps, denoiser, solver, *few)[0] for name in ("log_normal", "edm")]
-    *_, evolved = evolve(denoiser, num_steps, solver, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
+    grid_space = Grids(denoiser, num_steps, solver)
+    *_, evolved = evolve(grid_space, start, endpoints, generations=60 + 10 * num_steps, seed=seed)
     grids += [evolved, art(denoiser, num_steps, few[0]), dual_weighted(denoiser, num_steps, start[:64])]
     grids.append(defect(denoiser, num_steps, solver, start, endpoints, seed))
     return grids

@@ -41,7 +41,7 @@ for module in pkgutil.walk_packages(art_gym.__path__, "art_gym."):
         same(module.name)
 """
 REGISTRY = """
-from art_gym.evaluation.heldout import evaluate_levels, evaluate_policy
+from art_gym.evaluation.heldout import evaluate_plan, evaluate_policy
 from art_gym.schedules.grids import edm_grid
 for name in [name for name in gym.registry if name.startswith("ARTDiffusion")]:
     env = gym.make(name, num_steps=2, population=2)
@@ -56,7 +56,7 @@ for name in [name for name in gym.registry if name.startswith("ARTDiffusion")]:
     same(f"the vector environment of {name}")
     config = env.unwrapped.config
     target = config.target()
-    evaluate_levels(target, edm_grid(2, target.denoiser), 8)
+    evaluate_plan(target, edm_grid(2, target.denoiser), 8)
     evaluate_policy(lambda seen: np.zeros((len(seen), 1)), config, 2, 8)
     same(f"evaluation of {name}")
 """

@@ -48,7 +48,7 @@ def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
     lowest, highest = observation.min(axis=0), observation.max(axis=0)
     finite = True
     for _ in range(steps):
-        chosen = np.clip(rng.uniform(-1.5, 1.5, (lanes, 1)), -1, 1).astype(np.float32)
+        chosen = np.clip(rng.uniform(-1.5, 1.5, env.action_space.shape), -1, 1).astype(np.float32)
         observation, reward, *_ = env.step(chosen)
         lowest, highest = np.minimum(lowest, observation.min(axis=0)), np.maximum(highest, observation.max(axis=0))
         finite &= np.isfinite(reward).all()

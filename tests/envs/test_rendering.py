@@ -10,7 +10,7 @@ import pytest
 
 from art_gym.envs.env import ARTDiffusionEnv
 from art_gym.envs.rendering import limits, mosaic
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.tasks.target import Target
 
 
@@ -66,7 +66,7 @@ def test_denoisers_without_data(shape: tuple[int, ...]) -> None:
 
     denoiser = FunctionDenoiser(gaussian, shape)
     object.__setattr__(denoiser, "sample_data", None)  # counts as missing, in evaluations too
-    assert evaluate_levels(Target.of(denoiser, "euler"), np.array([80.0, 1.0, 0.0]), 4).sliced is None
+    assert evaluate_plan(Target.of(denoiser, "euler"), np.array([80.0, 1.0, 0.0]), 4).sliced is None
     env = ARTDiffusionEnv(task=denoiser, render_mode="rgb_array", num_steps=2, population=20, noises=256)
     env.reset(seed=0)
     assert np.ptp(env.render()[60:, :440]) > 0

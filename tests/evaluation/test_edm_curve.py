@@ -8,7 +8,7 @@ import pytest
 
 from art_gym.agents.reports.comparison import steps_saved_line
 from art_gym.evaluation.edm_curve import STEPS, EdmCurve, edm_errors, steps_reaching
-from art_gym.evaluation.heldout import HELDOUT, evaluate_levels
+from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
@@ -21,7 +21,7 @@ def test_an_error_of_zero_is_reached_where_there_is_none() -> None:
 
 def test_errors_are_those_of_edms_grid() -> None:
     levels = edm_grid(7, get_task("ring_2d"))
-    expected = evaluate_levels(Target.of("ring_2d", "euler"), levels, HELDOUT).error
+    expected = evaluate_plan(Target.of("ring_2d", "euler"), levels, HELDOUT).error
     assert EdmCurve(Target.of("ring_2d", "euler")).error(7) == edm_errors("ring_2d", "euler", [7])[7] == expected
     assert (
         EdmCurve(Target.of("ring_2d", "heun")).error(7)

@@ -11,7 +11,7 @@ from art_gym.denoisers.dataset import ExactDataset
 from art_gym.denoisers.function import FunctionDenoiser
 from art_gym.envs.config import load_config
 from art_gym.evaluation import heldout as evaluation
-from art_gym.evaluation.heldout import HELDOUT, HELDOUT_BANK, VALIDATION, evaluate_levels, evaluate_policy
+from art_gym.evaluation.heldout import HELDOUT, HELDOUT_BANK, VALIDATION, evaluate_plan, evaluate_policy
 from art_gym.evaluation.policies import AdaptivePolicy
 from art_gym.evaluation.sampling import sample
 from art_gym.measures.distances import energy_distance
@@ -31,7 +31,7 @@ from art_gym.tasks.target import Target
 def test_counts_and_measures(solver: str) -> None:
     denoiser = get_task("ring_2d")
     levels = make_grid("arctan", 6, denoiser)
-    found = evaluate_levels(Target.of("ring_2d", solver), levels, 256)
+    found = evaluate_plan(Target.of("ring_2d", solver), levels, 256)
     assert found.nfe == SOLVERS[solver].evaluations(6)
     bank = NoiseBank(denoiser, "heldout", HELDOUT_BANK)
     bank.ensure(256)
@@ -61,7 +61,7 @@ def test_a_policy_that_stands_still_is_the_geometric_grid(solver: str) -> None:
     config = load_config("ring_2d", solver=solver, num_steps=5, population=8)
     policy = evaluate_policy(lambda observation: np.zeros((len(observation), 1)), config, 5, 256)
     levels = levels_from_logits(np.zeros(4), get_task("ring_2d"))
-    grid = evaluate_levels(Target.of("ring_2d", solver), levels, 256)
+    grid = evaluate_plan(Target.of("ring_2d", solver), levels, 256)
     np.testing.assert_allclose(policy.levels, levels, rtol=1e-6)
     assert policy.spread < 1e-12
     assert policy.error == pytest.approx(grid.error, rel=1e-4)
@@ -88,7 +88,7 @@ def test_errors_that_an_independent_implementation_had(
     count = 256 if task == "digits" else HELDOUT  # precise endpoints of digits take long
 
     def error(levels: np.ndarray) -> float:
-        return evaluate_levels(Target.of(task, "dpmpp_2m"), levels, count, distances=False).error
+        return evaluate_plan(Target.of(task, "dpmpp_2m"), levels, count, distances=False).error
 
     assert error(make_grid("edm", num_steps, denoiser)) == pytest.approx(edm, rel=0.15)
     if arctan is not None:
@@ -116,7 +116,7 @@ def test_what_is_kept_of_the_data_changes_no_measure() -> None:
     for features in (None, lambda x: x.reshape(len(x), -1)[:, :8], lambda x: 2 * x.reshape(len(x), -1)[:, 20:30]):
         denoiser.features = features
         for _ in range(2):
-            found = evaluate_levels(Target.of(denoiser, "euler"), levels, 64)
+            found = evaluate_plan(Target.of(denoiser, "euler"), levels, 64)
             assert found.energy == energy_distance(samples.reshape(64, -1), data.reshape(64, -1))
             if features is None:
                 assert found.frechet is found.precision is None
@@ -132,7 +132,7 @@ def test_draws_of_the_data_may_be_flat() -> None:
     draw = denoiser.sample_data
     denoiser.sample_data = lambda count, rng: draw(count, rng).reshape(count, -1)
     denoiser.features = lambda x: shapes.add(x.shape) or x.reshape(len(x), -1)[:, :8]
-    found = evaluate_levels(Target.of(denoiser, "euler"), edm_grid(5, denoiser), 64)
+    found = evaluate_plan(Target.of(denoiser, "euler"), edm_grid(5, denoiser), 64)
     assert shapes == {(64, *denoiser.shape)}
     assert found.frechet > 0
 
@@ -140,18 +140,18 @@ def test_draws_of_the_data_may_be_flat() -> None:
 def test_frechet_distance_in_a_task_s_own_features() -> None:
     """The precise endpoints of N(0, 1) are its draws up to σ_max. Samples of half the deviation are 1/4 apart."""
     half = Flat(lambda x, sigma: x * (0.25 / (0.25 + sigma**2))[:, None], (1,), data_std=0.5)
-    found = evaluate_levels(Target.of(half, "heun"), edm_grid(30, half))
+    found = evaluate_plan(Target.of(half, "heun"), edm_grid(30, half))
     assert found.frechet == pytest.approx(0.25, abs=0.03)
     assert found.precision > 0.98
     assert found.recall < 0.95
 
 
 def test_images_are_compared_in_features_of_their_classifier() -> None:
-    found = evaluate_levels(Target.of("digits", "euler"), edm_grid(5, get_task("digits")), count=256)
-    better = evaluate_levels(Target.of("digits", "euler"), edm_grid(30, get_task("digits")), count=256)
+    found = evaluate_plan(Target.of("digits", "euler"), edm_grid(5, get_task("digits")), count=256)
+    better = evaluate_plan(Target.of("digits", "euler"), edm_grid(30, get_task("digits")), count=256)
     assert 0 < better.frechet < found.frechet
     assert (
-        evaluate_levels(Target.of("mixture_1d", "euler"), edm_grid(5, get_task("mixture_1d")), count=64).frechet is None
+        evaluate_plan(Target.of("mixture_1d", "euler"), edm_grid(5, get_task("mixture_1d")), count=64).frechet is None
     )
 
 
@@ -189,7 +189,7 @@ def test_a_population_that_is_larger_than_the_bank() -> None:
     found = evaluate_policy(lambda observation: np.zeros((len(observation), 1)), config, 3, 512, VALIDATION, False)
     levels = levels_from_logits(np.zeros(2), get_task("gaussian_1d"))
     assert found.error == pytest.approx(
-        evaluate_levels(Target.of("gaussian_1d", config.solver), levels, 2048).error, rel=0.1
+        evaluate_plan(Target.of("gaussian_1d", config.solver), levels, 2048).error, rel=0.1
     )
 
 
@@ -204,21 +204,21 @@ def test_budgets_that_the_policy_does_not_know(num_steps: int) -> None:
 
 def test_levels_above_the_noise_range() -> None:
     with pytest.raises(ValueError, match=r"level 800 is outside the noise range of GaussianMixture, 0\.002 to 80"):
-        evaluate_levels(Target.of("gaussian_1d", "euler"), [800, 1, 0], 8)
+        evaluate_plan(Target.of("gaussian_1d", "euler"), [800, 1, 0], 8)
     for levels in ([80.00001, 1, 0], [40, 1, 0], [80, 0.001, 0]):  # rounding, another start, below the range
-        evaluate_levels(Target.of("gaussian_1d", "euler"), levels, 8)
+        evaluate_plan(Target.of("gaussian_1d", "euler"), levels, 8)
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.0])
 def test_a_count_of_none(count: int) -> None:
     message = f"count must be a whole number of at least 1, got {count}"
     with pytest.raises(ValueError, match=message):
-        evaluate_levels(Target.of("ring_2d", "euler"), [80.0, 1.0, 0.0], count)
+        evaluate_plan(Target.of("ring_2d", "euler"), [80.0, 1.0, 0.0], count)
     with pytest.raises(ValueError, match=message):
         evaluate_policy(len, load_config("ring_2d", num_steps=5), 5, count)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_few_noises(count: int) -> None:
-    found = evaluate_levels(Target.of("digits", "euler"), edm_grid(5, get_task("digits")), count=count)
+    found = evaluate_plan(Target.of("digits", "euler"), edm_grid(5, get_task("digits")), count=count)
     assert (found.frechet is None) == (found.precision is None) == (count < 4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from art_gym.denoisers.function import FunctionDenoiser
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.measures.errors import endpoint_error
 from art_gym.schedules.grids.base import make_grid
@@ -33,7 +33,7 @@ def test_two_are_recomputed(task: str, num_steps: int) -> None:
 
 @pytest.mark.parametrize("entry", FAST, ids=lambda entry: f"{entry.task}-{entry.solver}-{entry.num_steps}")
 def test_stored_levels_give_the_stored_error(entry: Reference) -> None:
-    found = evaluate_levels(Target.of(entry.task, entry.solver), np.array(entry.oracle_sigmas), distances=False)
+    found = evaluate_plan(Target.of(entry.task, entry.solver), np.array(entry.oracle_sigmas), distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
 

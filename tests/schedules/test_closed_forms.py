@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, optimize
 
 from art_gym.denoisers.base import Denoiser
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules.closed_forms import art, cancellation_aware, dual_weighted
 from art_gym.schedules.grids.base import edm_grid, make_grid
 from art_gym.tasks.noise_bank import get_bank
@@ -30,8 +30,8 @@ def noises(task: str, count: int = 256) -> np.ndarray:
 def test_dual_weighted_forms_are_the_arctan_grid_on_the_gaussian(form: Form, num_steps: int) -> None:
     denoiser = get_task("gaussian_1d")
     levels = form(denoiser, num_steps, noises("gaussian_1d"))
-    best = evaluate_levels(Target.of(denoiser, "euler"), make_grid("arctan", num_steps, denoiser), 512).error
-    assert evaluate_levels(Target.of(denoiser, "euler"), levels, 512).error < 1.01 * best
+    best = evaluate_plan(Target.of(denoiser, "euler"), make_grid("arctan", num_steps, denoiser), 512).error
+    assert evaluate_plan(Target.of(denoiser, "euler"), levels, 512).error < 1.01 * best
     np.testing.assert_allclose(levels, make_grid("arctan", num_steps, denoiser), rtol=0.1)
 
 
@@ -75,5 +75,5 @@ def test_errors_of_few_trajectories_may_cancel_altogether(count: int) -> None:
 @pytest.mark.parametrize(("task", "form", "bound"), [("ring_2d", art, 0.6), ("ring_2d", dual_weighted, 0.45)])
 def test_better_than_edm(task: str, form: Form, bound: float) -> None:
     denoiser = get_task(task)
-    found = evaluate_levels(Target.of(denoiser, "euler"), form(denoiser, 7, noises(task)), 512).error
-    assert found < bound * evaluate_levels(Target.of(denoiser, "euler"), edm_grid(7, denoiser), 512).error
+    found = evaluate_plan(Target.of(denoiser, "euler"), form(denoiser, 7, noises(task)), 512).error
+    assert found < bound * evaluate_plan(Target.of(denoiser, "euler"), edm_grid(7, denoiser), 512).error

@@ -7,7 +7,7 @@ import pytest
 
 from art_gym.denoisers.base import Counted
 from art_gym.denoisers.function import FunctionDenoiser
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.measures.errors import endpoint_error
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
@@ -39,7 +39,7 @@ def test_near_the_oracle(task: str, solver: str, num_steps: int) -> None:
     levels = defect(denoiser, num_steps, solver, bank.start, bank.endpoints)
     reference = find_reference(Target.of(task, solver), num_steps)
     assert reference is not None
-    assert evaluate_levels(Target.of(denoiser, solver), levels, distances=False).error < 1.2 * reference.oracle_error
+    assert evaluate_plan(Target.of(denoiser, solver), levels, distances=False).error < 1.2 * reference.oracle_error
 
 
 def test_repeatable_and_one_step() -> None:

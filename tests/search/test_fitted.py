@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.measures.errors import endpoint_error
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import GRIDS, make_grid
 from art_gym.search.gradient import gradient_descent
 from art_gym.search.oracle import loss_and_gradient, optimise
+from art_gym.search.spaces import Grids
 from art_gym.search.tuned import tuned
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.noise_bank import get_bank
@@ -50,8 +51,8 @@ def test_tuned_arctan_finds_the_scale_of_the_gaussian() -> None:
 def test_oracle_reaches_the_optimum_of_the_gaussian() -> None:
     denoiser = get_task("gaussian_1d")
     levels = optimise(denoiser, 5, "euler", *training("gaussian_1d"))
-    best = evaluate_levels(Target.of(denoiser, "euler"), make_grid("arctan", 5, denoiser), 512).error
-    assert evaluate_levels(Target.of(denoiser, "euler"), levels, 512).error < 1.001 * best
+    best = evaluate_plan(Target.of(denoiser, "euler"), make_grid("arctan", 5, denoiser), 512).error
+    assert evaluate_plan(Target.of(denoiser, "euler"), levels, 512).error < 1.001 * best
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "dpmpp_2m", "rk4"])
@@ -78,7 +79,7 @@ def test_logits_round_trip_and_agree_with_torch(values: list[float]) -> None:
 def test_adam_is_repeatable_and_improves() -> None:
     start, endpoints = training("mixture_1d")
     runs = [
-        list(gradient_descent(get_task("mixture_1d"), 5, "dpmpp_2m", start, endpoints, updates=60, seed=seed))
+        list(gradient_descent(Grids(get_task("mixture_1d"), 5, "dpmpp_2m"), start, endpoints, updates=60, seed=seed))
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(runs[0][-1], runs[1][-1])

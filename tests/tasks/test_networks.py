@@ -17,7 +17,7 @@ from art_gym.agents.training.networks import held_out_loss, recipes, train_denoi
 from art_gym.denoisers.networks import NetworkConfig, load_network
 from art_gym.envs.config import load_config
 from art_gym.envs.env import ARTDiffusionEnv
-from art_gym.evaluation.heldout import evaluate_levels, evaluate_policy
+from art_gym.evaluation.heldout import evaluate_plan, evaluate_policy
 from art_gym.measures.features import features_of
 from art_gym.measures.frechet import frechet_distance
 from art_gym.schedules.grids.base import edm_grid
@@ -103,7 +103,7 @@ def test_carried_channels_do_not_count() -> None:
     observation, _ = env.reset(seed=0)
     names = dict(zip(env.observation_names, observation, strict=True))
     assert names["relative_rms"] == pytest.approx(1, abs=0.15)
-    assert evaluate_levels(
+    assert evaluate_plan(
         Target.of("digits_class?guidance=2", "euler"), edm_grid(5, get_task("digits_class")), 64
     ).sliced
 
@@ -137,7 +137,7 @@ def test_a_policy_is_evaluated_on_one_class_at_a_time() -> None:
     classes = task.condition(noises.reshape(-1, *task.shape).astype(np.float32)).reshape(10, 16)
     assert (np.ptp(classes, axis=1) > 0).sum() < 10  # where one class ends and the next begins
     assert np.ptp(classes, axis=1).max() <= 2
-    same = evaluate_levels(Target.of(config.task, config.solver), found.levels, 160, distances=False)
+    same = evaluate_plan(Target.of(config.task, config.solver), found.levels, 160, distances=False)
     assert found.error == pytest.approx(same.error, rel=1e-4)
 
 

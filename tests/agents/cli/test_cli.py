@@ -12,7 +12,7 @@ import pytest
 import art_gym
 from art_gym.agents.cli.main import COMMANDS, main
 from art_gym.agents.reports import pictures
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
@@ -38,7 +38,7 @@ def test_the_report_says_what_tuning_found(run_folder: Path) -> None:
     last, rho = map(float, line.removesuffix(" at K = 5.").split("ρ ")[1].split(" and "))
     (row,) = (line for line in report.splitlines() if "| EDM, tuned |" in line)
     levels = make_grid("edm", 5, task, last, rho)
-    assert evaluate_levels(Target.of(task, "dpmpp_2m"), levels).error == pytest.approx(
+    assert evaluate_plan(Target.of(task, "dpmpp_2m"), levels).error == pytest.approx(
         float(row.split("|")[3].split("±")[0]), rel=0.02
     )
     assert "- log-normal, tuned: exp(mean) and deviation of log σ " in report

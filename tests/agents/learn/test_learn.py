@@ -25,7 +25,7 @@ from art_gym.agents.reports import pictures
 from art_gym.agents.reports.comparison import label
 from art_gym.agents.training.hyperparams import load_hyperparams
 from art_gym.denoisers import FunctionDenoiser
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules import Schedule, make_grid
 from art_gym.search.gauss_newton import GaussNewton
 from art_gym.solvers.base import get_solver
@@ -60,9 +60,9 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
     assert schedule.num_steps == 6
     assert schedule.task == "ring_2d"
     assert schedule.heldout_error is not None
-    learned = evaluate_levels(Target.of("ring_2d", solver), schedule).error
+    learned = evaluate_plan(Target.of("ring_2d", solver), schedule).error
     hand_made = [
-        evaluate_levels(Target.of("ring_2d", solver), make_grid(name, 6, get_task("ring_2d"))).error
+        evaluate_plan(Target.of("ring_2d", solver), make_grid(name, 6, get_task("ring_2d"))).error
         for name in ("edm", "cosine", "arctan", "log_snr")
     ]
     assert learned < 0.9 * min(hand_made)

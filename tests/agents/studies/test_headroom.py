@@ -13,7 +13,7 @@ from art_gym.agents.cli.main import main
 from art_gym.agents.studies import headroom
 from art_gym.envs.observations import Observation
 from art_gym.envs.state import State
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.solvers.base import Previous
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.registry import get_task
@@ -33,7 +33,7 @@ def test_the_untrained_policy_is_the_best_fixed_grid(task: str, solver: str, vie
     count = 2048 if task == "mixture_1d" else 256
     reference = find_reference(Target.of(task, solver), headroom.NUM_STEPS)
     assert reference is not None
-    expected = evaluate_levels(Target.of(task, solver), np.array(reference.oracle_sigmas), count, distances=False).error
+    expected = evaluate_plan(Target.of(task, solver), np.array(reference.oracle_sigmas), count, distances=False).error
     rows = headroom._rows(get_task(task), "heldout", 0, count)
     assert float(headroom._measured(policy(task, solver, view), rows).mean()) == pytest.approx(expected, rel=1e-4)
 
@@ -86,6 +86,9 @@ def test_statistics_are_those_of_the_observation(task: str, first: bool) -> None
         log_sigma=np.zeros(count),
         log_grid=np.full((count, 7), -1.0, np.float32),
         noise=np.zeros((count, 1), np.int64),
+        told=np.empty((count, 0)),
+        weights=np.empty((count, 0, 0)),
+        earlier=np.empty((count, 0)),
     )
     expected = Observation(("latents",))(state, denoiser, 7)
     tensors = [torch.from_numpy(np.asarray(a, np.float32)) for a in (x, denoised, sigma, before, previous_sigma)]

@@ -14,7 +14,7 @@ from art_gym.agents.cli.main import main
 from art_gym.agents.studies import network_grids, networks
 from art_gym.agents.studies.discount import VARIANTS
 from art_gym.agents.studies.table1 import GRIDS, PAPER, STEPS, closed_form, distance
-from art_gym.evaluation.heldout import HELDOUT_BANK, evaluate_levels
+from art_gym.evaluation.heldout import HELDOUT_BANK, evaluate_plan
 from art_gym.measures.distances import energy_distance
 from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.registry import get_task
@@ -112,7 +112,7 @@ def test_networks_are_compared_by_denoiser_calls(tmp_path: Path, monkeypatch: py
     assert "NFE" in drawn["x_label"]
     records = [json.loads(line) for line in (tmp_path / "networks" / "results.jsonl").read_text().splitlines()]
     (edm,) = (record for record in records if record.get("method") == "edm" and record["num_steps"] == 3)
-    assert edm["energy"] == evaluate_levels(Target.of("digits_net", "heun"), np.array(edm["sigmas"]), 64).energy
+    assert edm["energy"] == evaluate_plan(Target.of("digits_net", "heun"), np.array(edm["sigmas"]), 64).energy
     (exact,) = (record for record in records if record.get("method") == "precise endpoints")
     samples = get_bank(get_task("digits_net"), "heldout", HELDOUT_BANK).first(64)[1].reshape(64, -1)
     data = get_task("digits_net").sample_data(64, np.random.default_rng(17)).reshape(64, -1)

@@ -13,7 +13,7 @@ from art_gym.agents.runs.outcome import Outcome
 from art_gym.agents.training.policies import load_policy
 from art_gym.agents.training.run import train
 from art_gym.denoisers import FunctionDenoiser
-from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_levels
+from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_plan
 from art_gym.schedules import Schedule
 from art_gym.search.base import SEARCHES, Candidate, Sought
 from art_gym.search.evolution import BATCH, CANDIDATES
@@ -45,7 +45,7 @@ def test_a_rival_has_schedules_and_no_policy(tmp_path: Path) -> None:
     find(tmp_path, "cma", total=60)
     folder = tmp_path / "cma060"
     with pytest.raises(
-        ValueError, match=r"run of cma, which finds schedules and has no policy: use Schedule.load .*K5\.json$"
+        ValueError, match=r"run of cma, which finds schedules and has no policy: load one of .*K5\.json$"
     ):
         load_policy(folder, 5)
 
@@ -71,8 +71,8 @@ def test_interrupted_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         except KeyboardInterrupt:
             continue
     assert searched == [5, 5, 7, 7]
-    assert {k: schedule.sigmas for k, schedule in outcome.schedules.items()} == {
-        k: schedule.sigmas for k, schedule in whole.schedules.items()
+    assert {k: schedule.sigmas for k, schedule in outcome.plans.items()} == {
+        k: schedule.sigmas for k, schedule in whole.plans.items()
     }
     assert outcome.evaluations == whole.evaluations
 
@@ -80,7 +80,7 @@ def test_interrupted_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_best_grid_on_validation_noise_is_kept(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     outcome = train(TrainConfig("mixture_1d", "gradient", env={"num_steps": 7}), run, False, False)
-    found = evaluate_levels(
+    found = evaluate_plan(
         Target.of("mixture_1d", "dpmpp_2m"), outcome.as_grid[7].levels, VALIDATION_NOISES, VALIDATION, distances=False
     )
     assert found.error == pytest.approx(min(point.errors[7] for point in run.history()), rel=1e-6)
@@ -97,11 +97,11 @@ def test_a_flow_model_s_schedule_says_so(tmp_path: Path, algo: str, flow: bool) 
     task = Task(lambda x, sigma: x / (1 + sigma[:, None] ** 2), (1,), data_std=1.0)
     config = TrainConfig("gaussian_1d", algo, env={"task": task, "num_steps": 2}, n_timesteps=200)
     outcome = train(config, Run(tmp_path / "run"), resume=False, progress=False)
-    assert Schedule.load(tmp_path / "run" / "schedule_K2.json").flow == outcome.schedules[2].flow == flow
+    assert Schedule.load(tmp_path / "run" / "schedule_K2.json").flow == outcome.plans[2].flow == flow
 
 
 @pytest.mark.parametrize("algo", ["cma", "gradient"])
 def test_repeatable(tmp_path: Path, algo: str) -> None:
-    first = find(tmp_path / "a", algo, 3, 250).schedules[5].sigmas
-    assert find(tmp_path / "b", algo, 3, 250).schedules[5].sigmas == first
-    assert find(tmp_path / "c", algo, 4, 250).schedules[5].sigmas != first
+    first = find(tmp_path / "a", algo, 3, 250).plans[5].sigmas
+    assert find(tmp_path / "b", algo, 3, 250).plans[5].sigmas == first
+    assert find(tmp_path / "c", algo, 4, 250).plans[5].sigmas != first

@@ -23,7 +23,7 @@ from art_gym.agents.training.checkpoint import load_model
 from art_gym.agents.training.policies import load_evaluator, load_policy, policy_of
 from art_gym.agents.training.run import train
 from art_gym.agents.training.setup import Setup
-from art_gym.evaluation.heldout import VALIDATION, evaluate_levels
+from art_gym.evaluation.heldout import VALIDATION, evaluate_plan
 from art_gym.schedules import Schedule, make_grid
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
@@ -38,8 +38,8 @@ def gaussian(seed: int = 0, steps: int = 24_000, **env: object) -> TrainConfig:
 @pytest.mark.slow
 def test_ppo_finds_the_arctan_optimum(trained: tuple[Run, Outcome]) -> None:
     _, outcome = trained
-    best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
-    edm = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("edm", 5, get_task("gaussian_1d"))).error
+    best = evaluate_plan(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
+    edm = evaluate_plan(Target.of("gaussian_1d", "euler"), make_grid("edm", 5, get_task("gaussian_1d"))).error
     found = outcome.as_grid[5].error
     assert found < 1.03 * best
     assert found < 0.5 * edm
@@ -55,8 +55,8 @@ def test_its_policy_samples(trained: tuple[Run, Outcome]) -> None:
     run, outcome = trained
     noise = np.random.default_rng(0).standard_normal((128, 1))
     samples, sigmas = art_gym.sample(get_task("gaussian_1d"), load_policy(run.folder, 5), noise, "euler")
-    np.testing.assert_allclose(sigmas[0], outcome.schedules[5].sigmas, rtol=1e-6)
-    grid = art_gym.sample(get_task("gaussian_1d"), outcome.schedules[5], noise, "euler")
+    np.testing.assert_allclose(sigmas[0], outcome.plans[5].sigmas, rtol=1e-6)
+    grid = art_gym.sample(get_task("gaussian_1d"), outcome.plans[5], noise, "euler")
     np.testing.assert_allclose(samples, grid.samples, rtol=1e-4, atol=1e-5)
     for wrong, message in ((6, "be 5, as configured, got 6"), ("5", "be a whole number, got '5'")):
         with pytest.raises(ValueError, match=rf"num_steps of the policy in .* must {message}"):
@@ -94,7 +94,7 @@ def test_reports_and_tables_name_what_is_scored_without_learning(tmp_path: Path)
 def test_folder_of_a_run(trained: tuple[Run, Outcome]) -> None:
     run, outcome = trained
     schedule = Schedule.load(run.folder / "schedule_K5.json")
-    assert schedule == outcome.schedules[5]
+    assert schedule == outcome.plans[5]
     assert (schedule.task, schedule.solver, schedule.method, schedule.seed) == ("gaussian_1d", "euler", "ppo", 0)
     assert schedule.heldout_error == outcome.as_grid[5].error
     config = yaml.safe_load((run.folder / "config.yaml").read_text())
@@ -157,7 +157,7 @@ def test_hparams_tell_runs_apart(algo: str, tmp_path: Path) -> None:
 def test_same_seed_same_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 3)
     schedules = [
-        train(gaussian(seed, 2_000), Run(tmp_path / f"{index}"), False, False).schedules[5].sigmas
+        train(gaussian(seed, 2_000), Run(tmp_path / f"{index}"), False, False).plans[5].sigmas
         for index, seed in enumerate((3, 3, 4))
     ]
     assert schedules[0] == schedules[1]
@@ -200,7 +200,7 @@ def test_a_policy_for_a_range_of_budgets_has_a_schedule_for_each(
     monkeypatch.setattr("art_gym.agents.training.progress.EVALUATIONS", 3)
     config = gaussian(steps=2_000, num_steps=[4, 8])
     outcome = train(config, Run(tmp_path / "run"), resume=False, progress=False)
-    assert {k: schedule.num_steps for k, schedule in outcome.schedules.items()} == {4: 4, 5: 5, 7: 7, 8: 8}
+    assert {k: schedule.num_steps for k, schedule in outcome.plans.items()} == {4: 4, 5: 5, 7: 7, 8: 8}
 
 
 @pytest.mark.parametrize("algo", ["a2c", "trpo", "tqc", "td3", "ddpg", "crossq", "recurrentppo", "ars"])
@@ -212,7 +212,7 @@ def test_any_class_for_continuous_actions_trains_by_name(
         "ARTDiffusion-Gaussian1D-v0", algo, 0, env={"solver": "euler", "num_steps": 2}, n_timesteps=300
     )
     outcome = train(config, Run(tmp_path / algo), resume=False, progress=False)
-    assert outcome.schedules[2].method == algo
+    assert outcome.plans[2].method == algo
     assert np.isfinite(outcome.as_policy[2].error)
 
 

@@ -19,7 +19,7 @@ from art_gym.agents.training.progress import Bar, Progress
 from art_gym.agents.training.setup import Setup
 from art_gym.agents.training.warm_start import _Episodes, _interpolated, _phases, affordable_searches, cost, warm_start
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
-from art_gym.evaluation.heldout import evaluate_levels
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules import make_grid
 from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.registry import get_task
@@ -64,7 +64,7 @@ def started(
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "sac"])
 def test_the_policy_plays_what_was_found(algo: str) -> None:
     setup, model = started(0, algo, {"policy_kwargs.log_std_init": "-3.5"})
-    best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
+    best = evaluate_plan(Target.of("gaussian_1d", "euler"), make_grid("arctan", 5, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(5).error < 1.03 * best
     assert model.num_timesteps == 5 * cost(1, 5, 16)
     head = model.actor.log_std.bias if algo == "sac" else model.policy.log_std
@@ -158,7 +158,7 @@ def test_all_move_in_the_end() -> None:
 
 def test_with_many_steps_it_finds_what_is_best() -> None:
     setup, model = started(0, searches=2, num_steps=18)
-    best = evaluate_levels(Target.of("gaussian_1d", "euler"), make_grid("arctan", 18, get_task("gaussian_1d"))).error
+    best = evaluate_plan(Target.of("gaussian_1d", "euler"), make_grid("arctan", 18, get_task("gaussian_1d"))).error
     assert evaluator(setup, model)(18).error < 1.03 * best
     assert model.num_timesteps == 18 * cost(2, 18, 16)
 

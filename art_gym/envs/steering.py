@@ -1,0 +1,48 @@
+"""What the core does where actions choose all of a step and not only its size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from art_gym.envs.actions.sampler import SamplerMap, Steering
+from art_gym.envs.state import State
+
+
+def memory_of(action_map: object, count: int, max_steps: int, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The state's told, weights and earlier at the start of E episodes with (N, *shape) latents."""
+    if not isinstance(action_map, SamplerMap):
+        return np.empty((count, 0)), np.empty((count, 0, 0)), np.empty((count, 0))
+    weights = action_map.memory - 1
+    earlier = np.zeros((count, max(weights - 1, 0), *shape), np.float32)
+    return np.ones((count, max_steps)), np.zeros((count, max_steps, weights)), earlier
+
+
+def level_told(state: State) -> np.ndarray:
+    """(E,) the level that the model is told in the call at the present state."""
+    if not state.told.shape[1]:
+        return state.sigma
+    at = np.minimum(state.step, state.told.shape[1] - 1)
+    told: np.ndarray = state.sigma * state.told[np.arange(len(at)), at]
+    return told
+
+
+def mixed(state: State, weights: np.ndarray) -> np.ndarray:
+    """(E, N, *shape) D + Σ_i w_i (D_{−i} − D_{−i−1}), the estimate that a step goes to."""
+    known = [state.denoised, state.previous_denoised, *np.moveaxis(state.earlier, 1, 0)]
+    found = state.denoised
+    for i, weight in enumerate(weights.T.astype(np.float32)):
+        if weight.any():
+            found = found + weight.reshape(-1, *[1] * (found.ndim - 1)) * (known[i] - known[i + 1])
+    return found
+
+
+def remembered(state: State, steering: Steering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The state's told, weights and earlier after a step."""
+    lanes, told, weights = np.arange(len(state.step)), state.told.copy(), state.weights.copy()
+    (going_on,) = (state.step + 1 < told.shape[1]).nonzero()
+    told[going_on, state.step[going_on] + 1] = steering.told_next[going_on]
+    weights[lanes, state.step] = steering.weights
+    earlier = state.earlier
+    if earlier.shape[1]:
+        earlier = np.concatenate([state.previous_denoised[:, None], earlier[:, :-1]], axis=1)
+    return told, weights, earlier

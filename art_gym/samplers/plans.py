@@ -1,0 +1,66 @@
+"""Plans: what a sampler can be given, a schedule for its solver or all of a sampler's numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from art_gym.denoisers.base import Array
+from art_gym.samplers.coefficients import Coefficients, follow
+from art_gym.samplers.sampler import FORMAT, Sampler
+from art_gym.schedules.schedule import Schedule, as_levels
+from art_gym.solvers.base import Denoise, Solver
+from art_gym.solvers.loop import integrate
+
+Document = Schedule | Sampler  # what files hold
+Plan = Document | Coefficients | Sequence[float] | np.ndarray
+
+
+def draw(denoise: Denoise, plan: Plan, x: Array, solver: str | Solver) -> Array:
+    """Sample from x at the first level by a schedule with a solver, or by a sampler, which needs none."""
+    if isinstance(plan, Sampler):
+        plan = plan.coefficients()
+    if isinstance(plan, Coefficients):
+        return follow(denoise, plan, x)
+    return integrate(denoise, as_levels(plan), x, solver)
+
+
+def levels_of(plan: Plan) -> np.ndarray:
+    """The (K+1,) levels of a plan."""
+    if isinstance(plan, Coefficients | Sampler):
+        return np.array(plan.sigmas)
+    return as_levels(plan)
+
+
+def is_sampler(plan: Plan) -> bool:
+    """Whether a plan is a sampler, and not only its levels."""
+    return isinstance(plan, Coefficients | Sampler)
+
+
+def document(plan: Plan, method: str, **provenance: Any) -> Document:
+    """A plan with its provenance, as a file holds it."""
+    if isinstance(plan, Coefficients):
+        plan = Sampler.made(plan, method)
+    if isinstance(plan, Sampler):
+        return replace(plan, method=method, **provenance)
+    return Schedule(tuple(as_levels(plan)), method, **provenance)
+
+
+def load(file: str | Path) -> Document:
+    """Read a schedule or a sampler file.
+
+    Raises:
+        ValueError: as `Schedule.load` and `Sampler.load`.
+    """
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+        written = content.get("format")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        written = None  # the schedule's reader says what is wrong
+    kind = FORMAT.partition("/")[0]
+    return Sampler.load(file) if isinstance(written, str) and written.startswith(f"{kind}/") else Schedule.load(file)
