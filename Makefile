@@ -19,10 +19,10 @@ test: .venv/.installed
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell art_gym agents benchmarks docs envs_configs examples tests *.md
+	$(BIN)/codespell art_gym agents benchmarks docs envs_configs examples integrations tests *.md
 
 type: .venv/.installed
-	$(BIN)/mypy art_gym agents
+	$(BIN)/mypy art_gym agents integrations
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix .

@@ -2,11 +2,13 @@
 
 Run python examples/comfyui_nodes.py path/to/ComfyUI, or set COMFYUI to that folder. ComfyUI's requirements must be
 installed (torchvision and torchaudio may be missing). ManualSigmas reads the line and SamplerCustomAdvanced samples.
-All code is ComfyUI's own except the network in its BaseModel, which is one of our denoisers.
+All code is ComfyUI's own except the network in its BaseModel, which is one of our denoisers, and our node ART Sampler
+in integrations/comfyui, which reads a sampler file.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -14,17 +16,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import MagicMock
 
 import torch
 
+from art_gym.samplers import Sampler, follow
 from art_gym.schedules import Schedule
 from art_gym.schedules.closed_forms import art
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.registry import get_task
 
 CLOSE = 1e-5  # for samples up to 2, because ComfyUI computes in float32
+FOR_FILES = {  # of images and sound, and their parts that ComfyUI imports
+    "torchvision": ("transforms", "transforms.functional", "ops"),
+    "torchaudio": ("transforms", "functional"),
+}
+OURS = Path(__file__).parents[1] / "integrations" / "comfyui" / "art_gym_nodes"
 SMALL = Schedule((1234.5678, 2e-3, 3.14159265e-5, 6.28e-9, 0.0), "levels that Python prints with exponents")
 
 
@@ -34,11 +43,13 @@ def load(folder: Path) -> Any:
         raise ImportError("no such folder")
     sys.path.insert(0, str(folder.resolve()))
     logging.disable(logging.WARNING)  # warnings about a missing torchaudio
-    import_module("transformers")  # it looks for torchvision, and must not find the mock below
-    try:
-        import_module("torchvision")
-    except (ImportError, RuntimeError):  # missing, or built for another torch
-        sys.modules.update(dict.fromkeys(("torchvision", "torchvision.transforms"), MagicMock()))  # for image files
+    import_module("transformers")  # it looks for torchvision, and must not find the mocks below
+    for library, parts in FOR_FILES.items():
+        try:
+            import_module(library)
+        except (ImportError, RuntimeError):  # missing, or built for another torch
+            names = [library, *(f"{library}.{part}" for part in parts)]
+            sys.modules.update(dict.fromkeys(names, MagicMock()))
     import_module("comfy.cli_args").args.cpu = True  # like --cpu; it does not read our command line
     import_module("comfy.utils").PROGRESS_BAR_ENABLED = False
     return import_module("comfy_extras.nodes_custom_sampler")
@@ -97,6 +108,14 @@ def read(schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
     return found, levels
 
 
+def of_file(sampler: Sampler) -> tuple[Any, torch.Tensor]:
+    """The sampler and the levels that ART Sampler gives for the sampler's file."""
+    sampler.save(Path(scratch.name) / "sampler.json")
+    found = import_module("nodes").NODE_CLASS_MAPPINGS["ARTSampler"]().load("sampler.json")
+    assert isinstance(found[0], import_module("comfy.samplers").KSAMPLER)
+    return found
+
+
 try:
     nodes = load(Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("COMFYUI", "")))
 except ImportError as error:
@@ -106,6 +125,10 @@ except ImportError as error:
 samplers = {name: (nodes.KSamplerSelect.execute(name)[0], name) for name in ("euler", "heun", "dpmpp_2m")}
 without_noise = nodes.SamplerDPMPP_2M_SDE.execute(solver_type="midpoint", eta=0.0, s_noise=1.0, noise_device="cpu")[0]
 samplers["dpmpp_2m_sde, eta 0"] = without_noise, "dpmpp_2m"
+
+scratch = TemporaryDirectory()
+assert asyncio.run(import_module("nodes").load_custom_node(str(OURS)))
+import_module("folder_paths").add_model_folder_path("art_gym", scratch.name, is_default=True)
 
 for task in ("digits_net", "ring_2d"):  # a network, and an exact denoiser
     denoiser = get_task(task)
@@ -134,3 +157,13 @@ for task in ("digits_net", "ring_2d"):  # a network, and an exact denoiser
             kind = "flow" if flow else "EDM"
             print(f"{task}, {kind}, {name}: at most {apart:.1g} apart, samples up to {size:.2g}{note}")
             assert apart < CLOSE
+        learned = Sampler(
+            sigmas, (1.0, *[1.02] * 7), tuple((0.4, -0.1)[:k] for k in range(8)), "as if learned", flow=flow
+        )
+        sampler, line = of_file(learned)
+        theirs = nodes.SamplerCustomAdvanced.execute(random, guider, sampler, line, latent)[0]["samples"]
+        with torch.no_grad():
+            ours = follow(network.denoise, learned.coefficients(), first * noise)
+        apart = float((ours - theirs).abs().max())
+        print(f"{task}, {'flow' if flow else 'EDM'}, ART Sampler: at most {apart:.1g} apart")
+        assert apart < CLOSE

@@ -12,14 +12,13 @@ from .tasks import imported_task
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Evaluate schedule files, run folders or named grids on held-out noise, next to EDM's grid.
+    """Evaluate schedules, samplers, run folders or named grids on held-out noise, next to EDM's grid.
 
     Attributes:
-        what: schedule files, run folders, or grids as name:K, such as edm:10.
-        task: task to evaluate on, if a schedule names none or you want another. For a task of your own, my_module:name
-            first imports my_module, which registers it. A run's folder imports its module by itself, a schedule file
-            does not.
-        solver: solver to evaluate with, if a schedule names none or you want another.
+        what: schedule files, sampler files, run folders, or grids as name:K, such as edm:10.
+        task: task to evaluate on, if a file names none or you want another. For a task of your own, my_module:name
+            first imports my_module, which registers it. A run's folder imports its module by itself, a file does not.
+        solver: solver to evaluate schedules with, if a file names none or you want another. A sampler needs none.
         noises: number of held-out noises.
     """
 

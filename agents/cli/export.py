@@ -11,31 +11,34 @@ import tyro
 
 @dataclass(frozen=True)
 class Export:
-    """Print a schedule in the format of a sampler.
+    """Print a schedule or a sampler in the format of another program.
 
     Attributes:
-        schedule: a schedule file, or a run's folder to print all its schedules as a JSON object of levels by K.
+        file: a schedule or sampler file, or a run's folder to print all its schedules as a JSON object of levels by K.
         format: sigmas (JSON list for k-diffusion, the default), diffusers (JSON list for EulerDiscreteScheduler, but a
-            flow model's schedule needs --scheduler), comfyui (one line), csv, or json (the schedule file itself). For a
-            flow model comfyui gives s = σ/(1+σ), in which ComfyUI samples. All other formats give σ.
+            flow model's schedule needs --scheduler), comfyui (one line), csv, or json (the file itself). For a
+            flow model comfyui gives s = σ/(1+σ), in which ComfyUI samples. All other formats give σ. Only csv and json
+            can hold a sampler.
         scheduler: local folder of a diffusers scheduler or pipeline. Print the arguments of its set_timesteps instead,
             as a JSON object such as {"timesteps": [...]}. A flow scheduler gets s, with its shift undone.
-        num_steps: resample the schedule to this K first.
+        num_steps: resample to this K first.
+        levels_alone: print only the levels of a sampler. Without its weights and told levels they are another sampler.
         out: write to this file instead of printing.
     """
 
-    schedule: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional]
     format: Literal["sigmas", "diffusers", "comfyui", "csv", "json"] | None = None
     scheduler: Path | None = None
     num_steps: int | None = None
+    levels_alone: bool = False
     out: Path | None = None
 
     def run(self) -> None:
         """Print or write it."""
         from art_gym.common.files import write_text
 
-        if self.out is not None and self.out.resolve() == self.schedule.resolve():
-            raise ValueError(f"{self.out} is the schedule itself, and would be lost: name another file with --out")
+        if self.out is not None and self.out.resolve() == self.file.resolve():
+            raise ValueError(f"{self.out} is the exported file itself, and would be lost: name another with --out")
         text = self._text()
         if self.out is None:
             print(text)
@@ -47,13 +50,13 @@ class Export:
 
         if self.scheduler and self.format not in (None, "diffusers"):
             raise ValueError(f"--scheduler prints diffusers' arguments: leave out --format {self.format}")
-        if self.schedule.is_dir():
+        if self.file.is_dir():
             if self.scheduler is not None or self.num_steps is not None or self.format not in (None, "sigmas"):
                 raise ValueError(
-                    f"{self.schedule} is a folder, and the levels of all its schedules are printed as they are: "
-                    f"name one of its schedule files"
+                    f"{self.file} is a folder, and the levels of all its schedules are printed as they are: "
+                    f"name one of its files"
                 )
-            return exported_table(self.schedule)
+            return exported_table(self.file, self.levels_alone)
         if self.scheduler is not None:
-            return exported_for(self.schedule, self.scheduler, self.num_steps)
-        return exported(self.schedule, self.format or "sigmas", self.num_steps)
+            return exported_for(self.file, self.scheduler, self.num_steps, self.levels_alone)
+        return exported(self.file, self.format or "sigmas", self.num_steps, self.levels_alone)

@@ -14,6 +14,7 @@ class List:
         import gymnasium as gym
 
         from art_gym.envs.actions.base import ACTIONS
+        from art_gym.envs.actions.sampler import SamplerMap
         from art_gym.envs.observations import ALL_GROUPS
         from art_gym.envs.rewards.base import REWARDS
         from art_gym.schedules.grids.base import GRIDS
@@ -23,13 +24,15 @@ class List:
 
         from ..algorithms.base import ALGORITHMS
 
+        for_samplers = sorted(name for name, part in ACTIONS.loaded().items() if isinstance(part, SamplerMap))
         entries = {
             "environments": [key for key in gym.registry if key.startswith("ARTDiffusion")],
             "tasks": task_names(),
             "solvers": SOLVERS,
             "grids": GRIDS,
             "rewards": REWARDS,
-            "action maps": ACTIONS,
+            "action maps": [name for name in ACTIONS if name not in for_samplers],
+            "for samplers": for_samplers,
             "observations": ALL_GROUPS,
             "searches": SEARCHES,
             "algorithms": ["ppo", "sac", *ALGORITHMS, "any class of stable-baselines3 or sb3-contrib"],

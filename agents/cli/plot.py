@@ -11,10 +11,10 @@ import tyro
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw schedules next to EDM's grid, and the training curves of runs.
+    """Draw schedules next to EDM's grid, samplers next to DPM-Solver++(2M), and the training curves of runs.
 
     Attributes:
-        what: schedule files and run folders.
+        what: schedule files, sampler files and run folders.
         out: folder for the pictures.
     """
 

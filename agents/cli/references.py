@@ -10,7 +10,7 @@ from .tasks import imported_task
 
 @dataclass(frozen=True)
 class References:
-    """Compute the best fixed grids, which scores refer to. This is slow and keeps existing grids.
+    """Compute the best fixed grids or samplers, which scores refer to. This is slow and keeps existing ones.
 
     Attributes:
         tasks: tasks to compute, by default the built-in ones. my_module:name imports my_module first.
@@ -20,6 +20,7 @@ class References:
         seed: seed of the search.
         again: compute existing grids again, and keep the better of the two on training noise.
         candidates: files of JSON lines with learned schedules. Polish these instead of searching.
+        action: actions that the oracle stands for. fraction means grids, and sampler, weights or told_weights samplers.
     """
 
     tasks: tuple[str, ...] = ()
@@ -29,13 +30,18 @@ class References:
     seed: int = 0
     again: bool = False
     candidates: tuple[Path, ...] = ()
+    action: str = "fraction"
 
     def run(self) -> None:
         """Compute and store them."""
+        from art_gym.envs.actions.base import get_action
+        from art_gym.envs.actions.sampler import SamplerMap
         from art_gym.evaluation.references import compute_all
         from art_gym.tasks.references import REFERENCES_FILE
         from art_gym.tasks.registry import BUILT_IN
 
         file = self.file or REFERENCES_FILE
         wanted = [imported_task(task)[1] for task in self.tasks] or BUILT_IN, self.solvers, self.steps
-        compute_all(*wanted, file, self.seed, self.again, self.candidates)
+        action = get_action(self.action)
+        freedom = action.freedom if isinstance(action, SamplerMap) else None
+        compute_all(*wanted, file, self.seed, self.again, self.candidates, freedom)

@@ -11,7 +11,7 @@ from .tasks import imported_task
 
 @dataclass(frozen=True)
 class Train:
-    """Train an agent, or run a search, and write its schedule, report and pictures.
+    """Train an agent, or run a search, and write its schedules or samplers, report and pictures.
 
     Attributes:
         env: registered id. my_module:ARTDiffusion-v0 first imports my_module, which registers a --task of your own.
@@ -22,7 +22,7 @@ class Train:
         num_steps: number of steps K, or two numbers lo hi to train for a range.
         population: number of latents that one clock steers.
         reward: a name that `art-gym list` shows.
-        action: a name that `art-gym list` shows.
+        action: a name that `art-gym list` shows. sampler, weights and told_weights find samplers.
         observation: groups that the agent sees.
         hyperparams: names and values that override the YAML, such as learning_rate 1e-3 batch_size 8K use_sde true
             policy_kwargs.net_arch "[64, 64]".
@@ -70,4 +70,4 @@ class Train:
         if self.resume and not Run(folder).has_results():
             print(f"art-gym: {folder} holds no run to continue: a new run begins there", file=sys.stderr)
         print(train_and_report(config, Run(folder), self.resume, self.progress))
-        print(f"\nwritten to {folder}: report.md, the schedule files, TensorBoard logs")
+        print(f"\nwritten to {folder}: report.md, the schedule or sampler files, TensorBoard logs")

@@ -1,4 +1,4 @@
-"""Evaluate schedules, policies and grids, in a table for each task and solver."""
+"""Evaluate schedules, samplers, policies and grids, in a table for each task and solver."""
 
 from __future__ import annotations
 
@@ -6,22 +6,33 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from art_gym.denoisers.base import check_levels
 from art_gym.envs.config import MAX_STEPS
 from art_gym.envs.ids import DEFAULT
-from art_gym.evaluation.heldout import HELDOUT, evaluate_plan, whole_populations
-from art_gym.evaluation.references import reference_on
+from art_gym.evaluation.heldout import HELDOUT, whole_populations
+from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.plans import Document, levels_of, load
+from art_gym.samplers.sampler import Sampler, check_told
 from art_gym.schedules.grids.base import GRIDS, edm_grid, get_grid, make_grid
-from art_gym.schedules.schedule import Schedule
 from art_gym.search.base import SEARCHES
-from art_gym.tasks.references import score
 from art_gym.tasks.target import Target
 
-from ..reports.comparison import Row, fitted_lines, floors, label, noises_of, table, tuned_grid, tuned_label, unscored
+from ..reports.comparison import (
+    Row,
+    fitted_lines,
+    floors,
+    label,
+    noises_of,
+    remarks_on_scores,
+    row,
+    scored,
+    table,
+    tuned_grid,
+    tuned_label,
+)
 from ..runs.config import config_name
 from ..runs.folder import Run
+from ..runs.outcome import plan_files
 from ..training.policies import load_evaluator
 
 
@@ -32,14 +43,14 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
         ValueError: if there is nothing to evaluate, a name, file or folder is invalid, or noises is out of range.
     """
     if not what:
-        raise ValueError("name what to evaluate: schedule files, run folders, or grids such as edm:10")
+        raise ValueError("name what to evaluate: schedule files, sampler files, run folders, or grids such as edm:10")
     if not 1 <= noises <= HELDOUT:
         raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
     named = {thing: grid for thing in what if (grid := _named_grid(thing))}
     found = [entry for thing in what if thing not in named for entry in _rows(thing, task, solver, noises)]
     groups: dict[tuple[str, str], tuple[Target, list[Row]]] = {}
-    for target, row in found:
-        groups.setdefault((target.task, target.solver.name), (target, []))[1].append(row)
+    for target, entry in found:
+        groups.setdefault((target.task, target.solver.name), (target, []))[1].append(entry)
     if not groups:
         target = Target.of(task or DEFAULT, solver or "dpmpp_2m")
         groups[target.task, target.solver.name] = target, []
@@ -50,16 +61,17 @@ def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], n
     """One table of the given rows, the named grids, EDM's grid as published and tuned, and the score's floors."""
     rows = [*rows]
     for thing, (name, num_steps) in named.items():
-        rows.append(_row(thing, target, make_grid(name, num_steps, target.denoiser), noises))
+        rows.append(row(thing, target, make_grid(name, num_steps, target.denoiser), noises))
     for k in sorted({entry.num_steps for entry in rows}):
         if f"edm:{k}" not in named:
-            rows.append(_row(label("edm"), target, edm_grid(k, target.denoiser), noises))
+            rows.append(row(label("edm"), target, edm_grid(k, target.denoiser), noises))
         rows += floors(target, k, noises)
         if k > 1:
             levels, fitted = tuned_grid("edm", k, target)
-            rows.append(replace(_row(tuned_label("edm"), target, levels, noises), fitted=fitted))
-    note = unscored(rows)
-    heading = f"{target.task}, {target.solver.name}, held-out noises: {noises_of(rows)}" + (f". {note}" if note else "")
+            rows.append(replace(row(tuned_label("edm"), target, levels, noises), fitted=fitted))
+    heading = f"{target.task}, {target.solver.name}, held-out noises: {noises_of(rows)}"
+    if remarks := remarks_on_scores(rows):
+        heading = " ".join([f"{heading}.", *remarks])
     return "\n\n".join([heading, table(rows), *fitted_lines(rows)])
 
 
@@ -78,9 +90,9 @@ def _named_grid(thing: str) -> tuple[str, int] | None:
 
 
 def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[Target, Row]]:
-    """Rows of a run's folder or a schedule file, each with its target."""
+    """Rows of a run's folder or a file, each with its target."""
     folder = Path(thing)
-    files = [thing]
+    files = [folder]
     if (folder / "config.yaml").is_file():
         run = Run(folder)
         config = run.config()
@@ -88,33 +100,36 @@ def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iter
             yield from _policy_rows(thing, run, task, solver, noises)
             return
         config_name(config.env_id)  # imports the module that registers your own task
-        files = [str(file) for file in sorted(folder.glob("schedule_K*.json"))]
+        files = plan_files(folder)
         if not files:
-            raise ValueError(f"{folder} holds no schedule yet: continue the run with train --resume")
+            raise ValueError(f"{folder} holds no schedule and no sampler yet: continue the run with train --resume")
     elif folder.is_dir():
-        raise ValueError(f"{thing} holds no run, since it has no config.yaml: name a schedule file in it")
+        raise ValueError(f"{thing} holds no run, since it has no config.yaml: name a schedule or sampler file in it")
     for file in files:
-        schedule = Schedule.load(file)
-        target = Target.of(task or schedule.task or DEFAULT, solver or schedule.solver or "dpmpp_2m")
-        levels = np.array(schedule.sigmas)
-        check_levels(levels, target.denoiser.sigma_min, target.denoiser.sigma_max, target.task)
-        yield target, _row(file, target, levels, noises)
+        plan = load(file)
+        target = Target.of(task or plan.task or DEFAULT, solver or plan.solver or "dpmpp_2m")
+        _check_range(plan, target)
+        yield target, row(str(file), target, plan, noises)
+
+
+def _check_range(plan: Document, target: Target) -> None:
+    """Raise a ValueError for a plan that calls the model outside its noise range."""
+    denoiser, levels = target.denoiser, levels_of(plan)
+    if isinstance(plan, Sampler):
+        check_told(plan, denoiser, target.task)
+        levels = levels[[0, -1]]  # the model is told others
+    check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, target.task)
 
 
 def _policy_rows(
     thing: str, run: Run, task: str | None, solver: str | None, noises: int
 ) -> Iterator[tuple[Target, Row]]:
-    """An agent's policy and its mean grid, on the same noises."""
+    """An agent's policy and its mean grid or sampler, on the same noises."""
     setup, evaluate = load_evaluator(run, task, solver)
+    target = replace(setup.target, freedom=Freedom())  # as for files, which do not say what was chosen
     count = whole_populations(noises, setup.env_config.population)
     for k in setup.budgets:
         found = evaluate(k, count)
-        reference = reference_on(setup.target, k, count)
-        yield setup.target, Row(f"{thing} (policy)", k, found, score(found.error, reference))
-        yield setup.target, _row(f"{thing} (its mean grid)", setup.target, found.levels, count)
-
-
-def _row(name: str, target: Target, levels: np.ndarray, noises: int) -> Row:
-    found = evaluate_plan(target, levels, noises)
-    reference = reference_on(target, len(levels) - 1, noises)
-    return Row(name, len(levels) - 1, found, score(found.error, reference))
+        mean = "grid" if found.sampler is None else "sampler"
+        yield target, scored(f"{thing} (policy)", target, found)
+        yield target, row(f"{thing} (its mean {mean})", target, found.plan, count)

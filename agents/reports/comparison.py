@@ -1,4 +1,4 @@
-"""Compare hand-made grids, closed forms and learned schedules on held-out noise, with every measure."""
+"""Compare hand-made grids, closed forms, learned schedules and samplers on held-out noise, with every measure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from art_gym.envs.observations import lanes
 from art_gym.evaluation.edm_curve import EdmCurve
 from art_gym.evaluation.heldout import HELDOUT, Evaluation, evaluate_plan, evaluate_policy
 from art_gym.evaluation.references import reference_on
+from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.plans import Plan
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search.tuned import tuned
-from art_gym.tasks.references import Reference, find_reference, score
+from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.target import Target
 
 TUNING_NOISES = 256  # training noises that the tuned grids and the closed form are fitted on
 HAND_MADE = ("uniform", "edm", "log_snr", "cosine", "arctan")
 FLOORS = ("action 0", "random actions")  # actions of an agent that has learned nothing
+ORACLE, SAMPLER_ORACLE = "oracle (best fixed grid)", "oracle (best sampler)"
 TUNED = {"edm": "last positive level and ρ", "log_normal": "exp(mean) and deviation of log σ"}  # fitted parameters
 
 
@@ -33,7 +36,8 @@ class Row:
         method: label.
         num_steps: K.
         evaluation: on held-out noise.
-        score: 0 for EDM's grid, 1 for the best fixed grid known; None without a reference.
+        score: 0 for EDM's grid. 1 for the best fixed grid known, or for the best sampler if this is a sampler; None
+            without a reference.
         fitted: the two parameters of a tuned grid.
     """
 
@@ -43,6 +47,27 @@ class Row:
     score: float | None
     fitted: tuple[float, float | None] | None = None
 
+    @property
+    def of_sampler(self) -> bool:
+        """Whether the method chooses weights and told levels, and not only a grid."""
+        return self.evaluation.sampler is not None
+
+
+def scored(method: str, target: Target, found: Evaluation) -> Row:
+    """A row with the score on its own noises: a grid's by the best grid, a sampler's by the best sampler.
+
+    A sampler for a target without a freedom is scored by the best one of the default freedom.
+    """
+    freedom = (target.freedom or Freedom()) if found.sampler is not None else None
+    num_steps = len(found.levels) - 1
+    reference = reference_on(replace(target, freedom=freedom), num_steps, found.noises)
+    return Row(method, num_steps, found, score(found.error, reference))
+
+
+def row(method: str, target: Target, plan: Plan, count: int = HELDOUT) -> Row:
+    """Evaluate a grid or a sampler."""
+    return scored(method, target, evaluate_plan(target, plan, count))
+
 
 def baselines(
     target: Target,
@@ -50,52 +75,55 @@ def baselines(
     tick: Callable[[str], None] = lambda _: None,
     config: EnvConfig | None = None,
 ) -> list[Row]:
-    """Rows that need no agent: `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form and the stored oracle.
+    """Rows that need no agent: `HAND_MADE`, `FLOORS`, `TUNED`, ART's closed form and the stored oracles.
 
     Args:
-        target, budgets: what to compare on.
+        target, budgets: what to compare on. If the target leaves a freedom, the best sampler has a row too.
         tick: called with a label before each row, to show progress.
         config: of the environment for `FLOORS`; by default one with the action map "fraction".
     """
     denoiser = target.denoiser
     rows = []
     for num_steps in budgets:
-        reference = find_reference(target, num_steps)
         grids: dict[str, Callable[[], np.ndarray]] = {
             label(name): partial(make_grid, name, num_steps, denoiser) for name in HAND_MADE
         }
         grids["ART closed form"] = partial(art, denoiser, num_steps, target.noises("train", TUNING_NOISES)[0])
         for method, make in grids.items():
             tick(f"{method}, K = {num_steps}")
-            rows.append(row(method, target, make(), reference))
+            rows.append(row(method, target, make()))
         tick(f"{FLOORS[0]}, K = {num_steps}")
         rows += floors(target, num_steps, config=config)
         for name in TUNED:
             tick(f"{tuned_label(name)}, K = {num_steps}")
             levels, fitted = tuned_grid(name, num_steps, target)
-            rows.append(replace(row(tuned_label(name), target, levels, reference), fitted=fitted))
-        if reference is not None:
-            rows.append(row("oracle (best fixed grid)", target, np.array(reference.oracle_sigmas), reference))
+            rows.append(replace(row(tuned_label(name), target, levels), fitted=fitted))
+        rows += _oracles(target, num_steps)
     return rows
+
+
+def _oracles(target: Target, num_steps: int) -> list[Row]:
+    """Rows of the best fixed grid, and of the best sampler if the target leaves a freedom, as far as they are known."""
+    rivals = {ORACLE: replace(target, freedom=None)}
+    if target.freedom is not None:
+        rivals[SAMPLER_ORACLE] = target
+    found = {name: find_reference(rival, num_steps) for name, rival in rivals.items()}
+    return [row(name, target, known.oracle) for name, known in found.items() if known is not None]
 
 
 def floors(target: Target, num_steps: int, count: int = HELDOUT, config: EnvConfig | None = None) -> list[Row]:
     """Rows of two policies without an agent, on held-out noise: action 0 in every step, and random actions."""
     config = replace(config or EnvConfig(), task=target.denoiser, solver=target.solver, num_steps=num_steps)
-    reference = reference_on(target, num_steps, count)
+    size = config.make_core().action_size
     rng = np.random.default_rng(0)
-    policies = (lambda seen: np.zeros((lanes(seen), 1))), (lambda seen: rng.uniform(-1, 1, (lanes(seen), 1)))
-    rows = []
-    for name, policy in zip(FLOORS, policies, strict=True):
-        found = evaluate_policy(policy, config, num_steps, count)
-        rows.append(Row(name, num_steps, found, score(found.error, reference)))
-    return rows
-
-
-def row(method: str, target: Target, levels: np.ndarray, reference: Reference | None) -> Row:
-    """Evaluate a grid."""
-    evaluation = evaluate_plan(target, levels)
-    return Row(method, len(levels) - 1, evaluation, score(evaluation.error, reference))
+    policies = (
+        lambda seen: np.zeros((lanes(seen), size)),
+        lambda seen: rng.uniform(-1, 1, (lanes(seen), size)),
+    )
+    return [
+        scored(name, target, evaluate_policy(policy, config, num_steps, count))
+        for name, policy in zip(FLOORS, policies, strict=True)
+    ]
 
 
 def label(name: str) -> str:
@@ -130,9 +158,10 @@ def table(rows: list[Row], first: str | None = None) -> str:
     """
     images = ["image error"] if any(entry.evaluation.image_error is not None for entry in rows) else []
     features = ["Fréchet", "precision / recall"] if any(entry.evaluation.frechet is not None for entry in rows) else []
+    column = "method" if any(entry.of_sampler for entry in rows) else "schedule"
     heads = [
         "K",
-        "schedule",
+        column,
         "error ± 95 %",
         *images,
         "RMS",
@@ -143,7 +172,7 @@ def table(rows: list[Row], first: str | None = None) -> str:
         *features,
     ]
     heads += ["score", "NFE", "seconds"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == 'schedule' else '---:' for head in heads)}|"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' if head == column else '---:' for head in heads)}|"]
     most = max(entry.evaluation.noises for entry in rows)
     for entry in sorted(rows, key=lambda entry: (entry.num_steps, -entry.evaluation.error)):
         found = entry.evaluation
@@ -182,22 +211,30 @@ def fitted_lines(rows: list[Row]) -> list[str]:
     return lines
 
 
-def unscored(rows: list[Row]) -> str:
-    """The explanation of a score of –, or an empty text if no row has one."""
-    if all(entry.score is not None for entry in rows):
-        return ""
-    return "A score of – means that no best fixed grid is stored for this task, solver and K."
+def remarks_on_scores(rows: list[Row]) -> list[str]:
+    """What a reader must know about the scores: that they refer to two oracles, and why some are missing."""
+    remarks = []
+    if {entry.of_sampler for entry in rows} == {True, False}:
+        remarks.append("A sampler's score is 1 for the best sampler known, a schedule's for the best fixed grid.")
+    missing = [
+        what
+        for what, of_sampler in (("fixed grid", False), ("sampler", True))
+        if any(entry.score is None and entry.of_sampler == of_sampler for entry in rows)
+    ]
+    if missing:
+        remarks.append(f"A score of – means that no best {' or '.join(missing)} is stored for this task, solver and K.")
+    return remarks
 
 
 def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:z.{digits}f}"  # z: no −0.000
 
 
-def steps_saved_line(curve: EdmCurve, num_steps: int, error: float) -> str:
+def steps_saved_line(curve: EdmCurve, num_steps: int, error: float, learned: str = "schedule") -> str:
     """One sentence that says how many steps EDM needs for the same error."""
     needed = curve.steps_for(error)
     if not np.isfinite(needed):
-        return f"EDM does not reach in 100 steps what the learned schedule does in {num_steps}."
+        return f"EDM does not reach in 100 steps what the learned {learned} does in {num_steps}."
     saved = 100 * (1 - num_steps / needed)
     comparison = f"{saved:.0f} % fewer" if saved >= 0 else f"the learned one takes {-saved:.0f} % more"
-    return f"EDM needs {needed:.1f} steps for what the learned schedule does in {num_steps}: {comparison}."
+    return f"EDM needs {needed:.1f} steps for what the learned {learned} does in {num_steps}: {comparison}."

@@ -13,33 +13,43 @@ from art_gym.envs.rendering import MAX_IMAGES
 from art_gym.evaluation.edm_curve import EdmCurve
 from art_gym.evaluation.heldout import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_plan
 from art_gym.samplers.plans import Plan, draw
+from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.grids.base import edm_grid
-from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.target import Target
 
 from ..runs.folder import Point
 from ..runs.outcome import Outcome
 from . import pictures
-from .comparison import FLOORS, Row, fitted_lines, label, noises_of, steps_saved_line, table, unscored
+from .comparison import (
+    FLOORS,
+    ORACLE,
+    SAMPLER_ORACLE,
+    Row,
+    fitted_lines,
+    label,
+    noises_of,
+    remarks_on_scores,
+    scored,
+    steps_saved_line,
+    table,
+)
+from .sampler_pictures import sampler_picture
 
 SAMPLES = 36  # number of latents in the picture of samples, the first ones of the held-out bank
 FEATURES = "Fréchet distance, precision and recall compare samples with data in the features of the task's network."
-ORACLE = "oracle (best fixed grid)"
 START = "search that the agent began with"
 
 
 def learned_rows(target: Target, outcome: Outcome) -> list[Row]:
-    """The outcome's grids, its policy if that depends on the latents, and the search that the agent began with."""
+    """The outcome's plans, its policy if that depends on the latents, and the search that the agent began with."""
     rows = []
     for num_steps, evaluation in outcome.as_grid.items():
-        reference = find_reference(target, num_steps)
-        rows.append(Row(outcome.method, num_steps, evaluation, score(evaluation.error, reference)))
+        rows.append(scored(outcome.method, target, evaluation))
         policy = outcome.as_policy and outcome.as_policy[num_steps]
         if policy and policy.spread > 1e-6:
-            rows.append(Row(f"{outcome.method}, policy", num_steps, policy, score(policy.error, reference)))
+            rows.append(scored(f"{outcome.method}, policy", target, policy))
         if outcome.as_start:
-            start = outcome.as_start[num_steps]
-            rows.append(Row(START, num_steps, start, score(start.error, reference)))
+            rows.append(scored(START, target, outcome.as_start[num_steps]))
     return rows
 
 
@@ -67,7 +77,9 @@ def write_report(
         The text of the report.
     """
     rows = [*baselines, *(entry for each in (outcome, *rivals) for entry in learned_rows(target, each))]
-    saved = [steps_saved_line(curve, k, evaluation.error) for k, evaluation in outcome.as_grid.items()]
+    saved = [
+        steps_saved_line(curve, k, evaluation.error, _kind(outcome, k)) for k, evaluation in outcome.as_grid.items()
+    ]
     remarks = [*_begun(outcome, history), *saved, *_spreads(outcome), *fitted_lines(rows)]
     lines = [
         f"# {outcome.method} on {outcome.task}, {outcome.solver}",
@@ -77,7 +89,7 @@ def write_report(
         "to data. The score is 0 for EDM's grid and 1 for the best fixed grid known. NFE counts the denoiser calls per",
         "sample, and seconds is the time to sample all of them.",
         *([FEATURES] if any(entry.evaluation.frechet is not None for entry in rows) else []),
-        *filter(None, [unscored(rows)]),
+        *remarks_on_scores(rows),
         "",
         table(rows, first=outcome.method),
         "",
@@ -106,10 +118,15 @@ def _costs(outcomes: list[Outcome]) -> list[str]:
 def _spreads(outcome: Outcome) -> list[str]:
     return [
         f"K = {k}: the policy's levels differ between populations, with a standard deviation of up to "
-        f"{policy.spread:.3f} in log σ. The schedule is the policy's mean grid."
+        f"{policy.spread:.3f} in log σ. The {_kind(outcome, k)} is the policy's mean {_kind(outcome, k, 'grid')}."
         for k, policy in (outcome.as_policy or {}).items()
         if policy.spread > 1e-6
     ]
+
+
+def _kind(outcome: Outcome, num_steps: int, otherwise: str = "schedule") -> str:
+    """What the outcome is for this K: a sampler, or else a schedule."""
+    return "sampler" if isinstance(outcome.plans[num_steps], Sampler) else otherwise
 
 
 def _millions(count: int) -> str:
@@ -139,6 +156,10 @@ def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], histo
         errors.setdefault(entry.method, {})[entry.num_steps] = entry.evaluation.error
     oracle = errors.pop(ORACLE, None)
     names = ["schedules"]
+    plan = outcome.plans[shown]
+    if isinstance(plan, Sampler):
+        sampler_picture(folder / "sampler.png", plan, outcome.method)
+        names.append("sampler")
     if len(outcome.plans) > 1:
         pictures.error_curves(folder / "errors.png", errors, highlight=outcome.method, oracle=oracle)
         names.append("errors")
@@ -154,11 +175,9 @@ def _draw_training(file: Path, target: Target, rows: list[Row], history: list[Po
     k = max(history[-1].errors)
     # Use the curve's noises, not the table's: the means over two sets of a few hundred noises differ visibly.
     lines = {
-        entry.method: evaluate_plan(
-            target, entry.evaluation.levels, VALIDATION_NOISES, VALIDATION, distances=False
-        ).error
+        entry.method: evaluate_plan(target, entry.evaluation.plan, VALIDATION_NOISES, VALIDATION, distances=False).error
         for entry in rows
-        if entry.num_steps == k and entry.method in (label("edm"), "ART closed form", ORACLE)
+        if entry.num_steps == k and entry.method in (label("edm"), "ART closed form", ORACLE, SAMPLER_ORACLE)
     }
     points = [point for point in history if k in point.errors]
     steps, values = [point.steps for point in points], [point.errors[k] for point in points]

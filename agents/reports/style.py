@@ -34,9 +34,10 @@ KNOWN = (
     "gradient",
     "defect",
 )
-ORACLE = "oracle"  # the best fixed grid; text in brackets may follow
-ORACLE_STYLE = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
 Style = dict[str, Any]  # keyword arguments of matplotlib's lines
+ORACLE = "oracle"  # the best fixed grid, or the best sampler; the text in brackets that follows says so
+ORACLE_STYLE: Style = {"color": "black", "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 4}
+SAMPLER_ORACLE_STYLE: Style = {**ORACLE_STYLE, "linestyle": (0, (1, 1.5))}
 
 THIS_RUN = "this run"
 ERROR_LABEL = "mean endpoint error (data units)"
@@ -61,7 +62,7 @@ def styles_of(names: Iterable[str], highlight: str | None) -> dict[str, Style]:
     others = [name for name in names if name != highlight and name not in oracles]
     places = {name: KNOWN.index(name) for name in others if name in KNOWN}
     left = (place for place in itertools.count() if place not in places.values())
-    styles: dict[str, Style] = {name: {**ORACLE_STYLE} for name in oracles}
+    styles = {name: {**(SAMPLER_ORACLE_STYLE if "sampler" in name else ORACLE_STYLE)} for name in oracles}
     for name in others:
         place = places[name] if name in places else next(left)
         dashes = DASHES[place // len(PALETTE) % len(DASHES)]

@@ -16,7 +16,7 @@ from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
 from art_gym.envs.actions.sampler import SamplerMap
 from art_gym.envs.core import Core
-from art_gym.envs.ids import DEFAULT, configurations
+from art_gym.envs.ids import DEFAULT, configurations, task_of
 from art_gym.envs.observations import ALL_GROUPS, GROUPS, Observation
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import REWARDS, Reward, get_reward
@@ -155,8 +155,9 @@ class EnvConfig:
         return groups
 
     def target(self) -> Target:
-        """The denoiser and the solver that the names stand for."""
-        return Target.of(self.task, self.solver)
+        """The denoiser and the solver that the names stand for, and what actions choose of a sampler."""
+        action = get_action(self.action)
+        return Target.of(self.task, self.solver, action.freedom if isinstance(action, SamplerMap) else None)
 
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""
@@ -194,15 +195,25 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
+def _read(name: str) -> dict[str, Any] | None:
+    """The content of a shipped file; None if there is none of this name."""
+    file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
+    if not file.is_file():
+        return None
+    import yaml  # takes a quarter of `import art_gym`, and only making an environment needs it
+
+    values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return values
+
+
 @cache
 def _shipped(name: str) -> dict[str, Any]:
     """The values of a shipped configuration. A task without a file of its name has the defaults."""
-    file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
-    if file.is_file():
-        import yaml  # takes a quarter of `import art_gym`, and only making an environment needs it
-
-        values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return values
+    if (found := _read(name)) is not None:
+        return found
+    task = task_of(name)
+    if task is not None and (variant := _read(name.removeprefix(f"{task}_"))) is not None:
+        return {**_shipped(task), **variant}
     if name not in TASKS:
         known = ", ".join(dict.fromkeys(configurations().values()))
         raise ValueError(

@@ -28,20 +28,23 @@ def configurations() -> dict[str, str]:
     """The name of the configuration for each registered id.
 
     The configuration of a task has the task's name. The file "ring_2d_per_sample.yaml" in envs_configs is a variant of
-    the task "ring_2d", with the id ARTDiffusion-Ring2D-PerSample-v0.
+    the task "ring_2d", with the id ARTDiffusion-Ring2D-PerSample-v0. The file "sampler.yaml", which begins with no
+    task's name, is a variant of every task, such as ARTDiffusion-Ring2D-Sampler-v0, and of ARTDiffusion-v0.
     """
-    found = {"ARTDiffusion-v0": DEFAULT}
-    files = sorted(entry.name for entry in resources.files("art_gym.envs_configs").iterdir())
+    files = [entry.name for entry in resources.files("art_gym.envs_configs").iterdir()]
+    names = sorted(file.removesuffix(".yaml") for file in files if file.endswith(".yaml"))
+    of_all = [name for name in names if task_of(name) is None]
+    found = {"ARTDiffusion-v0": DEFAULT} | {env_id("", variant): f"{DEFAULT}_{variant}" for variant in of_all}
     for task in TASKS:
         found[env_id(task)] = task
-        for file in files:
-            if (
-                file.startswith(f"{task}_")
-                and file.endswith(".yaml")
-                and (name := file.removesuffix(".yaml")) not in TASKS
-            ):
-                found[env_id(task, name.removeprefix(f"{task}_"))] = name
+        own = [name.removeprefix(f"{task}_") for name in names if name not in TASKS and task_of(name) == task]
+        found |= {env_id(task, variant): f"{task}_{variant}" for variant in (*own, *of_all)}
     return found
+
+
+def task_of(name: str) -> str | None:
+    """The task that the name of a configuration begins with; None if it begins with none."""
+    return max((task for task in TASKS if f"{name}_".startswith(f"{task}_")), key=len, default=None)
 
 
 def env_id(task: str, variant: str = "") -> str:

@@ -15,7 +15,7 @@ from art_gym.envs.config import EnvConfig
 from art_gym.solvers.base import SOLVERS
 from art_gym.tasks.references import find_reference
 
-SOLVED = 0.95  # share of the best fixed grid's gain over EDM's grid
+SOLVED = 0.95  # share of the oracle's gain over EDM's grid
 REMEDIES = {
     "task": "art_gym.register_task('name', it) and pass task='name'",
     "solver": f"name one of {', '.join(SOLVERS)}",
@@ -62,7 +62,7 @@ def _plain(value: Any) -> Any:
 
 
 def threshold(config: EnvConfig) -> float | None:
-    """The return at 0.95 of the best fixed grid's gain.
+    """The return at 0.95 of the gain of the best fixed grid, or of the best sampler where actions choose samplers.
 
     None for a range of K, for a reward that is not log_ratio or linear, or without a stored reference.
     """
@@ -76,4 +76,4 @@ def threshold(config: EnvConfig) -> float | None:
     reference = find_reference(config.target(), high)
     if reference is None:
         return None
-    return rewards[config.reward](SOLVED * math.log(reference.edm_error / reference.oracle_error))
+    return rewards[config.reward](SOLVED * math.log(reference.edm_error / max(reference.oracle_error, reference.floor)))

@@ -13,18 +13,23 @@ import art_gym
 from art_gym.denoisers.base import Counted, visible
 from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.measures.errors import endpoint_error
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.plans import document, draw
+from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.schedule import as_levels
-from art_gym.search.defect import STEPS
+from art_gym.search.defect import STEPS, defect
 from art_gym.search.gauss_newton import GaussNewton
 from art_gym.search.least_squares import working_precision
 from art_gym.search.oracle import optimise
-from art_gym.solvers.loop import integrate
+from art_gym.search.sampler_oracle import optimise_sampler
 from art_gym.tasks.references import (
     REFERENCES_FILE,
     Reference,
     find_reference,
+    key_of,
     load_references,
     probe_of,
     write_references,
@@ -41,23 +46,30 @@ POLISH = "polish"  # Gauss-Newton from grids that other methods found
 def compute_reference(target: Target, num_steps: int, seed: int = 0) -> Reference:
     """Optimise the oracle on training noise, and evaluate it and EDM's grid on held-out noise.
 
-    This takes seconds to a few minutes.
+    This takes seconds to a few minutes. A sampler's search begins with the stored best grid, or with one that it finds.
     """
-    levels = optimise(target.denoiser, num_steps, target.solver, *target.noises("train", TRAIN_NOISES), seed)
-    return _reference(target, num_steps, levels, seed, SEARCH)
+    denoiser, noises = target.denoiser, target.noises("train", TRAIN_NOISES)
+    if target.freedom is None:
+        return _reference(target, num_steps, optimise(denoiser, num_steps, target.solver, *noises, seed), seed, SEARCH)
+    known = find_reference(replace(target, freedom=None), num_steps)
+    grid = defect(denoiser, num_steps, target.solver, *noises, seed) if known is None else np.array(known.oracle_sigmas)
+    found = optimise_sampler(denoiser, num_steps, target.freedom, *noises, grid, seed)
+    return _reference(target, num_steps, found, seed, SEARCH)
 
 
-def _reference(target: Target, num_steps: int, levels: np.ndarray, seed: int, method: str) -> Reference:
+def _reference(target: Target, num_steps: int, oracle: np.ndarray | Coefficients, seed: int, method: str) -> Reference:
     errors = [
-        evaluate_plan(target, grid, distances=False).error for grid in (edm_grid(num_steps, target.denoiser), levels)
+        evaluate_plan(target, plan, distances=False).error for plan in (edm_grid(num_steps, target.denoiser), oracle)
     ]
+    plan = document(oracle, method)
+    sampler = plan if isinstance(plan, Sampler) else None
     return Reference(
         task=target.task,
         solver=target.solver.name,
         num_steps=num_steps,
         edm_error=errors[0],
         oracle_error=errors[1],
-        oracle_sigmas=tuple(float(level) for level in levels),
+        oracle_sigmas=plan.sigmas,
         floor=1e-4 * target.denoiser.data_std,
         train_noises=TRAIN_NOISES,
         heldout_noises=HELDOUT,
@@ -65,6 +77,9 @@ def _reference(target: Target, num_steps: int, levels: np.ndarray, seed: int, me
         method=method,
         version=art_gym.__version__,
         probe=probe_of(target.denoiser),
+        freedom=None if target.freedom is None else target.freedom.name,
+        oracle_told=None if sampler is None else sampler.told,
+        oracle_weights=None if sampler is None else sampler.weights,
     )
 
 
@@ -90,8 +105,8 @@ def reference_on(target: Target, num_steps: int, count: int = HELDOUT, first: in
     if known is None or (count, first) == (HELDOUT, 0):
         return known
     edm, oracle = (
-        evaluate_plan(target, grid, count, first, distances=False).error
-        for grid in (edm_grid(num_steps, target.denoiser), np.array(known.oracle_sigmas))
+        evaluate_plan(target, plan, count, first, distances=False).error
+        for plan in (edm_grid(num_steps, target.denoiser), known.oracle)
     )
     return replace(known, edm_error=edm, oracle_error=oracle, heldout_noises=count)
 
@@ -101,7 +116,7 @@ def better(target: Target, first: Reference, second: Reference) -> Reference:
     start, endpoints = target.noises("train", TRAIN_NOISES)
 
     def training_error(entry: Reference) -> float:
-        samples = integrate(target.denoiser, np.array(entry.oracle_sigmas), start, target.solver)
+        samples = draw(target.denoiser, entry.oracle, start, target.solver)
         return float(endpoint_error(visible(samples, target.denoiser), visible(endpoints, target.denoiser)).mean())
 
     return min(first, second, key=training_error)
@@ -129,13 +144,14 @@ def compute_all(
     seed: int = 0,
     again: bool = False,
     candidates: Iterable[Path] = (),
+    freedom: Freedom | None = None,
 ) -> None:
     """Compute all combinations that the file lacks.
 
     It stores each one at once, so you can interrupt it and run it again to continue. With ``again`` it also computes
     stored ones with this seed, and keeps the better oracle of the two. ``candidates`` are files of JSON lines with
     "task", "solver", "num_steps" and "sigmas". It polishes the grids in them instead of a search, and keeps the better
-    of the result and the stored oracle.
+    of the result and the stored oracle. With a ``freedom`` the oracles are samplers, one for all solvers.
 
     Raises:
         ValueError: for an unknown task or solver, a K below 2 (it allows only one grid), or an invalid file of
@@ -144,19 +160,21 @@ def compute_all(
     from tqdm import tqdm
 
     tried = _candidates(candidates)
+    if freedom is not None:
+        solvers = ("dpmpp_2m",)  # of the grid that the search begins with
     # Check all of them before the first computation, which may take minutes.
-    wanted = [(Target.of(task, solver), k) for task in tasks for solver in solvers for k in steps]
+    wanted = [(Target.of(task, solver, freedom), k) for task in tasks for solver in solvers for k in steps]
     if few := [k for _, k in wanted if k < 2]:
         raise ValueError(f"a reference has at least 2 steps, got {few[0]}: with one step there is one grid")
     with tqdm(wanted, desc="oracles") as bar:
         for target, k in bar:
             bar.set_postfix_str(f"{target.task}, {target.solver.name}, K = {k}")
-            key = target.task, target.solver.name, k
-            others = [entry for entry in load_references(file) if (entry.task, entry.solver, entry.num_steps) != key]
-            known = next((entry for entry in load_references(file) if entry not in others), None)
+            key = key_of(target, k)
+            others = [entry for entry in load_references(file) if entry.key != key]
+            known = next((entry for entry in load_references(file) if entry.key == key), None)
             if known is not None and not known.fits(target.denoiser):
                 known = None
-            found = tried.get(key, [])
+            found = tried.get((target.task, target.solver.name, k), []) if freedom is None else []
             if known is not None and not again and not found:
                 continue
             if found:

@@ -57,7 +57,7 @@ for name in [name for name in gym.registry if name.startswith("ARTDiffusion")]:
     config = env.unwrapped.config
     target = config.target()
     evaluate_plan(target, edm_grid(2, target.denoiser), 8)
-    evaluate_policy(lambda seen: np.zeros((len(seen), 1)), config, 2, 8)
+    evaluate_policy(lambda seen: np.zeros((len(seen), *env.action_space.shape)), config, 2, 8)
     same(f"evaluation of {name}")
 """
 

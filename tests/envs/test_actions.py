@@ -59,6 +59,7 @@ def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
         assert np.abs([lowest, highest]).max() < LIMIT  # nothing is clipped
         varied = highest - lowest > 0.1
         constant = {"log_sigma_0", *(["std"] if env.core.problem.denoiser.shape == (1,) else [])}
+        constant |= {name for name in env.observation_names if name.startswith(("told_", "weight_"))}
         assert {name for name, moves in zip(env.observation_names, varied, strict=True) if not moves} == constant
 
 
@@ -66,7 +67,7 @@ def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
 def test_extreme_actions(env_id: str) -> None:
     for value in (-1.0, 1.0):
         env = gym.make(env_id, num_steps=30, population=2)
-        observations, rewards = rollout(env, 0, np.full((30, 1), value, np.float32))
+        observations, rewards = rollout(env, 0, np.full((30, *env.action_space.shape), value, np.float32))
         assert np.isfinite(observations).all()
         assert np.isfinite(rewards).all()
         assert (np.diff(env.unwrapped.state.grid[0]) < 0).all() or np.isnan(env.unwrapped.state.grid[0, 1])

@@ -14,6 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
+from art_gym.envs.config import load_config
+
 IDS = sorted(name for name in gym.registry if name.startswith("ARTDiffusion"))
 DEFAULT = "ARTDiffusion-Gaussian1D-v0"
 pytestmark = pytest.mark.filterwarnings("error")
@@ -34,15 +36,17 @@ def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.nda
     return np.stack(observations), rewards
 
 
-def random_actions(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (count, 1)).astype(np.float32)
+def random_actions(env: gym.Env, count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (count, *env.action_space.shape)).astype(np.float32)
 
 
 def test_every_task_has_an_id() -> None:
     names = {"Gaussian1D", "Mixture1D", "Ring2D", "Checkerboard2D", "Digits"}
     names |= {"DigitsNet", "DigitsClass", "DigitsInpaint", "PhotosNet"}
     names |= {"Mixture1D-PerSample", "Ring2D-PerSample"}
+    names |= {f"{name}-Sampler" for name in names if "-" not in name} | {"Sampler"}
     assert set(IDS) == {"ARTDiffusion-v0", *(f"ARTDiffusion-{name}-v0" for name in names)}
+    assert gym.make("ARTDiffusion-Sampler-v0").unwrapped.config == load_config("digits_sampler")
     assert gym.make("ARTDiffusion-v0").unwrapped.config == gym.make("ARTDiffusion-Digits-v0").unwrapped.config
 
 
@@ -59,7 +63,8 @@ def test_stable_baselines3_checker(env_id: str) -> None:
 @every_id
 def test_spaces(env_id: str) -> None:
     env = gym.make(env_id)
-    assert env.action_space == gym.spaces.Box(-1, 1, (1,), np.float32)
+    size = 4 if "Sampler" in env_id else 1
+    assert env.action_space == gym.spaces.Box(-1, 1, (size,), np.float32)
     space = env.observation_space
     assert isinstance(space, gym.spaces.Box)
     assert space.dtype == np.float32
@@ -72,8 +77,9 @@ def test_spaces(env_id: str) -> None:
 
 @every_id
 def test_seed_makes_rollouts_repeatable(env_id: str) -> None:
-    actions = random_actions(20)
-    first = rollout(gym.make(env_id, num_steps=(3, 6), population=2), 7, actions)
+    env = gym.make(env_id, num_steps=(3, 6), population=2)
+    actions = random_actions(env, 20)
+    first = rollout(env, 7, actions)
     env = gym.make(env_id, num_steps=(3, 6), population=2)
     rollout(env, 8, actions)  # a used environment starts afresh with a seed
     second = rollout(env, 7, actions)
@@ -100,7 +106,7 @@ def test_types_and_fresh_arrays(env_id: str) -> None:
     assert type(info["num_steps"]) is int
     terminated = False
     while not terminated:
-        observation, reward, terminated, truncated, info = env.step(np.zeros(1, np.float32))
+        observation, reward, terminated, truncated, info = env.step(np.zeros(env.action_space.shape, np.float32))
         assert type(reward) is float
         assert type(terminated) is bool
         assert truncated is False
@@ -122,7 +128,7 @@ def test_info_tells_the_physical_step(env_id: str) -> None:
     env.reset(seed=0)
     sigma = env.unwrapped.core.problem.denoiser.sigma_max
     for step in range(5):
-        info = env.step(random_actions(1, step)[0])[4]
+        info = env.step(random_actions(env, 1, step)[0])[4]
         assert info["sigma"] == sigma
         assert 0 <= info["sigma_next"] < sigma
         sigma = info["sigma_next"]

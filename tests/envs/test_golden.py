@@ -31,7 +31,8 @@ def rollout(env_id: str, variant: str) -> dict[str, list[float]]:
     rewards, levels, ended = [], [], False
     checksums = [checksum(observation)]
     while not ended:
-        action = np.array([0.8 * np.sin(1 + 2 * len(rewards))], np.float32)
+        turned = 1 + 2 * len(rewards) + np.arange(env.action_space.shape[0])  # (A,)
+        action = (0.8 * np.sin(turned)).astype(np.float32)
         observation, reward, ended, _, info = env.step(action)
         rewards.append(round(reward, 6))
         levels.append(round(info["sigma_next"], 6))

@@ -71,7 +71,7 @@ def play(singles: VectorEnv, ours: VectorEnv, steps: int, mode: AutoresetMode) -
     assert_same_results(singles.reset(seed=11), ours.reset(seed=11), "reset")
     ended = 0
     for step in range(steps):
-        actions = rng.uniform(-1, 1, (LANES, 1)).astype(np.float32)
+        actions = rng.uniform(-1, 1, ours.action_space.shape).astype(np.float32)
         theirs, mine = singles.step(actions), ours.step(actions)
         assert_same_results(theirs, mine, f"step {step}")
         done = mine[2]

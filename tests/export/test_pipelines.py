@@ -20,65 +20,10 @@ from art_gym.schedules import Schedule
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
-    from diffusers.pipelines.stable_diffusion import StableDiffusionPipeline
-    from diffusers.pipelines.stable_diffusion_3 import StableDiffusion3Pipeline
 
 LEVELS = Schedule((14.0, 5.5, 2.0, 0.7, 0.2, 0.05, 0.0), "test")
 SHAPE, TOKENS, WIDTH, POOLED, GUIDANCE = (4, 4, 4), 5, 8, 6, 3.0
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-
-
-def autoencoder(channels: int) -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        norm_num_groups=4,
-        latent_channels=channels,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-    )
-
-
-@pytest.fixture
-def stable_diffusion() -> Any:
-    torch.manual_seed(0)
-    unet = diffusers.UNet2DConditionModel(
-        sample_size=4,
-        block_out_channels=(8,),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=WIDTH,
-        attention_head_dim=4,
-        down_block_types=("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",),
-    )
-    pipe = StableDiffusionPipeline(
-        autoencoder(4), None, None, unet, diffusers.EulerDiscreteScheduler(), None, None, requires_safety_checker=False
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-@pytest.fixture
-def stable_diffusion_3() -> Any:
-    torch.manual_seed(0)
-    transformer = diffusers.SD3Transformer2DModel(
-        sample_size=4,
-        patch_size=1,
-        in_channels=4,
-        out_channels=4,
-        num_layers=1,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=WIDTH,
-        caption_projection_dim=16,
-        pooled_projection_dim=POOLED,
-    )
-    parts = dict.fromkeys(f"{name}{index}" for index in ("", "_2", "_3") for name in ("text_encoder", "tokenizer"))
-    pipe = StableDiffusion3Pipeline(
-        transformer=transformer, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(), vae=autoencoder(4), **parts
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
 
 
 def guided(conditions: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:

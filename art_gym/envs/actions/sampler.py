@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser
-from art_gym.envs.actions.base import action_map
+from art_gym.envs.actions.base import action_map, bounded
 from art_gym.envs.actions.fraction import FractionMap
 from art_gym.envs.state import State
 from art_gym.samplers.freedom import Freedom
@@ -42,7 +42,7 @@ class SamplerMap:
     Elements of the action, each in [−1, 1]:
 
     - the size of the step, as in `FractionMap`;
-    - with ``told``: the level that the model is told in the next call, σ · told_range^a;
+    - with ``told``: the level that the model is told in the next call, σ · told_range^a within the noise range;
     - for each earlier estimate, its weight: the solver's own plus most_weight · sinh(3a)/sinh(3). In the first step,
       which has no memory, the first of them is the level that the model is told in the first call,
       σ_max · first_range^a, at most σ_max.
@@ -90,6 +90,7 @@ class SamplerMap:
         """Read (E, A) actions; see the class."""
         step, sigma = state.step, state.sigma
         size = FractionMap(self.sharpness)(action[:, 0], sigma, step, state.num_steps, denoiser)
+        size = bounded(size, sigma, state.num_steps - step - 2, denoiser)  # the solver's weight depends on the size
         chosen = self.most_weight * np.sinh(CURVE * action[:, 1 + self.told :]) / math.sinh(CURVE)  # (E, M)
         landing = step + 1 == state.num_steps
         if self.memory > 1:
@@ -97,7 +98,7 @@ class SamplerMap:
         weights = np.where(np.arange(self.memory - 1) < step[:, None], chosen, 0.0)
         told_next = told_first = np.ones(len(sigma))
         if self.told:
-            told_next = self.told_range ** action[:, 1]
+            told_next = np.clip(self.told_range ** action[:, 1], denoiser.sigma_min / size, denoiser.sigma_max / size)
             if self.memory > 1:
                 told_first = np.minimum(self.first_range ** action[:, 2], 1.0)
         return Steering(size, weights, told_next, told_first)

@@ -122,7 +122,7 @@ def test_plot_of_a_run_that_has_found_nothing_yet(
     (tmp_path / "run").mkdir()
     shutil.copy(run_folder / "config.yaml", tmp_path / "run")
     assert main(["plot", str(tmp_path / "run"), "--out", str(tmp_path / "pictures")]) == 2
-    assert "no schedule and no history yet" in capsys.readouterr().err
+    assert "no schedule, no sampler and no history yet" in capsys.readouterr().err
     assert not (tmp_path / "pictures").exists()
 
 

@@ -33,7 +33,7 @@ def test_export_a_table_of_a_runs_schedules(run_folder: Path, capsys: pytest.Cap
     table = json.loads(capsys.readouterr().out)
     assert table == {"5": list(Schedule.load(run_folder / "schedule_K5.json").sigmas)}
     assert main(["export", str(run_folder), "--num-steps", "9"]) == 2
-    assert "printed as they are: name one of its schedule files" in capsys.readouterr().err
+    assert "printed as they are: name one of its files" in capsys.readouterr().err
 
 
 def test_export_does_not_replace_the_schedule_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +41,7 @@ def test_export_does_not_replace_the_schedule_itself(tmp_path: Path, capsys: pyt
     Schedule((80.0, 1.0, 0.0), method="given").save(file)
     before = file.read_text()
     assert main(["export", str(file), "--out", str(tmp_path / "." / "schedule.json")]) == 2
-    assert "is the schedule itself, and would be lost" in capsys.readouterr().err
+    assert "is the exported file itself, and would be lost" in capsys.readouterr().err
     assert file.read_text() == before
 
 

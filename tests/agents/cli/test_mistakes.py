@@ -87,7 +87,7 @@ def test_resuming_nothing_begins_anew_and_says_so(tmp_path: Path, capsys: pytest
         (["evaluate"], "name what to evaluate"),
         (["evaluate", "edm:5", "--noises", "5000"], "must be from 1 to 2048, the number held out, got 5000"),
         (["evaluate", "edm:5", "--noises", "0"], "must be from 1 to 2048"),
-        (["evaluate", "."], ". holds no run, since it has no config.yaml: name a schedule file in it"),
+        (["evaluate", "."], ". holds no run, since it has no config.yaml: name a schedule or sampler file in it"),
         (["evaluate", "EDM:5"], "unknown grid 'EDM': did you mean 'edm'? choose one of arctan, beta"),
         (["train", "--algo", "cma", "--seed", "-1"], "a seed is a whole number from 0 to 4294967295, got -1"),
         (["evaluate", "missing.json"], "cannot read the schedule file missing.json"),

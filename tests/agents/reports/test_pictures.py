@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from art_gym.agents.reports import pictures, style
-from art_gym.agents.reports.comparison import HAND_MADE, TUNED, label, tuned_label
+from art_gym.agents.reports import pictures, sampler_pictures, style
+from art_gym.agents.reports.comparison import HAND_MADE, ORACLE, SAMPLER_ORACLE, TUNED, label, tuned_label
 from art_gym.agents.reports.style import spread
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.sampler import Sampler
 from art_gym.search.base import SEARCHES
 
 GRIDS = {
@@ -91,6 +94,28 @@ def test_schedule_image() -> None:
     assert pictures.schedule_image(np.array([80.0, 0.0])).shape == (300, 400, 3)
 
 
+@pytest.mark.parametrize(("num_steps", "memory"), [(1, 1), (5, 3), (9, 8), (60, 2)])
+def test_a_sampler(tmp_path: Path, num_steps: int, memory: int) -> None:
+    rng = np.random.default_rng(0)
+    levels = np.append(np.geomspace(80, 0.01, num_steps), 0.0)
+    numbers = Coefficients(levels, np.exp(rng.normal(size=num_steps)), rng.normal(size=(num_steps, memory - 1)))
+    check_png(sampler_pictures.sampler_picture(tmp_path / "a.png", Sampler.made(numbers, "given"), "mine"), tmp_path)
+
+
+def test_a_sampler_is_drawn_beside_2m(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(sampler_pictures, "write_picture", lambda figure, file: drawn.append(figure) or file)
+    sampler = Sampler((80.0, 6.0, 2.0, 0.5, 0.0), (0.1, 1.0, 1.5, 1.0), ((), (0.5,), (-0.2, 0.3), (0.1,)), "given")
+    sampler_pictures.sampler_picture("nowhere.png", sampler, "mine")
+    levels, weights, told = drawn[0].axes
+    assert [bar.get_y() + bar.get_height() for bar in levels.patches] == pytest.approx(sampler.sigmas[:-1])
+    assert [bar.get_y() for bar in levels.patches[:-1]] == pytest.approx(sampler.sigmas[1:-1])
+    assert [bar.get_height() for bar in weights.patches] == [0.5, -0.2, 0.1, 0.3, 0.0]
+    usual = Sampler.of(sampler.sigmas, "dpmpp_2m").coefficients().weights[1:, 0]
+    assert [line[0, 1] for line in weights.collections[0].get_segments()] == pytest.approx(usual)
+    assert [1 + bar.get_height() for bar in told.patches] == pytest.approx(sampler.told)
+
+
 def test_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot highlight 'ppo': it is none of EDM, arctan, learned"):
         pictures.schedules(tmp_path / "a.png", GRIDS, highlight="ppo")
@@ -116,8 +141,8 @@ def test_all_that_stands_in_a_report_has_a_style_of_its_own() -> None:
 
 
 def test_a_name_has_one_style_in_all_pictures_and_no_two_share_one() -> None:
-    few = style.styles_of(["EDM ρ=7", "ART closed form", "oracle (best fixed grid)", "mine"], "mine")
-    names = [*style.KNOWN, "oracle (best fixed grid)", "mine", "mine, policy", "another"]
+    few = style.styles_of(["EDM ρ=7", "ART closed form", SAMPLER_ORACLE, "mine"], "mine")
+    names = [*style.KNOWN, ORACLE, SAMPLER_ORACLE, "mine", "mine, policy", "another"]
     many = style.styles_of(names, "mine")
     assert all(many[name] == style for name, style in few.items())
     looks = [(str(style["color"]), str(style.get("linestyle"))) for style in many.values()]
