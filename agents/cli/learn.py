@@ -18,7 +18,7 @@ OF_A_MODEL = (
 
 @dataclass(frozen=True)
 class Learn:
-    """Find a better schedule for your own model within a budget, and write it with a report and pictures.
+    """Find a better schedule and sampler for your own model within a budget, and write them with a report and pictures.
 
     Attributes:
         model: local folder of a diffusers pipeline or model, with safetensors.
@@ -28,7 +28,8 @@ class Learn:
         solver: euler (DDIM), heun, dpmpp_2m or rk4.
         budget: time or denoiser evaluations for the search, such as 90s, 10m, 1.5h or 200000nfe. Loading the model and
             the report come on top.
-        out: schedule file. The report and the pictures go beside it.
+        out: schedule file. The sampler (_sampler.json), the report and the pictures go beside it. A sampler is written
+            only if it is better than the schedule.
         scheduler: folder of the scheduler that the model was trained with, if the model is not in a pipeline.
         prediction_type: what the model predicts, if its scheduler says something else: epsilon, v_prediction, sample or
             flow_prediction.
@@ -43,8 +44,8 @@ class Learn:
         max_memory: GiB for the tensors of one call, without the weights. If max_batch latents need more, calls get
             fewer.
         seed: seed of the noises and the search.
-        agent: RL agent that follows Gauss-Newton, instead of CMA-ES: ppo, sac, or any class of stable-baselines3 or
-            sb3-contrib by name.
+        agent: RL agent that follows Gauss-Newton, instead of samplers and CMA-ES: ppo, sac, or any class of
+            stable-baselines3 or sb3-contrib by name.
         progress: show a progress bar.
     """
 
@@ -75,7 +76,7 @@ class Learn:
         from ..learn.budget import Budget
         from ..learn.learner import Learner
         from ..learn.loading import load_model
-        from ..learn.request import check_request
+        from ..learn.request import check_request, sampler_file
 
         budget = Budget.parse(self.budget)
         if (self.model is None) == (self.task is None):
@@ -93,4 +94,6 @@ class Learn:
         name = task or self.model.resolve().name  # type: ignore[union-attr]
         options = budget, self.out, self.seed, self.progress, self.agent
         print(Learner(denoiser, name, self.steps, self.solver, *options).run())
-        print(f"written: {self.out}, {self.out.stem}_report.md and pictures beside it")
+        found = sampler_file(self.out)
+        files = f"{self.out}, {found.name}" if found.exists() else self.out
+        print(f"written: {files}, {self.out.stem}_report.md and pictures beside it")

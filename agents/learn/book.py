@@ -1,4 +1,4 @@
-"""The best schedule so far, its history, and the file that holds it."""
+"""The best schedule or sampler so far, its history, and the file that holds it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from art_gym.schedules.schedule import Schedule
+from art_gym.samplers.plans import Document, Plan, document
 from art_gym.tasks.registry import task_names
 
 from .trial import Noises, Trial
@@ -21,16 +21,16 @@ class Found:
     evaluations: int
     method: str
     error: float
-    levels: np.ndarray
+    plan: Plan
 
 
 class Book:
-    """Keeps the best schedule so far on the selection noises, and writes it to its file at once.
+    """Keeps the best schedule, or sampler, so far on the selection noises, and writes it to its file at once.
 
     Args:
         trial: the model with its solver.
-        name, seed: of the model and the search, for the schedule's provenance.
-        out: schedule file.
+        name, seed: of the model and the search, for the provenance.
+        out: file.
     """
 
     def __init__(self, trial: Trial, name: str, seed: int, out: Path) -> None:
@@ -46,22 +46,25 @@ class Book:
     def choose_on(self, noises: Noises) -> None:
         """Select on these noises from now on, and measure the earlier improvements on them too."""
         self.chosen = noises
-        self.history = [replace(found, error=self.trial.error(found.levels, noises)) for found in self.history]
+        self.history = [replace(found, error=self.trial.error(found.plan, noises)) for found in self.history]
 
-    def offer(self, method: str, levels: np.ndarray) -> None:
-        """Keep (K+1,) levels if they are the best so far."""
-        error = np.nan if self.chosen is None else self.trial.error(levels, self.chosen)
-        if not self.history or error < self.best.error:
+    def offer(self, method: str, plan: Plan, below: float = np.inf) -> None:
+        """Keep a plan if it is the best so far, and its error is below a bound."""
+        error = np.nan if self.chosen is None else self.trial.error(plan, self.chosen)
+        least = min(below, self.best.error) if self.history else below
+        if error < least or (self.chosen is None and not self.history):
             meter = self.trial.denoiser
-            self.history.append(Found(meter.seconds, meter.evaluations, method, error, levels))
-            self.schedule().save(self.out)
+            self.history.append(Found(meter.seconds, meter.evaluations, method, error, plan))
+            self.document().save(self.out)
 
-    def schedule(self, error: float | None = None) -> Schedule:
+    def document(self, error: float | None = None) -> Document:
         """The best so far, with its error on held-out noise if that is known."""
         # Without "model:", evaluation could mistake the model for a task of the same name.
         task = self.name if self.name.partition("?")[0] in task_names() else f"model:{self.name}"
         flow = getattr(self.trial.model, "flow", False)
-        return Schedule(tuple(self.best.levels), self.best.method, task, self.trial.solver.name, self.seed, error, flow)
+        solver = self.trial.solver.name
+        known = {"task": task, "solver": solver, "seed": self.seed, "heldout_error": error, "flow": flow}
+        return document(self.best.plan, self.best.method, **known)
 
     def kept(self) -> str:
         """What the file holds, for messages."""

@@ -1,8 +1,9 @@
-"""`art-gym learn`: finds a better schedule for a model, with proof, within a budget.
+"""`art-gym learn`: finds a better schedule and a better sampler for a model, with proof, within a budget.
 
 The closed form comes first and is written at once. Then the learner computes precise endpoints, compares hand-made
-grids, and improves the best one by Gauss-Newton and CMA-ES until the budget is spent. It fits, selects and reports on
-three separate sets of noises. Whenever it stops, the file holds the best schedule so far.
+grids, and improves the best one by Gauss-Newton. From the best schedule it fits samplers, and it gives the rest of the
+budget to CMA-ES. It fits, selects and reports on three separate sets of noises. Whenever it stops, the files hold the
+best so far.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from art_gym.common.isolation import isolated
 from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.checks import check_call_once
+from art_gym.samplers.plans import Plan, is_sampler, levels_of
 from art_gym.schedules.grids.base import make_grid
 from art_gym.solvers.base import get_solver
 
@@ -24,13 +26,15 @@ from ..reports.comparison import label
 from ..training.divergence import Diverged
 from .book import Book
 from .budget import Budget, BudgetSpent, Metered
-from .report import LEARNED, Proof, write_report
-from .request import check_request
+from .report import LEARNED, SAMPLER, Proof, write_report
+from .request import check_request, sampler_file
+from .samplers import fitted_samplers
 from .searches import ART, HAND_MADE, Quest, Tried, closed_form, dual_forms, evolution, gauss_newton, hand_made
 from .trial import REFERENCE_STEPS, Noises, Trial
 
 REFERENCE_SHARE = 0.3  # share of the budget for the precise endpoints of all three sets
-AGENT_FROM = 0.5  # share of the budget after which an agent, if asked for, gets the rest
+SCHEDULE_UNTIL = 0.5  # share of the budget after which samplers follow, or an agent if asked for
+SAMPLERS_UNTIL = 0.85  # share of the budget after which CMA-ES follows
 SPLIT = (0.6, 0.15, 0.25)  # shares of the noises to fit, to select and to report on
 CHUNK = 32  # noises that get precise endpoints at a time, and the minimum in all
 MOST_NOISES = 1024
@@ -45,9 +49,9 @@ class Learner:
         name: of the model, for the report and the schedule's provenance.
         num_steps, solver, seed: what the schedule is for.
         budget: of time or evaluations.
-        out: schedule file.
+        out: schedule file. The sampler's is beside it (`sampler_file`).
         progress: show a bar.
-        agent: an SB3 algorithm that follows Gauss-Newton instead of CMA-ES.
+        agent: an SB3 algorithm that follows Gauss-Newton, instead of samplers and CMA-ES.
 
     Raises:
         ValueError: if the number of steps, the solver or the agent is invalid, or the file cannot be written.
@@ -70,8 +74,9 @@ class Learner:
         self.meter = Metered(denoiser, budget, self._advance)
         self.trial = Trial(denoiser, self.meter, get_solver(solver))
         self.book = Book(self.trial, name, seed, out)
+        self.samplers = Book(self.trial, name, seed, sampler_file(out))
         self.beside: dict[str, np.ndarray] = {}  # other levels to compare with, in addition to hand-made ones
-        self.stages: list[tuple[str, float]] = []  # names, and seconds at their start
+        self.stages: list[tuple[str, float, int]] = []  # names, and seconds and evaluations at their start
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
 
     @isolated()
@@ -152,29 +157,44 @@ class Learner:
         return fitted, chosen, reported
 
     def _search(self, fitted: Noises, chosen: Noises) -> None:
-        until = np.inf if self.agent is None else AGENT_FROM
-        quest = Quest(self.trial, self.num_steps, self.seed, fitted, lambda: self.book.best.levels, until)
-        self.book.choose_on(chosen)
+        until = SCHEDULE_UNTIL if self.agent is not None or self._may_sample else np.inf
+        quest = Quest(self.trial, self.num_steps, self.seed, fitted, self._best_levels, until)
+        for book in (self.book, self.samplers):
+            book.choose_on(chosen)
         published = {label(name) for name in HAND_MADE}
         for stage, found in (("hand-made grids", hand_made(quest)), ("closed forms", dual_forms(quest))):
             for method, levels in self._watched(stage, found):
                 if method not in published:
-                    self.beside[method] = levels
+                    self.beside[method] = levels_of(levels)
         for _ in self._watched("Gauss-Newton", gauss_newton(quest)):
             pass
         if self.agent is not None:
             self._train_agent(self.agent, fitted)
             return
+        if self._may_sample:
+            for _ in self._watched("samplers", fitted_samplers(quest, SAMPLERS_UNTIL)):
+                pass
         for _ in self._watched("CMA-ES", evolution(quest)):
             pass
 
-    def _watched(self, stage: str, search: Iterator[Tried]) -> Iterator[tuple[str, np.ndarray]]:
-        """Offer each schedule that a search finds to the book, and yield it."""
+    @property
+    def _may_sample(self) -> bool:
+        """Whether the solver is a sampler, so that a better one can be found."""
+        return self.trial.solver.calls_per_step == 1
+
+    def _best_levels(self) -> np.ndarray:
+        return levels_of(self.book.best.plan)
+
+    def _watched(self, stage: str, search: Iterator[Tried]) -> Iterator[tuple[str, Plan]]:
+        """Offer each schedule or sampler that a search finds to its book, and yield it."""
         self._stage(stage)
-        for method, levels in search:
-            if levels is not None:
-                self.book.offer(method, levels)
-                yield method, levels
+        for method, plan in search:
+            if plan is not None:
+                if is_sampler(plan):
+                    self.samplers.offer(method, plan, below=self.book.best.error)
+                else:
+                    self.book.offer(method, plan)
+                yield method, plan
             self._tick()
 
     def _train_agent(self, agent: str, fitted: Noises) -> None:
@@ -187,7 +207,7 @@ class Learner:
             self._tick()
 
         left = self.meter.affordable(1 - self.meter.share)
-        best, noises = self.book.best.levels, (fitted.start, fitted.endpoints)
+        best, noises = self._best_levels(), (fitted.start, fitted.endpoints)
         train_agent(self.meter, best, self.trial.solver.name, agent, self.seed, noises, left, offered)
 
     def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -195,7 +215,7 @@ class Learner:
         return np.float32(model.sigma_max) * rng.standard_normal((count, *model.shape), np.float32)
 
     def _stage(self, label: str) -> None:
-        self.stages.append((label, self.meter.seconds))
+        self.stages.append((label, self.meter.seconds, self.meter.evaluations))
         self._tick()
 
     def _advance(self) -> None:
@@ -209,24 +229,41 @@ class Learner:
         self.bar.set_description_str(f"learn, {self.stages[-1][0]}{best}")
 
     def _report(self, reported: Noises | None, stopped: str) -> str:
-        """Measure the schedule on noises that no search has used, and write the report."""
+        """Measure the results on noises that no search has used, and write the report."""
         self.meter.enforced = False  # the result needs its proof, even beyond the budget
         seconds, book = self.meter.seconds, self.book
-        grids = {label(name): make_grid(name, self.num_steps, self.trial.model) for name in HAND_MADE} | self.beside
-        grids[LEARNED] = book.best.levels
+        plans: dict[str, Plan] = {label(name): make_grid(name, self.num_steps, self.trial.model) for name in HAND_MADE}
+        plans |= {**self.beside, LEARNED: book.best.plan}
+        history, spent = list(book.history), self._spent(seconds)
+        if self.samplers.history:
+            plans[SAMPLER] = self.samplers.best.plan
+            history = sorted(history + self.samplers.history, key=lambda found: found.seconds)
         proof = None
         if reported is not None:
-            proof = Proof(self.trial, reported, grids)
-            book.schedule(proof.error).save(book.out)
+            proof = Proof(self.trial, reported, plans, self._cost_of_samplers(seconds))
+            book.document(proof.error).save(book.out)
+            if proof.gains:
+                self.samplers.document(proof.error_of(SAMPLER)).save(self.samplers.out)
+            elif self.samplers.history:
+                self.samplers.out.unlink(missing_ok=True)  # it was best on the selection noises only
         title = f"A schedule of {self.num_steps} steps for {book.name}, {self.trial.solver.name}"
         if proof is None and stopped == SPENT:
             stopped = f"{SPENT}. {self._advice(seconds)}"
-        return write_report(book.out, title, grids, book.history, proof, self._spent(seconds), stopped, seconds)
+        return write_report(book.out, title, plans, history, proof, spent, stopped, seconds)
 
     def _spent(self, seconds: float) -> str:
-        ends = [begun for _, begun in self.stages[1:]] + [seconds]
-        stages = [f"{stage} until {end:.1f} s" for (stage, _), end in zip(self.stages, ends, strict=True)]
+        ends = [begun for _, begun, _ in self.stages[1:]] + [seconds]
+        stages = [f"{stage} until {end:.1f} s" for (stage, *_), end in zip(self.stages, ends, strict=True)]
         return f"{seconds:.0f} s and {self.meter.evaluations:,} denoiser evaluations ({', '.join(stages)})"
+
+    def _cost_of_samplers(self, seconds: float) -> str:
+        """What the stage of samplers took, in words. Empty without it."""
+        begun = [place for place, (stage, *_) in enumerate(self.stages) if stage == "samplers"]
+        if not begun:
+            return ""
+        now = ("", seconds, self.meter.evaluations)
+        (_, first, before), (_, last, after) = [*self.stages, now][begun[0] : begun[0] + 2]
+        return f"{last - first:.0f} s and {after - before:,} evaluations, after {before:,} for the schedule"
 
     def _advice(self, seconds: float) -> str:
         """The budget that a comparison needs, in words."""

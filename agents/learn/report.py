@@ -13,15 +13,19 @@ from art_gym.common.files import write_text
 from art_gym.denoisers.base import visible
 from art_gym.evaluation.edm_curve import steps_reaching
 from art_gym.measures.errors import image_error
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.plans import Plan, is_sampler, levels_of
+from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.grids.base import edm_grid
 
 from ..reports import pictures
 from ..reports.comparison import label, tuned_label
 from ..reports.report import draw_samples
+from ..reports.sampler_pictures import sampler_picture
 from .book import Found
 from .trial import REFERENCE_STEPS, Noises, Trial
 
-LEARNED = "learned"
+LEARNED, SAMPLER = "learned", "learned sampler"
 CHECKED = 4  # endpoints to solve again with twice the steps, as a check
 SAYS_LITTLE = 0.2  # warn unless the endpoints' own error is below this share of the learned schedule's
 MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # multiples of K at which EDM's grid is tried, for the steps saved
@@ -29,22 +33,24 @@ MORE_STEPS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # multiples of K at which EDM's gr
 
 @dataclass(frozen=True)
 class Proof:
-    """Compares the learned schedule with others, on noises that no search has used.
+    """Compares the learned schedule and the learned sampler with others, on noises that no search has used.
 
     Attributes:
         trial: the model with its solver.
         noises: to report on.
-        grids: (K+1,) levels by name, including the learned ones.
+        plans: (K+1,) levels by name, including the learned ones, and the sampler if one was found.
+        cost: what finding the sampler took, in words. Empty if none was searched for.
     """
 
     trial: Trial
     noises: Noises
-    grids: Mapping[str, np.ndarray]
+    plans: Mapping[str, Plan]
+    cost: str = ""
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """(B, *shape) samples by name."""
-        return {name: self.trial.sample(levels, self.noises) for name, levels in self.grids.items()}
+        return {name: self.trial.sample(plan, self.noises) for name, plan in self.plans.items()}
 
     @cached_property
     def errors(self) -> dict[str, np.ndarray]:
@@ -54,7 +60,16 @@ class Proof:
     @property
     def error(self) -> float:
         """The mean error of the learned schedule."""
-        return float(self.errors[LEARNED].mean())
+        return self.error_of(LEARNED)
+
+    def error_of(self, name: str) -> float:
+        """The mean error of one of the plans."""
+        return float(self.errors[name].mean())
+
+    @property
+    def gains(self) -> bool:
+        """Whether a sampler was found that is better than the schedule here, too."""
+        return SAMPLER in self.plans and self.error_of(SAMPLER) < self.error
 
     def lines(self) -> Iterator[str]:
         """The table and its remarks, in Markdown. If the errors say little, a warning comes first."""
@@ -74,20 +89,24 @@ class Proof:
             shown = [visible(x, model) for x in (self.samples[name], self.noises.endpoints)]
             images = [_interval(image_error(model, *shown))] if decoded else []
             wins = f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
-            if np.array_equal(self.grids[name], self.grids[LEARNED]):  # itself, or a grid equal to it
+            if name != SAMPLER and np.array_equal(levels_of(self.plans[name]), levels_of(self.plans[LEARNED])):
+                # itself, or a grid equal to it
                 wins = "–" if name == LEARNED else "the same"
-            label = f"**{name}**" if name == LEARNED else name
+            label = f"**{name}**" if name in (LEARNED, SAMPLER) else name
             yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
         yield ""
-        if tuned_label("edm") not in self.grids:
+        if self.cost:
+            yield from (self._of_sampler(), "")
+        if tuned_label("edm") not in self.plans:
             yield from ("(The budget did not pay for EDM's grid with its parameters tuned, a stronger rival.)", "")
         if not says_little:
-            yield from (self._steps_saved(), "", f"{precise}.", "")
+            yield from (*self._steps_saved(), "", f"{precise}.", "")
 
     def draw(self, file: Path) -> None:
-        """Draw samples of the same noises with EDM's grid, with the learned one, and by the precise solution."""
-        steps = f"K = {len(self.grids[LEARNED]) - 1}"
-        panels = {f"{label('edm')}, {steps}": self.samples[label("edm")], f"{LEARNED}, {steps}": self.samples[LEARNED]}
+        """Draw samples of the same noises with EDM's grid, with the learned plans, and by the precise solution."""
+        steps = f"K = {len(levels_of(self.plans[LEARNED])) - 1}"
+        names = (label("edm"), LEARNED, *([SAMPLER] if self.gains else []))
+        panels = {f"{name}, {steps}": self.samples[name] for name in names}
         draw_samples(file, self.trial.model, {**panels, "precise": self.noises.endpoints})
 
     def _endpoints_off(self) -> tuple[float, int]:
@@ -96,24 +115,37 @@ class Proof:
         solved_again = self.trial.solve(few.start, 2 * REFERENCE_STEPS)
         return float(self.trial.errors(solved_again, few).mean()), len(few.start)
 
-    def _steps_saved(self) -> str:
-        num_steps = len(self.grids[LEARNED]) - 1
+    def _of_sampler(self) -> str:
+        """What the sampler gains and costs."""
+        if not self.gains:
+            return f"No sampler was better than the schedule here, so none is written. The search took {self.cost}."
+        less = 100 * (1 - self.error_of(SAMPLER) / self.error)
+        wins = 100 * float((self.errors[SAMPLER] < self.errors[LEARNED]).mean())
+        return (
+            f"With as many calls the sampler has {less:.0f} % less error than the learned schedule, and is better on "
+            f"{wins:.0f} % of the noises. Finding it took {self.cost}."
+        )
+
+    def _steps_saved(self) -> Iterator[str]:
+        num_steps = len(levels_of(self.plans[LEARNED])) - 1
         steps = [round(factor * num_steps) for factor in MORE_STEPS]
         curve = [self.trial.error(edm_grid(k, self.trial.model), self.noises) for k in steps]
-        needed = steps_reaching(self.error, steps, curve)
-        if not np.isfinite(needed):
-            return f"EDM does not reach in {steps[-1]} steps what the learned schedule does in {num_steps}."
-        if needed <= num_steps:
-            return f"EDM's grid is as good in {num_steps} steps: nothing was gained."
-        saved = 100 * (1 - num_steps / needed)
-        learned = f"what the learned schedule does in {num_steps}"
-        return f"EDM needs about {needed:.1f} steps for {learned}: {saved:.0f} % fewer."
+        names = {LEARNED: "the learned schedule", **({SAMPLER: "the learned sampler"} if self.gains else {})}
+        for name, learned in names.items():
+            needed = steps_reaching(self.error_of(name), steps, curve)
+            if not np.isfinite(needed):
+                yield f"EDM does not reach in {steps[-1]} steps what {learned} does in {num_steps}."
+            elif needed <= num_steps:
+                yield f"EDM's grid is as good in {num_steps} steps: nothing was gained."
+            else:
+                saved = 100 * (1 - num_steps / needed)
+                yield f"EDM needs about {needed:.1f} steps for what {learned} does in {num_steps}: {saved:.0f} % fewer."
 
 
 def write_report(
     out: Path,
     title: str,
-    grids: Mapping[str, np.ndarray],
+    plans: Mapping[str, Plan],
     history: Sequence[Found],
     proof: Proof | None,
     spent: str,
@@ -125,17 +157,19 @@ def write_report(
     Args:
         out: the schedule file.
         title: what the schedule is for.
-        grids: (K+1,) levels by name, including the learned ones.
-        history: improvements in order. The last one is the result.
+        plans: (K+1,) levels by name, including the learned ones, and the sampler if one was found.
+        history: improvements in order of time.
         proof: None if learning stopped before the comparison.
         spent, stopped, seconds: what learning took, why it ended, and when.
 
     Returns:
         The text.
     """
-    files = {kind: out.parent / f"{out.stem}_{kind}.png" for kind in ("schedules", "samples", "progress")}
+    kinds = ("schedules", "samples", "sampler", "progress")
+    files = {kind: out.parent / f"{out.stem}_{kind}.png" for kind in kinds}
     drawn = ["schedules"]
-    pictures.schedules(files["schedules"], grids, highlight=LEARNED)
+    levels = {name: levels_of(plan) for name, plan in plans.items() if not is_sampler(plan)}
+    pictures.schedules(files["schedules"], levels, highlight=LEARNED)
     lines = [f"# {title}", ""]
     if proof is None:
         lines += [f"After {spent}, {stopped}. This is the closed form alone, and nothing was compared.", ""]
@@ -143,13 +177,19 @@ def write_report(
         lines += proof.lines()
         proof.draw(files["samples"])
         drawn.append("samples")
+        if proof.gains and isinstance(found := plans[SAMPLER], Coefficients):
+            sampler_picture(files["sampler"], Sampler.made(found, SAMPLER), SAMPLER)
+            drawn.append("sampler")
         lines += [f"Learning took {spent}. It ended because {stopped}.", "", "| seconds | evaluations | by | error |"]
         lines += ["|---:|---:|:---|---:|"]
         compared = [found for found in history if np.isfinite(found.error)]
-        lines += [f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in compared]
-        lines += ["", "(These errors are on the noises that served to select the best schedule.)", ""]
+        lines += [
+            f"| {f.seconds:.1f} | {f.evaluations:,} | {f.method} | {f.error:.4f} |" for f in _last_of_each(compared)
+        ]
+        lines += ["", "(These errors are on the noises that served to select the best.)", ""]
         if len(compared) > 1:
-            times, errors = [f.seconds for f in compared], [f.error for f in compared]
+            times = [f.seconds for f in compared]
+            errors = np.minimum.accumulate([f.error for f in compared]).tolist()
             y_label = "mean endpoint error on the selection noises"
             # Each best holds until the next one, and the last one to the end.
             times, errors = [*times, max(seconds, times[-1])], [*errors, errors[-1]]
@@ -161,6 +201,12 @@ def write_report(
     text = "\n".join(lines) + "\n"
     write_text(out.parent / f"{out.stem}_report.md", text)
     return text
+
+
+def _last_of_each(history: Sequence[Found]) -> list[Found]:
+    """The last of several improvements in a row by the same method."""
+    following = [found.method for found in history[1:]] + [None]
+    return [found for found, after in zip(history, following, strict=True) if found.method != after]
 
 
 def _interval(errors: np.ndarray) -> str:

@@ -26,11 +26,16 @@ def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str 
 
 
 def check_new(out: Path) -> None:
-    """Raise a ValueError if the file cannot be written, or if it or its report exists."""
+    """Raise a ValueError if the file cannot be written, or if it, its sampler or its report exists."""
     check_writable(out)
-    for file in (out, out.parent / f"{out.stem}_report.md"):
+    for file in (out, sampler_file(out), out.parent / f"{out.stem}_report.md"):
         if file.exists():
             raise ValueError(f"{file} exists already, and may have cost more: remove it, or name another with -o")
+
+
+def sampler_file(out: Path) -> Path:
+    """The file of the learned sampler, beside the schedule's."""
+    return out.with_name(f"{out.stem}_sampler.json")
 
 
 def check_agent(name: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from art_gym.samplers.coefficients import Coefficients
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
@@ -41,15 +42,15 @@ ART = "ART closed form"
 
 
 class Tried(NamedTuple):
-    """A schedule that a search has found.
+    """A schedule or a sampler that a search has found.
 
     Attributes:
         method: the name of what found it.
-        levels: (K+1,) with a trailing 0, or None if the search goes on without a new schedule.
+        plan: (K+1,) levels with a trailing 0, or a sampler, or None if the search goes on without a new one.
     """
 
     method: str
-    levels: np.ndarray | None
+    plan: np.ndarray | Coefficients | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Quest:
         num_steps, seed: of the schedule.
         fitted: noises to fit schedules on.
         best: returns the (K+1,) levels of the best schedule so far.
-        until: share of the budget at which Gauss-Newton gives way to an agent.
+        until: share of the budget at which Gauss-Newton gives way to samplers or an agent.
     """
 
     trial: Trial

@@ -1,4 +1,4 @@
-"""Tries schedules with one model and one solver, against the precise endpoints of the same noises."""
+"""Tries schedules and samplers with one model and one solver, against the precise endpoints of the same noises."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.measures.errors import endpoint_error
+from art_gym.samplers.plans import Plan, draw
 from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate
@@ -46,15 +47,15 @@ class Trial:
         samples: np.ndarray = integrate(self.denoiser, reference_grid(self.model, steps), start, "rk4")
         return samples
 
-    def sample(self, levels: np.ndarray, noises: Noises) -> np.ndarray:
-        """(B, *shape) samples drawn with (K+1,) levels."""
-        samples: np.ndarray = integrate(self.denoiser, levels, noises.start, self.solver)
+    def sample(self, plan: Plan, noises: Noises) -> np.ndarray:
+        """(B, *shape) samples drawn with (K+1,) levels, or with a sampler."""
+        samples: np.ndarray = draw(self.denoiser, plan, noises.start, self.solver)
         return samples
 
     def errors(self, samples: np.ndarray, noises: Noises) -> np.ndarray:
         """(B,) endpoint errors, without the channels that carry a condition."""
         return endpoint_error(visible(samples, self.model), visible(noises.endpoints, self.model))
 
-    def error(self, levels: np.ndarray, noises: Noises) -> float:
-        """The mean endpoint error of (K+1,) levels."""
-        return float(self.errors(self.sample(levels, noises), noises).mean())
+    def error(self, plan: Plan, noises: Noises) -> float:
+        """The mean endpoint error of (K+1,) levels, or of a sampler."""
+        return float(self.errors(self.sample(plan, noises), noises).mean())

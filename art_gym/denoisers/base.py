@@ -99,6 +99,7 @@ class Counted:
         self.shape, self.data_std = denoiser.shape, denoiser.data_std
         self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
         self.carried_channels = getattr(denoiser, "carried_channels", 0)
+        self.flow = getattr(denoiser, "flow", False)
         self.calls = 0
         self.evaluations = 0
 

@@ -65,7 +65,8 @@ class Freedom:
         """Return the sampler of (P,) numbers, or one for each sample of (P, B), of numpy or torch.
 
         The numbers are the logits of `levels_from_logits`, log c for each step, and the weights. Told levels are kept
-        within the denoiser's noise range. Shared factors are log c and the logarithm of the factor on 2M's weights.
+        within the denoiser's noise range. Shared factors are log c and the logarithm of the factor on 2M's weights. A
+        flow model's first told level cannot be chosen (`first_told_of_flow`).
         """
         xp = array_namespace(numbers)
         levels = levels_from_logits(numbers[: num_steps - 1], denoiser)  # (K+1,) or (K+1, B)
@@ -110,4 +111,15 @@ def _kept(told: Array, levels: Array, denoiser: Denoiser) -> Array:
     """Factors c that keep c σ within the noise range of the denoiser."""
     xp = array_namespace(told)
     positive = levels[:-1]
-    return xp.minimum(xp.maximum(told, denoiser.sigma_min / positive), denoiser.sigma_max / positive)
+    kept: Array = xp.minimum(xp.maximum(told, denoiser.sigma_min / positive), denoiser.sigma_max / positive)
+    first = first_told_of_flow(denoiser)
+    return kept if first is None else xp.concat([0 * kept[:1] + first, kept[1:]])
+
+
+def first_told_of_flow(denoiser: Denoiser) -> float | None:
+    """The factor on a flow model's first told level; None for other models.
+
+    Pipelines of flow models begin with noise ε as it is. The network takes x/(1 + τ), so ε stands for x = σ₀ε only if
+    it is told τ = σ₀ − 1.
+    """
+    return 1 - 1 / denoiser.sigma_max if getattr(denoiser, "flow", False) else None

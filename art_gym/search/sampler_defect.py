@@ -108,7 +108,7 @@ def screening(problem: SamplerProblem, levels: np.ndarray, seed: int, until: flo
     freedom, rows = problem.freedom, slice(SCREENING)
     whole = problem.newton(freedom, rows)
     pool: list[Fit] = []
-    for made in _starts(levels, freedom):
+    for made in starts(levels, freedom):
         if pool and problem.denoiser.evaluations > until:
             break
         pool.append((yield from whole.improving(problem.numbers(made), SCREENING_STEPS)))
@@ -168,7 +168,7 @@ def sampler_defect(
     return problem.made(min(finals, key=_error).numbers)
 
 
-def _starts(levels: np.ndarray, freedom: Freedom) -> Iterator[Coefficients]:
+def starts(levels: np.ndarray, freedom: Freedom) -> Iterator[Coefficients]:
     """2M on a grid; the same with a first call that tells more; Euler on the grid."""
     for solver in ("dpmpp_2m", "euler") if freedom.memory > 1 and not freedom.shared else ("dpmpp_2m",):
         made = Sampler.of(levels, solver).coefficients()

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from art_gym.denoisers.base import Counted
 from art_gym.samplers.coefficients import follow
 from art_gym.samplers.freedom import Freedom, weights_2m
 from art_gym.samplers.sampler import Sampler
@@ -78,3 +79,13 @@ def test_names_and_refusals() -> None:
         Freedom(True)
     with pytest.raises(ValueError, match="told must be True or False, got 'yes'"):
         Freedom(told="yes")
+
+
+@pytest.mark.parametrize("freedom", FREEDOMS, ids=lambda freedom: freedom.name)
+def test_a_flow_model_begins_with_the_noise_as_it_is(freedom: Freedom) -> None:
+    """x/(1 + τ) of x = σ₀ε is ε."""
+    flow = Counted(get_task("digits"))
+    flow.flow = True
+    made = freedom.coefficients(0.3 * np.ones(freedom.size(4)), 4, flow)
+    assert made.sigmas[0] / (1 + made.told[0] * made.sigmas[0]) == pytest.approx(1)
+    assert (made.told[1:] != made.told[0]).all()

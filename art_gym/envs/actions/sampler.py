@@ -12,7 +12,7 @@ from art_gym.denoisers.base import Denoiser
 from art_gym.envs.actions.base import action_map, bounded
 from art_gym.envs.actions.fraction import FractionMap
 from art_gym.envs.state import State
-from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.freedom import Freedom, first_told_of_flow
 from art_gym.solvers.base import Previous, Solver
 
 CURVE = 3.0  # of sinh: fine near 0, wide at the ends
@@ -101,6 +101,8 @@ class SamplerMap:
             told_next = np.clip(self.told_range ** action[:, 1], denoiser.sigma_min / size, denoiser.sigma_max / size)
             if self.memory > 1:
                 told_first = np.minimum(self.first_range ** action[:, 2], 1.0)
+            if (fixed := first_told_of_flow(denoiser)) is not None:
+                told_first = np.full(len(sigma), fixed)
         return Steering(size, weights, told_next, told_first)
 
     def action(self, steering: Steering, state: State, solver: Solver, denoiser: Denoiser) -> np.ndarray:

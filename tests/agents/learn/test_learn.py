@@ -73,6 +73,7 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
         "schedule_schedules.png",
         "schedule_samples.png",
         "schedule_progress.png",
+        *(["schedule_sampler.json", "schedule_sampler.png"] if solver == "dpmpp_2m" else []),
     }
 
 
@@ -184,7 +185,7 @@ def test_dual_weighted_closed_forms_are_tried(tmp_path: Path, monkeypatch: pytes
     offered: list[str] = []
     keep = Book.offer
     monkeypatch.setattr(
-        Book, "offer", lambda self, method, levels: (offered.append(method), keep(self, method, levels))
+        Book, "offer", lambda self, method, plan, **below: (offered.append(method), keep(self, method, plan, **below))
     )
 
     def stop(*_: object, **__: object) -> object:
