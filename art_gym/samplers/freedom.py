@@ -75,7 +75,7 @@ class Freedom:
             return Coefficients(
                 levels, _kept(xp.exp(rest[0]) * one, levels, denoiser), (xp.exp(rest[1]) * weights_2m(levels))[:, None]
             )
-        told = one
+        told = _begun(one, denoiser)
         if self.told:
             told, rest = _kept(xp.exp(rest[:num_steps]), levels, denoiser), rest[num_steps:]
         width = max(self.memory - 1, 1)
@@ -112,8 +112,13 @@ def _kept(told: Array, levels: Array, denoiser: Denoiser) -> Array:
     xp = array_namespace(told)
     positive = levels[:-1]
     kept: Array = xp.minimum(xp.maximum(told, denoiser.sigma_min / positive), denoiser.sigma_max / positive)
+    return _begun(kept, denoiser)
+
+
+def _begun(told: Array, denoiser: Denoiser) -> Array:
+    """Factors with the first one fixed for a flow model."""
     first = first_told_of_flow(denoiser)
-    return kept if first is None else xp.concat([0 * kept[:1] + first, kept[1:]])
+    return told if first is None else array_namespace(told).concat([0 * told[:1] + first, told[1:]])
 
 
 def first_told_of_flow(denoiser: Denoiser) -> float | None:
