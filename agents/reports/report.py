@@ -12,7 +12,7 @@ from art_gym.denoisers.base import Denoiser, visible
 from art_gym.envs.rendering import MAX_IMAGES
 from art_gym.evaluation.edm_curve import EdmCurve
 from art_gym.evaluation.heldout import HELDOUT, VALIDATION, VALIDATION_NOISES, evaluate_plan
-from art_gym.samplers.plans import Plan, draw
+from art_gym.samplers.plans import Plan, draw, is_sampler
 from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.tasks.target import Target
@@ -136,13 +136,18 @@ def _millions(count: int) -> str:
 
 def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
     """How much the search and the agent contributed, if the agent began with the schedule of a search."""
-    if not outcome.searches:
+    if outcome.begun_by is None:
         return []
-    errors = [error for point in history for error in point.errors.values()]  # a warm start has one K
-    return [
-        f"The policy began with a schedule that CMA-ES found in {history[0].seconds:.0f} s (searches: "
-        f"{outcome.searches}). The error on validation noise was {errors[0]:.4f}, and {min(errors):.4f} after training."
-    ]
+    found = "samplers" if any(map(is_sampler, outcome.plans.values())) else "a schedule"
+    lines = []
+    for num_steps in history[0].errors:
+        errors = [point.errors[num_steps] for point in history]
+        at = f" at K = {num_steps}" if len(history[0].errors) > 1 else ""
+        lines.append(
+            f"The error{at} on validation noise was {errors[0]:.4f} then, and at best {min(errors):.4f} in training."
+        )
+    by, _, size = outcome.begun_by.partition(" (")
+    return [f"The policy began with {found} that {by} found in {history[0].seconds:.0f} s ({size}. {' '.join(lines)}"]
 
 
 def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from art_gym.common.parts import import_module
+from art_gym.envs.actions.base import get_action
+from art_gym.envs.actions.sampler import SamplerMap
 from art_gym.envs.config import EnvConfig, load_config
-from art_gym.envs.ids import configurations
+from art_gym.envs.ids import DEFAULT, configurations, task_of
 
-PER_SAMPLE = "_per_sample"  # suffix of configurations with population 1, which have their own recipes
+SAMPLER = "_sampler"  # suffix of configurations whose actions choose all of a step, which have their own recipes
 TABLE_BUDGETS = (5, 7, 10, 18)  # the K inside a range of budgets at which a method is evaluated
 
 
@@ -62,9 +64,11 @@ class TrainConfig:
     def hyperparams_id(self) -> str | None:
         """The id to look up hyperparameters by: the task's if it has one, else the environment's."""
         own, task = config_name(self.env_id), self.env.get("task")
-        if isinstance(task, str) and own.endswith(PER_SAMPLE):
-            task = f"{task.partition('?')[0]}{PER_SAMPLE}"
-        return id_of(task) or id_of(own)
+        variant = own.removeprefix(task_of(own) or own)  # such as "_per_sample"
+        if isinstance(get_action(self.env_config().action), SamplerMap):
+            variant = SAMPLER
+        task = task.partition("?")[0] if isinstance(task, str) else task_of(own)
+        return id_of(f"{task}{variant}") or id_of(f"{DEFAULT}{variant}" if variant == SAMPLER else own)
 
 
 def config_name(env_id: str) -> str:

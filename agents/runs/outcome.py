@@ -25,7 +25,7 @@ class Outcome:
         evaluations: denoiser evaluations of training, one per sample and level. Evaluating progress and computing
             endpoints of noises do not count.
         seconds: wall time of training, without these two.
-        searches: number in the agent's warm start (`agents/training/warm_start.py`); 0 without one.
+        begun_by: the search that the agent began with, with its size; None without one.
         as_start: evaluation of the policy as the warm start left it; None without one.
     """
 
@@ -37,7 +37,7 @@ class Outcome:
     as_policy: dict[int, Evaluation] | None
     evaluations: int
     seconds: float
-    searches: int = 0
+    begun_by: str | None = None
     as_start: dict[int, Evaluation] | None = None
 
     def save(self, folder: Path) -> list[Path]:

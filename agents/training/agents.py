@@ -22,6 +22,7 @@ from .checkpoint import load_model
 from .divergence import Diverged, divergence_named
 from .policies import evaluator, make_outcome
 from .progress import Bar, Progress
+from .sampler_start import Fittable, sampler_start
 from .setup import Setup
 from .warm_start import Startable, warm_start
 
@@ -55,6 +56,11 @@ def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: b
     if setup.searches and not model.num_timesteps:
         assert isinstance(model, Startable)
         warm_start(model, setup.budgets[0], setup.searches, config.seed, progress)
+    if setup.start_evaluations and not model.num_timesteps:
+        assert isinstance(model, Fittable)
+        low, high = setup.env_config.budgets
+        budgets = range(max(low, 2), high + 1)
+        sampler_start(model, budgets, setup.start_evaluations, setup.n_timesteps, config.seed, progress)
     if model.num_timesteps < setup.n_timesteps:
         _learn(model, setup, callback, progress)
     as_start = None

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from art_gym.envs.ids import variant_id
+
 from ..algorithms.base import ALGORITHMS, algorithm_class
 
 Values = dict[str, Any]
@@ -41,7 +43,8 @@ COUNTS = (  # SB3 notices a 0 late, or never. gradient_steps is not here, since 
 def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
     """The shipped values for an algorithm and an environment, with "4K" resolved for K = num_steps.
 
-    An id without an entry, or None, gets the entry "default".
+    An id without an entry gets the one of its variant without the task, such as ARTDiffusion-Sampler-v0. Others, and
+    None, get the entry "default".
 
     An algorithm without a file gets its registered recipe. Without a recipe it gets the defaults of its SB3 class, a
     discount of 1, 16 environments and, if it learns from rollouts, rollouts of four episodes. TD3 and DDPG also get
@@ -54,7 +57,8 @@ def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
             _defaults(algorithm_class(algo), num_steps) if recipe is None else resolve_numbers(dict(recipe), num_steps)
         )
     by_id = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return resolve_numbers(by_id.get(env_id, by_id["default"]), num_steps)
+    known = (name for name in (env_id, variant_id(env_id or "")) if name in by_id)
+    return resolve_numbers(by_id[next(known, "default")], num_steps)
 
 
 def _defaults(kind: type, num_steps: int) -> Values:
@@ -162,20 +166,40 @@ def check_counts(values: Values) -> None:
                 )
 
 
-def warm_start_of(values: Values) -> tuple[float, Values]:
-    """The share of the episodes that a warm start may take (0 without one), and the values that it then changes.
+@dataclass(frozen=True)
+class WarmStart:
+    """What a warm start may take, and the values that it then changes.
+
+    Attributes:
+        share: of the episodes, for a search for a schedule; 0 for none.
+        evaluations: of the denoiser for each K, for a search for a sampler; 0 for none.
+        changes: of the hyperparameters.
+    """
+
+    share: float
+    evaluations: float
+    changes: Values
+
+
+def warm_start_of(values: Values) -> WarmStart:
+    """The warm start that hyperparameters ask for.
 
     Raises:
-        ValueError: for an invalid share.
+        ValueError: for an invalid share or number of evaluations.
     """
     warm = values.get("warm_start") or {}
-    share = warm.get("share", 0) if isinstance(warm, dict) else None
+    share, evaluations = (warm.get(key, 0) if isinstance(warm, dict) else None for key in ("share", "evaluations"))
     if not isinstance(share, int | float) or not 0 <= share < 1:
         raise ValueError(
             f"warm_start.share must be a share of the episodes, at least 0 and below 1, got {warm!r}: "
             f"warm_start 0 leaves the warm start out"
         )
-    return share, {key: value for key, value in warm.items() if key != "share"}
+    if not isinstance(evaluations, int | float) or not 0 <= evaluations < np.inf:
+        raise ValueError(
+            f"warm_start.evaluations must be a number of denoiser evaluations for each K, got {evaluations!r}: "
+            f"warm_start 0 leaves the warm start out"
+        )
+    return WarmStart(share, evaluations, {k: v for k, v in warm.items() if k not in ("share", "evaluations")})
 
 
 @dataclass(frozen=True)

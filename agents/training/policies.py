@@ -113,7 +113,9 @@ def evaluator(setup: Setup, model: BaseAlgorithm) -> Evaluator:
 
 def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
     """Evaluate a policy on held-out noise in two ways: as it is, and distilled to its mean plan."""
-    task, solver = setup.target.task, setup.target.solver.name
+    task, solver, method = setup.target.task, setup.target.solver.name, setup.config.algo
+    if setup.begun_by is not None:
+        method += f", begun by {setup.begun_by.partition(' (')[0]}"
     plans: dict[int, Document] = {}
     as_grid, as_policy = {}, {}
     for num_steps in setup.budgets:
@@ -122,7 +124,9 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         as_grid[num_steps] = evaluate_plan(setup.target, plan)
         plans[num_steps] = document(
             plan,
-            f"{setup.config.algo}, begun by CMA-ES" if setup.searches else setup.config.algo,
+            f"{setup.config.algo}, begun by {setup.begun_by.partition(' (')[0]}"
+            if setup.begun_by
+            else setup.config.algo,
             task=task,
             solver=solver,
             seed=setup.config.seed,
@@ -138,5 +142,5 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         as_policy,
         evaluations=last.evaluations,
         seconds=last.seconds,
-        searches=setup.searches,
+        begun_by=setup.begun_by,
     )

@@ -6,11 +6,13 @@ import inspect
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
+from art_gym.envs.actions.base import get_action
+from art_gym.envs.actions.sampler import SamplerMap
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
 from art_gym.tasks.target import Target
@@ -26,7 +28,10 @@ from .hyperparams import (
     resolve_numbers,
     warm_start_of,
 )
+from .sampler_start import Fittable
 from .warm_start import Startable, affordable_searches
+
+SEARCHED = 0.5  # largest share of a run's evaluations for the samplers that it begins with
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Setup:
     env_overrides: dict[str, Any]  # of the training environment
     num_envs: int
     n_timesteps: int
-    searches: int  # of the warm start, which needs a fixed K; 0 for none
+    searches: int  # of the warm start of a schedule, which needs a fixed K; 0 for none
+    start_evaluations: float  # for each K, of the warm start of a sampler; 0 for none
     hyperparams: dict[str, Any]
 
     @classmethod
@@ -56,13 +62,19 @@ class Setup:
         wanted = overridden(values, changes)
         check_counts(wanted)
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
-        share, once_warm = warm_start_of(wanted)
-        searches = 0
-        if share and smallest == largest > 1 and config.env_config(wanted.get("env")).population > 1:
-            if not issubclass(kind, Startable):
-                raise ValueError(f"warm_start is for ppo, a2c and sac, not for {config.algo}: leave it out")
-            searches = affordable_searches(share * n_timesteps / largest, largest, wanted["num_envs"])
-        values = overridden(overridden(values, once_warm), changes) if searches else wanted
+        warm, steers = warm_start_of(wanted), isinstance(get_action(config.env_config().action), SamplerMap)
+        searches, start_evaluations = 0, 0.0
+        if steers and largest > 1:
+            played = n_timesteps * config.env_config(wanted.get("env")).population
+            start_evaluations = min(warm.evaluations, SEARCHED * played / (largest - smallest + 1))
+        many = config.env_config(wanted.get("env")).population > 1
+        if warm.share and not steers and many and smallest == largest > 1:
+            searches = affordable_searches(warm.share * n_timesteps / largest, largest, wanted["num_envs"])
+        begun_by = Startable if searches else Fittable
+        if (searches or start_evaluations) and not issubclass(kind, begun_by):
+            *names, last = sorted(one.__name__.lower() for one in get_args(begun_by))
+            raise ValueError(f"warm_start is for {', '.join(names)} and {last}, not for {config.algo}: leave it out")
+        values = overridden(overridden(values, warm.changes), changes) if searches or start_evaluations else wanted
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
         if clock := values.pop("training_env", None):
@@ -75,6 +87,7 @@ class Setup:
             num_envs=values.pop("num_envs"),
             n_timesteps=n_timesteps,
             searches=searches,
+            start_evaluations=start_evaluations,
             hyperparams={key: value for key, value in values.items() if key not in ("n_timesteps", "warm_start")},
         )
 
@@ -89,9 +102,20 @@ class Setup:
         return reported_budgets(self.env_config)
 
     @property
+    def begun_by(self) -> str | None:
+        """The search that the agent begins with, and its size; None without one."""
+        if self.start_evaluations:
+            return f"Gauss-Newton ({self.start_evaluations:,.0f} evaluations for each K)"
+        return f"CMA-ES (searches: {self.searches})" if self.searches else None
+
+    @property
     def resolved(self) -> dict[str, Any]:
         """All values except the environment's."""
-        begun = {"warm_start": {"searches": self.searches}} if self.searches else {}
+        begun: dict[str, Any] = {}
+        if self.searches:
+            begun = {"warm_start": {"searches": self.searches}}
+        if self.start_evaluations:
+            begun = {"warm_start": {"evaluations": self.start_evaluations}}
         return {"num_envs": self.num_envs, "n_timesteps": self.n_timesteps, **self.hyperparams, **begun}
 
     def make_model(self, tensorboard: Path | None = None) -> BaseAlgorithm:

@@ -90,11 +90,17 @@ def warm_start(model: Startable, num_steps: int, searches: int, seed: int, progr
     with tqdm(desc="warm start", total=total, unit="episode", disable=not progress) as bar:
         episodes = _Episodes(env, num_steps, np.random.default_rng([seed, num_steps]), bar)
         _clone(model.policy, episodes, _search(episodes, searches))
-    if isinstance(model, SAC) and not model.use_sde:  # the network outputs its deviation, of any size at first
+    if isinstance(model, SAC):
+        quiet(model)
+    model.num_timesteps = episodes.steps
+
+
+def quiet(model: SAC) -> None:
+    """Begin with the deviation of log_std_init. The network outputs it, and it is of any size at first."""
+    if not model.use_sde:
         head = cast(torch.nn.Linear, model.actor.log_std)
         torch.nn.init.zeros_(head.weight)
         torch.nn.init.constant_(head.bias, model.actor.log_std_init)
-    model.num_timesteps = episodes.steps
 
 
 class _Episodes:
@@ -182,7 +188,7 @@ def _clone(policy: BasePolicy, episodes: _Episodes, actions: np.ndarray) -> None
     seen: list[Observed] = []
     noise = episodes.rng.standard_normal((CLONED, len(actions)))
     episodes.play(actions + CLONING_SPREAD * noise, seen=seen)
-    inputs, _ = policy.obs_to_tensor(_joined(seen))
+    inputs, _ = policy.obs_to_tensor(joined(seen))
     wanted = np.tile(np.repeat(actions, episodes.env.num_envs), len(seen) // len(actions))  # (rounds · K · E,)
     targets = torch.as_tensor(wanted, dtype=torch.float32)[:, None]
     optimiser = torch.optim.Adam(policy.parameters(), CLONING_RATE)  # does not change what the mean does not depend on
@@ -193,7 +199,8 @@ def _clone(policy: BasePolicy, episodes: _Episodes, actions: np.ndarray) -> None
         optimiser.step()
 
 
-def _joined(observed: list[Observed]) -> Observed:
+def joined(observed: list[Observed]) -> Observed:
+    """Observations of several batches as one batch."""
     first = observed[0]
     if isinstance(first, dict):
         return {key: np.concatenate([entry[key] for entry in observed]) for key in first}

@@ -52,6 +52,12 @@ def env_id(task: str, variant: str = "") -> str:
     return "-".join(["ARTDiffusion", *(_camel(name) for name in (task, variant) if name), "v0"])
 
 
+def variant_id(env_id: str) -> str:
+    """The id of a variant of every task, for the id of one task's: ARTDiffusion-Sampler-v0."""
+    parts = env_id.split("-")
+    return "-".join([parts[0], *parts[2:]]) if len(parts) == 4 else env_id
+
+
 def _camel(name: str) -> str:
     words = "".join(word[:1].upper() + word[1:] for word in name.split("_"))
     return re.sub(r"(\d)([a-z])", lambda match: match[1] + match[2].upper(), words)  # 2d becomes 2D

@@ -89,8 +89,8 @@ def test_the_observation_shows_what_was_chosen() -> None:
     observation, *_ = env.step(np.array([0.0, 0.5, -0.4, 0.0], np.float32))
     state = env.unwrapped.state
     np.testing.assert_allclose(observation[[0, 3]], np.log(state.told[0, :2]), rtol=1e-6)
-    assert state.told[0, 0] == pytest.approx(20**-0.4)
-    assert state.told[0, 1] == pytest.approx(3**0.5)
+    assert state.told[0, 0] == pytest.approx(100**-0.4)
+    assert state.told[0, 1] == pytest.approx(6 ** (np.sinh(1.5) / np.sinh(3)))
     observation, *_ = env.step(np.array([0.0, 0.5, 0.1, 0.3], np.float32))
     np.testing.assert_allclose(observation[[4, 5]], env.unwrapped.state.weights[0, 1], rtol=1e-6)
 

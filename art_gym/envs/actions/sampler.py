@@ -42,8 +42,9 @@ class SamplerMap:
     Elements of the action, each in [−1, 1]:
 
     - the size of the step, as in `FractionMap`;
-    - with ``told``: the level that the model is told in the next call, σ · told_range^a within the noise range;
-    - for each earlier estimate, its weight: the solver's own plus most_weight · sinh(3a)/sinh(3). In the first step,
+    - with ``told``: the level that the model is told in the next call, σ · told_range^s(a) within the noise range,
+      with s(a) = sinh(3a)/sinh(3);
+    - for each earlier estimate, its weight: the solver's own plus most_weight · s(a). In the first step,
       which has no memory, the first of them is the level that the model is told in the first call,
       σ_max · first_range^a, at most σ_max.
 
@@ -61,8 +62,8 @@ class SamplerMap:
     told: bool = True
     sharpness: float = 4.0
     most_weight: float = 8.0
-    told_range: float = 3.0
-    first_range: float = 20.0
+    told_range: float = 6.0
+    first_range: float = 100.0
 
     def __post_init__(self) -> None:
         _ = self.freedom
@@ -91,14 +92,16 @@ class SamplerMap:
         step, sigma = state.step, state.sigma
         size = FractionMap(self.sharpness)(action[:, 0], sigma, step, state.num_steps, denoiser)
         size = bounded(size, sigma, state.num_steps - step - 2, denoiser)  # the solver's weight depends on the size
-        chosen = self.most_weight * np.sinh(CURVE * action[:, 1 + self.told :]) / math.sinh(CURVE)  # (E, M)
+        chosen = self.most_weight * _curved(action[:, 1 + self.told :])  # (E, M)
         landing = step + 1 == state.num_steps
         if self.memory > 1:
             chosen[:, 0] += np.where(landing, 0.0, own_weight(solver, sigma, size, state.previous_sigma))
         weights = np.where(np.arange(self.memory - 1) < step[:, None], chosen, 0.0)
         told_next = told_first = np.ones(len(sigma))
         if self.told:
-            told_next = np.clip(self.told_range ** action[:, 1], denoiser.sigma_min / size, denoiser.sigma_max / size)
+            told_next = np.clip(
+                self.told_range ** _curved(action[:, 1]), denoiser.sigma_min / size, denoiser.sigma_max / size
+            )
             if self.memory > 1:
                 told_first = np.minimum(self.first_range ** action[:, 2], 1.0)
             if (fixed := first_told_of_flow(denoiser)) is not None:
@@ -109,24 +112,38 @@ class SamplerMap:
         """The (E, A) actions that choose this, as near as their range allows. What a landing ignores is 0."""
         step, landing = state.step, state.step + 1 == state.num_steps
         left = np.log(state.sigma / denoiser.sigma_min)
-        share = np.clip(np.log(state.sigma / np.where(landing, 1.0, steering.sigma_next)) / left, 1e-9, 1 - 1e-9)
+        sigma_next = np.where(landing, state.sigma / 2, steering.sigma_next)  # a landing has none
+        sigma_next = bounded(sigma_next, state.sigma, state.num_steps - step - 2, denoiser)
+        share = np.clip(np.log(state.sigma / sigma_next) / left, 1e-9, 1 - 1e-9)
         ahead = np.maximum(state.num_steps - step - 1, 1)
         size = np.where(landing, 0.0, np.log(share / (1 - share) * ahead) / self.sharpness)
         columns = [size]
         if self.told:
-            columns.append(np.where(landing, 0.0, np.log(steering.told_next) / math.log(self.told_range)))
+            told = _straight(np.log(steering.told_next) / math.log(self.told_range))
+            columns.append(np.where(landing, 0.0, told))
         beyond = steering.weights.copy()
         if self.memory > 1:
             beyond[:, 0] -= np.where(
-                landing | (step == 0), 0.0, own_weight(solver, state.sigma, steering.sigma_next, state.previous_sigma)
+                landing | (step == 0), 0.0, own_weight(solver, state.sigma, sigma_next, state.previous_sigma)
             )
-        weights = np.arcsinh(beyond / self.most_weight * math.sinh(CURVE)) / CURVE
+        weights = _straight(beyond / self.most_weight)
         weights = np.where(np.arange(self.memory - 1) < step[:, None], weights, 0.0)
         if self.told and self.memory > 1:
             first = np.log(steering.told_first) / math.log(self.first_range)
             weights[:, 0] = np.where(step == 0, first, weights[:, 0])
         actions: np.ndarray = np.clip(np.column_stack([*columns, weights]), -1, 1)
         return actions
+
+
+def _curved(action: np.ndarray) -> np.ndarray:
+    curved: np.ndarray = np.sinh(CURVE * action) / math.sinh(CURVE)
+    return curved
+
+
+def _straight(curved: np.ndarray) -> np.ndarray:
+    """The inverse of `_curved`."""
+    straight: np.ndarray = np.arcsinh(curved * math.sinh(CURVE)) / CURVE
+    return straight
 
 
 def own_weight(solver: Solver, sigma: np.ndarray, sigma_next: np.ndarray, previous_sigma: np.ndarray) -> np.ndarray:

@@ -203,7 +203,7 @@ def test_an_algorithm_without_such_a_policy() -> None:
     td3 = TrainConfig(
         "ARTDiffusion-Gaussian1D-v0", "td3", env=EULER, n_timesteps=200_000, hyperparams={"warm_start.share": 0.2}
     )
-    with pytest.raises(ValueError, match="warm_start is for ppo, a2c and sac, not for td3: leave it out"):
+    with pytest.raises(ValueError, match="warm_start is for a2c, ppo and sac, not for td3: leave it out"):
         Setup.resolve(td3)
 
 

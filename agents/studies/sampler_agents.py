@@ -1,0 +1,134 @@
+"""Agents whose actions choose all of a step, with and without a search at their start, beside the search alone."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from art_gym.evaluation.heldout import Evaluation
+from art_gym.samplers.freedom import Freedom
+from art_gym.tasks.references import find_reference, score
+from art_gym.tasks.registry import BUILT_IN
+from art_gym.tasks.target import Target
+
+from ..runs.config import TrainConfig
+from ..runs.folder import Run
+from ..training.run import train
+from .study import Record, Study, markdown, mean_and_range
+
+AGENTS = ("ppo", "sac", "td3", "tqc", "crossq")
+SEARCHES = {"cma": "CMA-ES", "defect": "Gauss-Newton"}
+ONE_K, BOTH_ENDS = 7, (5, 10)
+TASKS = ("ring_2d", "digits")  # for every agent at one K
+RANGE_AGENTS = ("ppo", "sac")
+STEPS = {"one": 60_000, "range": 150_000}  # of 64 latents each: 3.8 and 9.6 million denoiser evaluations
+POPULATION = 64
+QUICK_STEPS, QUICK_SEARCH, QUICK_NOISES = 4_000, 40_000, 256
+
+
+def sampler_agents(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
+    """Scores against the best sampler: one policy for K from 5 to 10, then five algorithms at K = 7."""
+    study = Study("sampler_agents", out)
+    ranges: list[list[str]] = []
+    ones: list[list[str]] = []
+    text = ""
+    for task in TASKS[:1] if quick else BUILT_IN:
+        for agent in RANGE_AGENTS[:1] if quick else RANGE_AGENTS:
+            row = [task, agent, *_cells(study, agent, task, BOTH_ENDS, seeds, quick)]
+            ranges.append(row)
+            text = _written(study, ranges, ones, seeds)
+    for task in TASKS[:1] if quick else TASKS:
+        for agent in AGENTS[:1] if quick else AGENTS:
+            row = [task, agent, *_cells(study, agent, task, ONE_K, seeds, quick)]
+            ones.append(row)
+            text = _written(study, ranges, ones, seeds)
+        for name, label in SEARCHES.items():
+            runs = [_search(study, name, task, seed, quick) for seed in seeds]
+            ones.append([task, label, _scores(runs, "errors", task), "–", "–", *_costs(runs)])
+        text = _written(study, ranges, ones, seeds)
+    return text
+
+
+def _written(study: Study, ranges: list[list[str]], ones: list[list[str]], seeds: tuple[int, ...]) -> str:
+    """Write the tables so far."""
+    heads = ["task", "method", "score", "of that, the search alone", "without a search", "evaluations", "seconds"]
+    parts = [
+        f"Mean score against the best sampler, seeds {', '.join(map(str, seeds))} with their range. 0 is EDM's grid.",
+        f"One policy for every K from {BOTH_ENDS[0]} to {BOTH_ENDS[1]}, the mean over K = 5, 7 and 10:",
+        markdown(heads, ranges),
+        f"K = {ONE_K}. Searches have as many evaluations as agents:",
+        markdown(heads, ones),
+    ]
+    return study.finish("Agents that choose all of a step", "\n\n".join(parts))
+
+
+def _cells(
+    study: Study, agent: str, task: str, budget: int | tuple[int, int], seeds: tuple[int, ...], quick: bool
+) -> list[str]:
+    """Scores of an agent with and without the search, and its cost with it."""
+    begun, alone = (
+        [_agent(study, agent, task, budget, search, seed, quick) for seed in seeds] for search in (True, False)
+    )
+    scores = [_scores(begun, "errors", task), _scores(begun, "start_errors", task), _scores(alone, "errors", task)]
+    return [*scores, *_costs(begun)]
+
+
+def _scores(runs: list[Record], which: str, task: str) -> str:
+    """The mean score over the K, for each run."""
+    target, found = Target.of(task, freedom=Freedom()), []
+    for run in runs:
+        by_k = [score(error, find_reference(target, int(k))) for k, error in run[which].items()]
+        found.append(float(np.mean([value for value in by_k if value is not None])))
+    return mean_and_range(found, 3)
+
+
+def _costs(runs: list[Record]) -> list[str]:
+    evaluations, seconds = (float(np.mean([run[name] for run in runs])) for name in ("evaluations", "seconds"))
+    return [f"{evaluations / 1e6:.1f} M", f"{seconds:.0f}"]
+
+
+def _agent(
+    study: Study, agent: str, task: str, budget: int | tuple[int, int], search: bool, seed: int, quick: bool
+) -> Record:
+    steps = QUICK_STEPS if quick else STEPS["one" if isinstance(budget, int) else "range"]
+    hyperparams: dict[str, Any] = {} if search else {"warm_start": 0}
+    if search and quick:
+        hyperparams["warm_start.evaluations"] = QUICK_SEARCH
+    key = {"agent": agent, "task": task, "num_steps": budget, "search": search, "seed": seed, "steps": steps}
+    return study.once(key, lambda: _trained(agent, task, budget, seed, steps, hyperparams, quick))
+
+
+def _search(study: Study, name: str, task: str, seed: int, quick: bool) -> Record:
+    evaluations = QUICK_SEARCH if quick else STEPS["one"] * POPULATION
+    # CMA-ES counts steps of its 64 noises, and Gauss-Newton evaluations.
+    steps = evaluations // POPULATION if name == "cma" else evaluations
+    key = {"agent": name, "task": task, "num_steps": ONE_K, "seed": seed, "steps": steps}
+    return study.once(key, lambda: _trained(name, task, ONE_K, seed, steps, {}, quick))
+
+
+def _trained(
+    algo: str,
+    task: str,
+    budget: int | tuple[int, int],
+    seed: int,
+    steps: int,
+    hyperparams: dict[str, Any],
+    quick: bool,
+) -> Record:
+    env: dict[str, Any] = {"num_steps": budget, **({"noises": QUICK_NOISES} if quick else {})}
+    config = TrainConfig(f"{task}_sampler", algo, seed, env, hyperparams, steps)
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = train(config, Run(Path(folder) / "run"), progress=False)
+    return {
+        "errors": _errors(outcome.as_policy or outcome.as_grid),
+        "start_errors": None if outcome.as_start is None else _errors(outcome.as_start),
+        "evaluations": outcome.evaluations,
+        "seconds": outcome.seconds,
+    }
+
+
+def _errors(found: dict[int, Evaluation]) -> dict[str, float]:
+    return {str(k): evaluation.error for k, evaluation in found.items()}

@@ -1,0 +1,109 @@
+"""A start for an agent whose actions choose all of a step: the samplers that Gauss-Newton finds, one for each K.
+
+Rewards tell little about twenty numbers that must fit each other. Gauss-Newton uses the whole defect and not only its
+size, so its samplers are a start that an agent does not find by playing in the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from sb3_contrib import TQC, TRPO, CrossQ
+from stable_baselines3 import A2C, PPO, SAC, TD3
+from tqdm import tqdm
+
+from art_gym.envs.actions.sampler import SamplerMap, Steering
+from art_gym.envs.core import Core
+from art_gym.envs.observations import Observed
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.search.sampler_defect import sampler_defect
+
+from .warm_start import joined, quiet
+
+Fittable = PPO | A2C | TRPO | SAC | TD3 | TQC | CrossQ  # their policies have a mean to fit
+
+ROUNDS, LANES = 4, 16  # episodes by each sampler, for the policy's fit
+NEAR = 0.003  # deviation of the actions in all rounds but the first
+FIT_STEPS, FIT_RATE = 4000, 1e-2  # of Adam, whose rate falls to 0
+
+
+def sampler_start(
+    model: Fittable, budgets: range, evaluations: float, most_steps: int, seed: int, progress: bool
+) -> None:
+    """Fit the policy's mean to samplers for each K, which a search finds on the training noises.
+
+    The evaluations of the search count as those of steps that the model has played, but the last step is left to it.
+
+    Args:
+        model: untrained, on an `ARTDiffusionVecEnv` whose actions are those of a `SamplerMap`.
+        budgets: every K of the environment.
+        evaluations: of the denoiser, after which the search for one K begins nothing new.
+        most_steps: environment steps of the whole run.
+        seed: of the searches.
+        progress: show a progress bar.
+    """
+    env = model.get_env()
+    assert env is not None
+    core: Core = env.get_attr("core")[0]
+    bank, denoiser = core.problem.bank, core.problem.denoise
+    assert isinstance(core.action_map, SamplerMap)
+    bank.ensure(bank.size)
+    before = denoiser.evaluations
+    seen: list[Observed] = []
+    wanted: list[np.ndarray] = []
+    for num_steps in tqdm(budgets, desc="Gauss-Newton", unit="K", disable=not progress):
+        freedom = core.action_map.freedom
+        made = sampler_defect(denoiser, num_steps, freedom, bank.start, bank.endpoints, seed, evaluations)
+        spent = denoiser.evaluations
+        rng = np.random.default_rng([seed, num_steps])
+        for round in range(ROUNDS):
+            for observed, actions in _played(core, made, NEAR if round else 0.0, rng):
+                seen.append(observed)
+                wanted.append(actions)
+        denoiser.evaluations = spent  # showing is no searching
+    _fit(model, joined(seen), np.concatenate(wanted).astype(np.float32))
+    model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
+
+
+def _played(
+    core: Core, made: Coefficients, spread: float, rng: np.random.Generator
+) -> Iterator[tuple[Observed, np.ndarray]]:
+    """Episodes near a sampler: (E, …) observations, and the (E, A) actions that go on with the sampler from there."""
+    num_steps, denoiser, solver = len(made.told), core.problem.denoiser, core.problem.solver
+    assert isinstance(core.action_map, SamplerMap)
+    noise = rng.integers(core.problem.bank.size, size=(LANES, core.population))
+    state = core.denoise(core.start(noise, np.full(LANES, num_steps)))
+    weights = np.zeros((num_steps, core.action_map.memory - 1))
+    weights[:, : made.weights.shape[1]] = made.weights[:, : weights.shape[1]]
+    for k in range(num_steps):
+        after = made.told[min(k + 1, num_steps - 1)]
+        steering = Steering(
+            np.full(LANES, made.sigmas[k + 1]),
+            np.tile(weights[k], (LANES, 1)),
+            np.full(LANES, after),
+            np.full(LANES, made.told[0]),
+        )
+        actions = core.action_map.action(steering, state, solver, denoiser)
+        yield core.observe(state), actions
+        moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
+        state = core.denoise(core.move(state, moved)[0])
+
+
+def _fit(model: Fittable, seen: Observed, wanted: np.ndarray) -> None:
+    """Fit the mean of the policy to actions. A sampler's numbers must fit each other to about four digits."""
+    policy, targets = model.policy, torch.as_tensor(wanted)
+    inputs, _ = policy.obs_to_tensor(seen)
+    optimiser = torch.optim.Adam(policy.parameters(), FIT_RATE)  # does not change what the mean does not depend on
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=FIT_STEPS)
+    policy.set_training_mode(True)
+    for _ in range(FIT_STEPS):
+        loss = torch.nn.functional.mse_loss(policy._predict(inputs, deterministic=True), targets)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        decay.step()
+    policy.set_training_mode(False)
+    if isinstance(model, SAC):
+        quiet(model)
