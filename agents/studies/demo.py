@@ -1,8 +1,9 @@
-"""The demo compares an agent for a range of budgets on the default environment with all other schedules."""
+"""The demo compares an agent for a range of budgets on the default environment with other schedules and samplers."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from ..runs.outcome import Outcome
 from ..training.run import train
 from .beside import Beside, Task, one_thread
 
-ENV_ID = "ARTDiffusion-v0"
+ENV_ID, SAMPLER_ID = "ARTDiffusion-v0", "ARTDiffusion-Sampler-v0"
 TASK, SOLVER = "digits", "dpmpp_2m"  # those of the default environment
 BUDGETS = (TABLE_BUDGETS[0], TABLE_BUDGETS[-1])
 EPISODES = 16_000
 LANES, POPULATION = 32, 16  # half the evaluations of 16 lanes of 64, for as good a score
 EDM_PARTS = range(33, 52), range(21, 33), range(21)  # pieces of EDM's curve to share, as far as the report needs it
+SAMPLER = "defect, sampler"
+SAMPLER_EVALUATIONS = 1_000_000  # for each K
 QUICK = 20  # --quick trains this many times less
 
 
@@ -53,7 +56,7 @@ def _demo(out: Path, seed: int, quick: bool) -> str:
         done = beside.join_in("comparing with rivals and hand-made grids")
     # The order must not depend on which process did what.
     rivals = sorted(
-        (each for each in done if isinstance(each, Outcome)), key=lambda each: list(SEARCHES).index(each.method)
+        (each for each in done if isinstance(each, Outcome)), key=lambda each: [*SEARCHES, SAMPLER].index(each.method)
     )
     rows = sorted((row for each in done if isinstance(each, list) for row in each), key=lambda row: row.num_steps)
     known = {k: error for each in done if isinstance(each, dict) for k, error in each.items()}
@@ -67,10 +70,18 @@ def _tasks(out: Path, seed: int, quick: bool) -> list[Task]:
     for algo in SEARCHES:
         config = TrainConfig(ENV_ID, algo, seed, {"num_steps": list(BUDGETS)}, n_timesteps=200 if quick else None)
         tasks.append(partial(train, config, Run(out / algo), resume=False, progress=False))
+    tasks.append(partial(_sampler, out, seed, quick))
     tasks += [partial(_baselines, k) for k in reversed(TABLE_BUDGETS)]  # the longest first
     if not quick:
         tasks += [partial(edm_errors, TASK, SOLVER, [k for k in STEPS if k in part]) for part in EDM_PARTS]
     return tasks
+
+
+def _sampler(out: Path, seed: int, quick: bool) -> Outcome:
+    """A search for all of a step, not only its size."""
+    evaluations = SAMPLER_EVALUATIONS // (QUICK if quick else 1)
+    config = TrainConfig(SAMPLER_ID, "defect", seed, {"num_steps": list(BUDGETS)}, n_timesteps=evaluations)
+    return replace(train(config, Run(out / "sampler"), resume=False, progress=False), method=SAMPLER)
 
 
 def _baselines(num_steps: int) -> list[Row]:

@@ -13,11 +13,14 @@ from art_gym.denoisers.function import FunctionDenoiser
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.measures.errors import endpoint_error
+from art_gym.samplers.coefficients import follow
+from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.grids.base import make_grid
-from art_gym.search import oracle
+from art_gym.search import oracle, sampler_oracle
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.references import Reference, find_reference, load_references, score, write_references
-from art_gym.tasks.registry import get_task, register_task, resolve
+from art_gym.tasks.registry import BUILT_IN, get_task, register_task, resolve
 from art_gym.tasks.target import Target
 
 FAST = [entry for entry in load_references() if entry.task != "digits"]
@@ -31,9 +34,9 @@ def test_two_are_recomputed(task: str, num_steps: int) -> None:
     assert again.oracle_error == pytest.approx(stored.oracle_error, rel=0.02)
 
 
-@pytest.mark.parametrize("entry", FAST, ids=lambda entry: f"{entry.task}-{entry.solver}-{entry.num_steps}")
+@pytest.mark.parametrize("entry", FAST, ids=lambda entry: "-".join(map(str, entry.key)))
 def test_stored_levels_give_the_stored_error(entry: Reference) -> None:
-    found = evaluate_plan(Target.of(entry.task, entry.solver), np.array(entry.oracle_sigmas), distances=False)
+    found = evaluate_plan(Target.of(entry.task, entry.solver), entry.oracle, distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
 
@@ -58,10 +61,49 @@ def test_the_oracle_is_no_worse_than_any_of_its_starts(gradients: bool, monkeypa
 
 
 def test_every_built_in_task_has_references_at_the_budgets_of_the_tables() -> None:
-    known = {(entry.task, entry.solver, entry.num_steps) for entry in load_references()}
+    known = {entry.key for entry in load_references()}
     tasks = {entry.task for entry in load_references()}
     assert len(tasks) == 5
-    assert known == {(t, s, k) for t in tasks for s in ("dpmpp_2m", "euler", "heun") for k in (5, 7, 10, 18)}
+    kinds = [("dpmpp_2m", None), ("euler", None), ("heun", None), (None, Freedom().name)]
+    assert known == {(task, solver, k, freedom) for task in tasks for solver, freedom in kinds for k in (5, 7, 10, 18)}
+
+
+@pytest.mark.parametrize("solver", ["dpmpp_2m", "euler"])
+def test_the_sampler_oracle_is_better_than_the_best_grid(solver: str) -> None:
+    """It is the same for every solver, while EDM's error is the solver's."""
+    for task in BUILT_IN:
+        for num_steps in (5, 7, 10, 18):
+            grid = find_reference(Target.of(task, solver), num_steps)
+            best = find_reference(Target.of(task, solver, Freedom()), num_steps)
+            assert grid is not None
+            assert best is not None
+            assert best.edm_error == grid.edm_error
+            assert max(best.oracle_error, best.floor) <= max(grid.oracle_error, grid.floor)
+    assert find_reference(Target.of("digits", solver, Freedom(4)), 5) is None
+
+
+def test_the_sampler_oracle_is_no_worse_than_any_of_its_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On its training noises. A whole search with fewer numbers to choose is one of its starts."""
+    target, few = Target.of("mixture_1d"), Freedom(2, False)
+    start, endpoints = target.noises("train", 512)
+    monkeypatch.setattr(sampler_oracle, "SCREENED", 2)
+    levels = make_grid("arctan", 4, target.denoiser)
+    part = sampler_oracle.sampler_defect(target.denoiser, 4, few, start, endpoints, 0, levels=levels)
+    found = sampler_oracle.optimise_sampler(target.denoiser, 4, Freedom(), start, endpoints, levels)
+    errors = [endpoint_error(follow(target.denoiser, plan, start), endpoints).mean() for plan in (found, part)]
+    assert errors[0] <= errors[1] * (1 + 1e-6)
+
+
+def test_a_sampler_oracle_can_be_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_oracle, "SCREENED", 2)
+    file, freedom = tmp_path / "references.json", Freedom(2, False)
+    compute_all(["mixture_1d"], ["euler", "dpmpp_2m"], [3], file, freedom=freedom)
+    (entry,) = load_references(file)  # one for all solvers
+    assert entry.key == ("mixture_1d", None, 3, "weights")
+    assert isinstance(entry.oracle, Sampler)
+    error = evaluate_plan(Target.of("mixture_1d"), entry.oracle, distances=False).error
+    assert entry.oracle_error == pytest.approx(error, rel=1e-3)
+    assert entry.oracle_error < entry.edm_error
 
 
 def test_score_is_0_for_edm_and_1_for_the_oracle() -> None:
