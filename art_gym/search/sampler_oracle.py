@@ -41,8 +41,9 @@ def optimise_sampler(
     counted = Counted(denoiser)
     problem = SamplerProblem(counted, num_steps, freedom, start, endpoints)
     pool: list[Fit] = []
-    for part in nested(freedom):  # the result of less freedom is a start for more
-        found = sampler_defect(counted, num_steps, part, start, endpoints, seed, levels=levels)
+    whole = [(part, levels) for part in nested(freedom)]  # the result of less freedom is a start for more
+    for part, begin in (*whole, (freedom, None)):  # the best grid is not always the best start
+        found = sampler_defect(counted, num_steps, part, start, endpoints, seed, levels=begin)
         pool.append(Fit(np.inf, problem.numbers(found)))
     for search in range(SEARCHES):
         until = counted.evaluations + SCREENED * LATENTS * jacobian_cost(freedom, num_steps)
