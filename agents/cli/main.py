@@ -15,6 +15,7 @@ from .bench import Bench
 from .demo import Demo
 from .evaluate import Evaluate
 from .export import Export
+from .instant import Instant
 from .learn import Learn
 from .listing import List
 from .plot import Plot
@@ -22,6 +23,7 @@ from .references import References
 from .reproduce import Reproduce
 from .train import Train
 from .train_denoiser import TrainDenoiser
+from .train_instant import TrainInstant
 
 
 class Command(Protocol):
@@ -41,7 +43,9 @@ COMMANDS: dict[str, Any] = {
     "references": References,
     "reproduce": Reproduce,
     "learn": Learn,
+    "instant": Instant,
     "train-denoiser": TrainDenoiser,
+    "train-instant": TrainInstant,
     "demo": Demo,
 }
 

@@ -18,7 +18,9 @@ class Reproduce:
             defect (measured defects, for solvers other than Euler too), per_sample (policies that see the latents),
             headroom (such policies, trained by gradients through the solver), transfer (to other K and tasks),
             networks (the shipped networks), discount (discounts by clock time, for PPO and SAC), choices (ART-RL's
-            actors, advantages and critics compared), floors (scores without any learning).
+            actors, advantages and critics compared), floors (scores without any learning), instant (schedules from
+            one probe), samplers (weights and told levels chosen too, beside published samplers), sampler_agents (agents
+            that choose them).
         seeds: seeds of the training runs.
         out: output folder.
         quick: use a fraction of the training, to check that everything works.
@@ -37,6 +39,9 @@ class Reproduce:
             "discount",
             "choices",
             "floors",
+            "instant",
+            "samplers",
+            "sampler_agents",
         ],
         tyro.conf.Positional,
     ]
@@ -46,7 +51,21 @@ class Reproduce:
 
     def run(self) -> None:
         """Run it and print the table."""
-        from ..studies import choices, discount, floors, grids, headroom, networks, per_sample, table1, theory, transfer
+        from ..studies import (
+            choices,
+            discount,
+            floors,
+            grids,
+            headroom,
+            instant,
+            networks,
+            per_sample,
+            sampler_agents,
+            samplers,
+            table1,
+            theory,
+            transfer,
+        )
 
         studies = {
             "theory": theory.theory,
@@ -60,5 +79,8 @@ class Reproduce:
             "discount": discount.discount,
             "choices": choices.choices,
             "floors": floors.floor_scores,
+            "instant": instant.instant_schedules,
+            "samplers": samplers.samplers,
+            "sampler_agents": sampler_agents.sampler_agents,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))

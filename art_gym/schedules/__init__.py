@@ -7,4 +7,5 @@ __all__, __getattr__, __dir__ = exports(
     schedule="Schedule",
     grids="GRIDS Grid make_grid",
     closed_forms="art dual_weighted cancellation_aware",
+    probe="Probe",
 )

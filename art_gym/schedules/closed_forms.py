@@ -36,21 +36,21 @@ def art(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
         ValueError: for values of D that are not finite; the message names σ.
     """
     nodes, _, stiffness = stiffness_profile(denoiser, start)
-    return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
+    return equidistribute(nodes, np.sqrt(stiffness), num_steps)
 
 
 def stiffness_profile(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (M,) noise levels of a fine trajectory, their (M,) lengths in log σ, and (M,) E‖dD/d log σ‖ there."""
     nodes = reference_grid(denoiser, ART_NODES)[:-1]
-    stiffness = np.array([_norms(slope).mean() for _, _, slope in _trajectory(denoiser, nodes, start)])
+    stiffness = np.array([norms(slope).mean() for _, _, slope in trajectory(denoiser, nodes, start)])
     return nodes, _widths(nodes), stiffness
 
 
 def dual_weighted(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
     """As `art`, but weigh each defect by its effect at the end: √(E‖Φ q‖), Φ the propagator to σ = 0. DESIGN §2 (a)."""
     nodes, effects, _ = _terminal_effects(denoiser, start)
-    stiffness = np.array([_norms(effect).mean() for effect in effects])
-    return _equidistribute(nodes, np.sqrt(stiffness), num_steps)
+    stiffness = np.array([norms(effect).mean() for effect in effects])
+    return equidistribute(nodes, np.sqrt(stiffness), num_steps)
 
 
 def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def cancellation_aware(denoiser: Denoiser, num_steps: int, start: np.ndarray) ->
     S = Σ e^{u_i} Δ_i, the objective is S² Σ_ij e^{−u_i} e^{−u_j} G_ij, G the Gram matrix of the Φ q Δ.
     """
     nodes, density, _ = _cancelling_density(denoiser, start)
-    return _equidistribute(nodes, density, num_steps)
+    return equidistribute(nodes, density, num_steps)
 
 
 def dual_weights(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,14 +95,14 @@ def _cancelling_density(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarr
         # log of the objective, because its scale does not matter and its gradient is of order one
         return float(2 * np.log(total) + np.log(energy)), 2 * density * widths / total - 2 * step * pull / energy
 
-    norms = np.array([_norms(effect).mean() for effect in effects])
-    first = np.log(np.sqrt(norms) + 1e-6 * np.sqrt(norms.max()))
+    sizes = np.array([norms(effect).mean() for effect in effects])
+    first = np.log(np.sqrt(sizes) + 1e-6 * np.sqrt(sizes.max()))
     bounds = optimize.Bounds(first - 10, first + 10)  # with few trajectories the minimum may lie at infinity
     found = optimize.minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
     return nodes, np.exp(found.x), stiffness
 
 
-def _trajectory(
+def trajectory(
     denoiser: Denoiser, nodes: np.ndarray, start: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield x, D and dD/d log σ at each node. The slope is the difference to the next node, repeated at the last."""
@@ -126,8 +126,8 @@ def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray
     nodes = reference_grid(denoiser, DUAL_NODES)[:-1]
     precise = start.astype(np.float64)  # float64 for finite differences of two solutions
     effects, stiffness = [], []
-    for k, (x, _, slope) in enumerate(_trajectory(denoiser, nodes, precise)):
-        stiffness.append(float(_norms(slope).mean()))
+    for k, (x, _, slope) in enumerate(trajectory(denoiser, nodes, precise)):
+        stiffness.append(float(norms(slope).mean()))
         size = 1e-3 * denoiser.data_std / max(stiffness[-1], 1e-12)
         rest = np.append(nodes[k:], 0.0)
         ends = integrate(denoiser, rest, np.concatenate([x, x + size * slope]), "dpmpp_2m")
@@ -135,14 +135,14 @@ def _terminal_effects(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray
     return nodes, np.stack(effects), np.array(stiffness)
 
 
-def _norms(vectors: Array) -> np.ndarray:
+def norms(vectors: Array) -> np.ndarray:
     """(B,) root mean squares over the elements."""
     flat = vectors.reshape(len(vectors), -1)
     rms: np.ndarray = np.sqrt((flat**2).mean(axis=1))
     return rms
 
 
-def _equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> np.ndarray:
+def equidistribute(nodes: np.ndarray, density: np.ndarray, num_steps: int) -> np.ndarray:
     """Return (K+1,) levels with equal ∫ density d log σ between them. The last interval reaches down to σ = 0.
 
     The density of a node holds up to the next node, as its finite difference does.

@@ -1,0 +1,54 @@
+"""The command `instant`: a schedule from a probe, and how it compares on held-out noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from art_gym.common.files import check_writable
+from art_gym.denoisers.base import Denoiser
+from art_gym.evaluation.heldout import HELDOUT
+from art_gym.samplers.plans import Plan
+from art_gym.schedules.grids.base import make_grid
+from art_gym.schedules.instant import Found, check_request, find
+from art_gym.tasks.registry import get_task
+from art_gym.tasks.target import Target
+
+from ..learn.loading import load_model
+from ..reports.comparison import label, row, table
+
+
+def check_noises(noises: int) -> None:
+    """Raise a ValueError for a number of held-out noises that there is not."""
+    if not 1 <= noises <= HELDOUT:
+        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
+
+
+def make_instant(
+    model: Path | None, task: str | None, num_steps: int, solver: str, out: Path, options: dict[str, Any]
+) -> tuple[Found, Denoiser]:
+    """Make the schedule of a model's folder or a task, and write it. Returns it and the denoiser.
+
+    Raises:
+        ValueError: if the request is invalid, the file exists or cannot be written, or there is no such model.
+    """
+    check_request(num_steps, solver)  # before a large model is loaded
+    check_writable(out)
+    if out.exists():
+        raise ValueError(f"{out} exists already: remove it, or name another with -o")
+    denoiser = get_task(task) if task is not None else load_model(model, **options)  # type: ignore[arg-type]
+    found = find(denoiser, num_steps, solver, task if task is not None else f"model:{model.resolve().name}")  # type: ignore[union-attr]
+    found.schedule.save(out)
+    return found, denoiser
+
+
+def compared(found: Found, denoiser: Denoiser, noises: int = HELDOUT) -> str:
+    """A table on held-out noise: the schedule, the closed form of the same probe, and EDM's grid."""
+    schedule, num_steps = found.schedule, found.schedule.num_steps
+    target = Target(str(schedule.task), denoiser, Target.of(denoiser, str(schedule.solver)).solver)
+    plans: dict[str, Plan] = {
+        label("edm"): make_grid("edm", num_steps, denoiser),
+        "ART closed form": found.probe.closed_form(num_steps),
+        "instant": schedule,
+    }
+    return table([row(name, target, plan, noises) for name, plan in plans.items()], "instant")

@@ -1,0 +1,68 @@
+"""What one fine trajectory of a few noises tells about a model: how fast its denoiser changes, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from art_gym.denoisers.base import Counted, Denoiser, visible
+from art_gym.schedules.closed_forms import equidistribute, norms, trajectory
+from art_gym.schedules.fine import reference_grid
+
+NOISES, LEVELS = 16, 48  # docs/results/instant.md has the error against these
+TINY = 1e-6  # smallest stiffness that counts, in units of the data's standard deviation
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """The profile of a denoiser along one fine trajectory.
+
+    Attributes:
+        levels: (M,) decreasing noise levels.
+        stiffness: (M,) E‖dD/d log σ‖ there, in units of the data's standard deviation.
+        data_std, sigma_min, sigma_max: of the denoiser.
+        calls, evaluations: what the probe cost: calls of the denoiser, and samples in them.
+    """
+
+    levels: np.ndarray
+    stiffness: np.ndarray
+    data_std: float
+    sigma_min: float
+    sigma_max: float
+    calls: int
+    evaluations: int
+
+    def closed_form(self, num_steps: int) -> np.ndarray:
+        """(K+1,) levels of the ART closed form: equal ∫ √(E‖dD/d log σ‖) d log σ between them."""
+        return equidistribute(self.levels, np.sqrt(self.stiffness), num_steps)
+
+
+def probe(denoiser: Denoiser, noises: int = NOISES, levels: int = LEVELS, seed: int = 0) -> Probe:
+    """Follow a few noises down a fine grid, at one call of the denoiser for each level.
+
+    Args:
+        denoiser: D.
+        noises: how many noises. More of them give a steadier profile.
+        levels: about how many levels.
+        seed: of the noises.
+
+    Raises:
+        ValueError: for fewer than one noise or 8 levels, or values of D that are not finite; the message names σ.
+    """
+    if noises < 1 or levels < 8:
+        raise ValueError(f"a probe needs at least 1 noise and 8 levels, got {noises} and {levels}: ask for more")
+    rng = np.random.default_rng([seed, 31])
+    start = rng.standard_normal((noises, *denoiser.shape), np.float32) * np.float32(denoiser.sigma_max)
+    nodes, counted = reference_grid(denoiser, levels)[:-1], Counted(denoiser)
+    slopes = [visible(slope, denoiser) for *_, slope in trajectory(counted, nodes, start)]  # M of (B, *shape)
+    stiffness = np.array([norms(slope).mean() for slope in slopes]) / denoiser.data_std
+    return Probe(
+        levels=nodes,
+        stiffness=np.maximum(stiffness, TINY),
+        data_std=float(denoiser.data_std),
+        sigma_min=float(denoiser.sigma_min),
+        sigma_max=float(denoiser.sigma_max),
+        calls=counted.calls,
+        evaluations=counted.evaluations,
+    )
