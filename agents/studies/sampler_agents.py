@@ -24,7 +24,7 @@ SEARCHES = {"cma": "CMA-ES", "defect": "Gauss-Newton"}
 ONE_K, BOTH_ENDS = 7, (5, 10)
 ONE_TASKS = ("ring_2d",)  # for every agent at one K
 RANGE_AGENTS = ("ppo",)
-STEPS = {"one": 60_000, "range": 400_000}  # of 64 latents each: 3.8 and 25.6 million denoiser evaluations
+STEPS = {"one": 60_000, "range": 150_000}  # of 64 latents each: 3.8 and 9.6 million denoiser evaluations
 POPULATION = 64
 QUICK_STEPS, QUICK_SEARCH, QUICK_NOISES = 4_000, 40_000, 256
 
