@@ -52,7 +52,6 @@ BUDGETS = {
     "mixture_1d": TINY,
     "digits": Budget(4096, 2048, 1e6, None, 2000, every_seed=True),
     "digits_net": Budget(512, 2048, 3e5, 6e5, 1000),
-    "photos_net": Budget(96, 256, 3e4, 6e4, 100, 32),
 }
 QUICK = Budget(64, 128, 2e3, 2e3, 8, 16)
 
