@@ -16,25 +16,11 @@ from art_gym.denoisers.variance_preserving import vp_sigmas
 from art_gym.export.diffusers import diffusers_arguments
 from art_gym.schedules import Schedule
 from art_gym.solvers.loop import integrate
+from helpers.diffusion import CLOSE, SIZE, run, start
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
-
-SIZE = (2, 8, 8)
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 over a run
-
-
-def start(sigma: float) -> torch.Tensor:
-    return sigma * torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(1))
-
-
-def run(scheduler: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        for timestep in scheduler.timesteps:
-            scaled = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
-            x = scheduler.step(model(scaled, timestep.expand(len(x))).sample, timestep, x).prev_sample
-    return x
 
 
 @pytest.mark.filterwarnings("ignore")

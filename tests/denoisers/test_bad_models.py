@@ -11,18 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from art_gym.denoisers import TorchDenoiser, from_diffusers
+from helpers.diffusion import conditional_model
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
-
-
-def run(scheduler: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        for timestep in scheduler.timesteps:
-            scaled = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
-            x = scheduler.step(model(scaled, timestep.expand(len(x))).sample, timestep, x).prev_sample
-    return x
 
 
 def folder_with(tmp_path: Path, **files: str | bytes) -> Path:
@@ -139,22 +132,6 @@ def variance_model() -> Any:
         down_block_types=("DownBlock2D",),
         up_block_types=("UpBlock2D",),
     )
-
-
-def conditional_model() -> Any:
-    torch.manual_seed(0)
-    return diffusers.UNet2DConditionModel(
-        sample_size=8,
-        in_channels=2,
-        out_channels=2,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=6,
-        attention_head_dim=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-    ).eval()
 
 
 def test_shapes_that_do_not_fit() -> None:

@@ -19,26 +19,11 @@ from art_gym.export.diffusers import diffusers_arguments
 from art_gym.measures.errors import image_error
 from art_gym.schedules import Schedule
 from art_gym.solvers.loop import integrate
+from helpers.diffusion import CLOSE, SIZE, conditional_model, run, start
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # from diffusers and its imports
     import diffusers
-
-
-SIZE = (2, 8, 8)
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 over a run
-
-
-def start(sigma: float) -> torch.Tensor:
-    return sigma * torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(1))
-
-
-def run(scheduler: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        for timestep in scheduler.timesteps:
-            scaled = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
-            x = scheduler.step(model(scaled, timestep.expand(len(x))).sample, timestep, x).prev_sample
-    return x
 
 
 def text_conditioned() -> tuple[Any, Any]:
@@ -192,22 +177,6 @@ def test_only_the_network_runs_in_half_precision(prediction: str, tiny_model: An
         difference = (half(x, levels) - full(x, levels)).abs().max() / weight
         assert difference < 0.03  # the tiny network's outputs are about 1, bfloat16 has three digits
     assert half(x, levels).dtype == torch.float32
-
-
-def conditional_model() -> Any:
-    torch.manual_seed(0)
-    return diffusers.UNet2DConditionModel(
-        sample_size=8,
-        in_channels=2,
-        out_channels=2,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=6,
-        attention_head_dim=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-    ).eval()
 
 
 @pytest.mark.filterwarnings("ignore")

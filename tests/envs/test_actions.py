@@ -12,25 +12,12 @@ from art_gym.envs.actions.base import ACTIONS
 from art_gym.envs.env import ARTDiffusionEnv
 from art_gym.envs.observations import LIMIT
 from art_gym.envs.vector_env import ARTDiffusionVectorEnv
+from helpers.rollouts import rollout
 
 IDS = sorted(name for name in gym.registry if name.startswith("ARTDiffusion"))
 DEFAULT = "ARTDiffusion-Gaussian1D-v0"
 pytestmark = pytest.mark.filterwarnings("error")
 every_id = pytest.mark.parametrize("env_id", IDS)
-
-
-def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Observations and rewards of the episodes that the actions produce."""
-    observation, _ = env.reset(seed=seed)
-    observations, rewards = [observation], []
-    for action in actions:
-        observation, reward, terminated, truncated, _ = env.step(action)
-        assert not truncated
-        observations.append(observation)
-        rewards.append(reward)
-        if terminated:
-            observations.append(env.reset()[0])
-    return np.stack(observations), rewards
 
 
 @every_id

@@ -13,23 +13,10 @@ from art_gym.envs.env import ARTDiffusionEnv
 from art_gym.envs.observations import GROUPS, Observation
 from art_gym.envs.rewards.endpoints import LogRatio
 from art_gym.envs.vector_env import ARTDiffusionVectorEnv
+from helpers.rollouts import rollout
 
 DEFAULT = "ARTDiffusion-Gaussian1D-v0"
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Observations and rewards of the episodes that the actions produce."""
-    observation, _ = env.reset(seed=seed)
-    observations, rewards = [observation], []
-    for action in actions:
-        observation, reward, terminated, truncated, _ = env.step(action)
-        assert not truncated
-        observations.append(observation)
-        rewards.append(reward)
-        if terminated:
-            observations.append(env.reset()[0])
-    return np.stack(observations), rewards
 
 
 def random_actions(count: int, seed: int = 0) -> np.ndarray:

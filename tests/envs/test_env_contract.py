@@ -15,25 +15,12 @@ from gymnasium.vector import AsyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from art_gym.envs.config import load_config
+from helpers.rollouts import rollout
 
 IDS = sorted(name for name in gym.registry if name.startswith("ARTDiffusion"))
 DEFAULT = "ARTDiffusion-Gaussian1D-v0"
 pytestmark = pytest.mark.filterwarnings("error")
 every_id = pytest.mark.parametrize("env_id", IDS)
-
-
-def rollout(env: gym.Env, seed: int | None, actions: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Observations and rewards of the episodes that the actions produce."""
-    observation, _ = env.reset(seed=seed)
-    observations, rewards = [observation], []
-    for action in actions:
-        observation, reward, terminated, truncated, _ = env.step(action)
-        assert not truncated
-        observations.append(observation)
-        rewards.append(reward)
-        if terminated:
-            observations.append(env.reset()[0])
-    return np.stack(observations), rewards
 
 
 def random_actions(env: gym.Env, count: int, seed: int = 0) -> np.ndarray:
