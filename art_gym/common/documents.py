@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
+
+from art_gym.common.files import write_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -74,6 +76,40 @@ def read_document(file: str | Path, kind: str, schema: Schema) -> dict[str, Any]
         raise ValueError(f"{file} is not a {kind} file: {error.json_path}: {said}") from None
     content.pop("format")
     return {"version": None, **content}
+
+
+class Saved:
+    """A frozen dataclass that one of our files holds.
+
+    Attributes:
+        kind: what messages call it.
+        file_schema: of its file.
+    """
+
+    kind: ClassVar[str]
+    file_schema: ClassVar[Schema]
+
+    def to_json(self) -> str:
+        """Return the content of its file."""
+        content = asdict(cast("DataclassInstance", self))
+        return json.dumps({"format": format_of(self.file_schema), **content}, indent=2)
+
+    def save(self, file: str | Path) -> None:
+        """Write its file, to a temporary name first."""
+        write_text(Path(file), self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, file: str | Path) -> Self:
+        """Read a file.
+
+        Raises:
+            ValueError: if the file is missing, is not JSON, or is none of this kind; the message says what is wrong.
+        """
+        content = read_document(file, cls.kind, cls.file_schema)
+        try:
+            return cls(**content)
+        except ValueError as error:
+            raise ValueError(f"{file} is not a {cls.kind} file: {error}") from None
 
 
 def check_provenance(document: DataclassInstance, kind: str, schema: Schema) -> None:

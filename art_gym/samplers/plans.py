@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from art_gym.common.documents import format_of
 from art_gym.denoisers.base import Array
 from art_gym.samplers.coefficients import Coefficients, follow
-from art_gym.samplers.sampler import FORMAT, Sampler
+from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.schedule import Schedule, as_levels
 from art_gym.solvers.base import Denoise, Solver
 from art_gym.solvers.loop import integrate
@@ -62,5 +63,5 @@ def load(file: str | Path) -> Document:
         written = content.get("format")
     except (OSError, ValueError, RecursionError, AttributeError):
         written = None  # the schedule's reader says what is wrong
-    kind = FORMAT.partition("/")[0]
+    kind = format_of(Sampler.file_schema).partition("/")[0]
     return Sampler.load(file) if isinstance(written, str) and written.startswith(f"{kind}/") else Schedule.load(file)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 import art_gym
-from art_gym.common.documents import check_provenance, format_of, read_document, schema
-from art_gym.common.files import write_text
+from art_gym.common.documents import Saved, Schema, check_provenance, schema
 from art_gym.denoisers.base import RANGE_TOLERANCE, Denoiser
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.traced import traced
@@ -26,12 +24,11 @@ SCHEMA = schema(
     told={"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}},
     weights={"type": "array", "items": _NUMBERS},
 )
-FORMAT = format_of(SCHEMA)
 SAME = 1e-6  # relative difference of numbers that are taken for the same
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(Saved):
     """K steps, each with one call of the denoiser: their levels, their weights, and the levels that the model is told.
 
         D_k = D(x_k, c_k σ_k)
@@ -60,6 +57,8 @@ class Sampler:
             value of the wrong type.
     """
 
+    kind: ClassVar[str] = "sampler"
+    file_schema: ClassVar[Schema] = SCHEMA
     sigmas: tuple[float, ...]
     told: tuple[float, ...]
     weights: tuple[tuple[float, ...], ...]
@@ -89,7 +88,7 @@ class Sampler:
                 raise ValueError(
                     f"step {k} has {k} earlier estimates, and so at most {k} weights, got {len(row)}: {row}"
                 )
-        check_provenance(self, "sampler", SCHEMA)
+        check_provenance(self, self.kind, SCHEMA)
 
     @classmethod
     def of(cls, schedule: Schedule | Sequence[float] | np.ndarray, solver: str | Solver) -> Sampler:
@@ -176,27 +175,6 @@ class Sampler:
         theirs = Sampler.of(np.array(self.sigmas), "dpmpp_2m").coefficients().weights[:, 0]
         factor = float(ours @ theirs / max(theirs @ theirs, 1e-30))
         return factor if np.abs(ours - factor * theirs).max() <= SAME * (1 + np.abs(ours).max()) else None
-
-    def to_json(self) -> str:
-        """Return the content of a sampler file."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2)
-
-    def save(self, file: str | Path) -> None:
-        """Write a sampler file, to a temporary name first."""
-        write_text(Path(file), self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, file: str | Path) -> Sampler:
-        """Read a sampler file.
-
-        Raises:
-            ValueError: if the file is missing, is not JSON, or is not a sampler; the message says what is wrong.
-        """
-        content = read_document(file, "sampler", SCHEMA)
-        try:
-            return cls(**content)
-        except ValueError as error:
-            raise ValueError(f"{file} is not a sampler file: {error}") from None
 
 
 def as_sampler(plan: Sampler | Schedule | Sequence[float] | np.ndarray, solver: str | Solver) -> Sampler:

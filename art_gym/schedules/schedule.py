@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 import art_gym
-from art_gym.common.documents import check_provenance, format_of, read_document, schema
-from art_gym.common.files import write_text
+from art_gym.common.documents import Saved, Schema, check_provenance, schema
 
 SCHEMA = schema("schedule", sigmas={"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2})
-FORMAT = format_of(SCHEMA)
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Saved):
     """K+1 noise levels from σ_max to a trailing 0, with their provenance.
 
     Attributes:
@@ -36,6 +33,8 @@ class Schedule:
             negative or not finite, or for a value of the wrong type.
     """
 
+    kind: ClassVar[str] = "schedule"
+    file_schema: ClassVar[Schema] = SCHEMA
     sigmas: tuple[float, ...]
     method: str
     task: str | None = None
@@ -47,7 +46,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigmas", checked_levels(self.sigmas))
-        check_provenance(self, "schedule", SCHEMA)
+        check_provenance(self, self.kind, SCHEMA)
 
     @property
     def num_steps(self) -> int:
@@ -114,27 +113,6 @@ class Schedule:
         if not (np.diff(levels) < 0).all():
             raise ValueError(f"ComfyUI computes in float32, where two of the levels are equal: {levels.tolist()}")
         return ", ".join(np.format_float_positional(level, trim="-") for level in levels)
-
-    def to_json(self) -> str:
-        """Return the content of a schedule file."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2)
-
-    def save(self, file: str | Path) -> None:
-        """Write a schedule file, to a temporary name first."""
-        write_text(Path(file), self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, file: str | Path) -> Schedule:
-        """Read a schedule file.
-
-        Raises:
-            ValueError: if the file is missing, is not JSON, or is not a schedule; the message says what is wrong.
-        """
-        content = read_document(file, "schedule", SCHEMA)
-        try:
-            return cls(**content)
-        except ValueError as error:
-            raise ValueError(f"{file} is not a schedule file: {error}") from None
 
 
 def resampled(levels: np.ndarray, num_steps: int) -> np.ndarray:
