@@ -35,13 +35,12 @@ class References:
     def run(self) -> None:
         """Compute and store them."""
         from art_gym.envs.actions.base import get_action
-        from art_gym.envs.actions.sampler import SamplerMap
+        from art_gym.envs.actions.sampler import freedom_of
         from art_gym.evaluation.references import compute_all
         from art_gym.tasks.references import REFERENCES_FILE
         from art_gym.tasks.registry import BUILT_IN
 
         file = self.file or REFERENCES_FILE
         wanted = [imported_task(task)[1] for task in self.tasks] or BUILT_IN, self.solvers, self.steps
-        action = get_action(self.action)
-        freedom = action.freedom if isinstance(action, SamplerMap) else None
+        freedom = freedom_of(get_action(self.action))
         compute_all(*wanted, file, self.seed, self.again, self.candidates, freedom)

@@ -13,6 +13,7 @@ import numpy as np
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.freedom import Freedom
 from art_gym.samplers.sampler import Sampler
+from art_gym.search.least_squares import by_error
 from art_gym.search.sampler_defect import SamplerProblem, jacobian_cost, starts
 from art_gym.search.sampler_newton import SamplerNewton
 from art_gym.search.spaces import Samplers
@@ -59,7 +60,7 @@ def _disturbed(quest: Quest, freedom: Freedom, best: Coefficients, until: float)
     middle = fit.improve(freedom.numbers(best, denoiser), 0)
     while denoiser.share < until:
         for found in fit.improving(middle.numbers + spreads * rng.standard_normal(len(spreads)), STEPS):
-            middle = min(middle, found, key=lambda fit: fit.error)
+            middle = min(middle, found, key=by_error)
             yield Tried(_label(freedom), fit.make(found.numbers))
         yield Tried(_label(freedom), None)
 

@@ -146,8 +146,8 @@ def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
         lines.append(
             f"The error{at} on validation noise was {errors[0]:.4f} then, and at best {min(errors):.4f} in training."
         )
-    by, _, size = outcome.begun_by.partition(" (")
-    return [f"The policy began with {found} that {by} found in {history[0].seconds:.0f} s ({size}. {' '.join(lines)}"]
+    search = f"{outcome.begun_by} found in {history[0].seconds:.0f} s ({outcome.begun_with})"
+    return [f"The policy began with {found} that {search}. {' '.join(lines)}"]
 
 
 def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:

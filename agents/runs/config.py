@@ -9,7 +9,7 @@ import numpy as np
 
 from art_gym.common.parts import import_module
 from art_gym.envs.actions.base import get_action
-from art_gym.envs.actions.sampler import SamplerMap
+from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig, load_config
 from art_gym.envs.ids import DEFAULT, configurations, task_of
 
@@ -65,7 +65,7 @@ class TrainConfig:
         """The id to look up hyperparameters by: the task's if it has one, else the environment's."""
         own, task = config_name(self.env_id), self.env.get("task")
         variant = own.removeprefix(task_of(own) or own)  # such as "_per_sample"
-        if isinstance(get_action(self.env_config().action), SamplerMap):
+        if freedom_of(get_action(self.env_config().action)) is not None:
             variant = SAMPLER
         task = task.partition("?")[0] if isinstance(task, str) else task_of(own)
         return id_of(f"{task}{variant}") or id_of(f"{DEFAULT}{variant}" if variant == SAMPLER else own)

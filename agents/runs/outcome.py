@@ -25,7 +25,7 @@ class Outcome:
         evaluations: denoiser evaluations of training, one per sample and level. Evaluating progress and computing
             endpoints of noises do not count.
         seconds: wall time of training, without these two.
-        begun_by: the search that the agent began with, with its size; None without one.
+        begun_by, begun_with: the search that the agent began with, and its size in words; without one None and "".
         as_start: evaluation of the policy as the warm start left it; None without one.
     """
 
@@ -38,6 +38,7 @@ class Outcome:
     evaluations: int
     seconds: float
     begun_by: str | None = None
+    begun_with: str = ""
     as_start: dict[int, Evaluation] | None = None
 
     def save(self, folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from art_gym.samplers.traced import Method, traced
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search.gradient import gradient_descent
-from art_gym.search.least_squares import Fit, working_precision
+from art_gym.search.least_squares import Fit, by_error, working_precision
 from art_gym.search.sampler_defect import FIRST_TOLD
 from art_gym.search.sampler_newton import SamplerNewton
 from art_gym.search.spaces import Samplers
@@ -86,7 +86,7 @@ def best_grid_of(method: Method, denoiser: Counted, levels: np.ndarray, how: Lea
     many = how.newton(denoiser, method, num_steps, LATENTS, before + how.evaluations)
     grids = [make_grid(name, num_steps, denoiser) for name in HAND_MADE]
     grids += [make_grid("edm", num_steps, denoiser, last * denoiser.data_std, rho) for last in LAST for rho in RHO]
-    known = sorted((few.improve(logits_from_levels(grid, denoiser), 0) for grid in grids), key=_error)
+    known = sorted((few.improve(logits_from_levels(grid, denoiser), 0) for grid in grids), key=by_error)
     firsts = [logits_from_levels(levels, denoiser), *(fit.numbers for fit in known[:BEGUN])]
     pool: list[Fit] = []
     rng = np.random.default_rng([how.seed, num_steps])
@@ -94,10 +94,10 @@ def best_grid_of(method: Method, denoiser: Counted, levels: np.ndarray, how: Lea
         if pool and denoiser.evaluations > before + STARTS_SHARE * how.evaluations:
             break
         disturbance = SPREAD * rng.standard_normal(num_steps - 1)
-        first = firsts[i] if i < len(firsts) else min(pool, key=_error).numbers + disturbance
+        first = firsts[i] if i < len(firsts) else min(pool, key=by_error).numbers + disturbance
         pool.append(few.improve(first, STEPS[0]))
-    finals = [many.improve(fit.numbers, STEPS[1]) for fit in sorted(pool, key=_error)[:FINALISTS]]
-    return many.make(min(finals, key=_error).numbers)
+    finals = [many.improve(fit.numbers, STEPS[1]) for fit in sorted(pool, key=by_error)[:FINALISTS]]
+    return many.make(min(finals, key=by_error).numbers)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,3 @@ def _descend(part: Part, how: Learning, updates: int) -> Iterator[Coefficients]:
 def _last(found: Iterator[Coefficients]) -> Coefficients:
     *_, last = found
     return last
-
-
-def _error(fit: Fit) -> float:
-    return fit.error

@@ -115,7 +115,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
     """Evaluate a policy on held-out noise in two ways: as it is, and distilled to its mean plan."""
     task, solver, method = setup.target.task, setup.target.solver.name, setup.config.algo
     if setup.begun_by is not None:
-        method += f", begun by {setup.begun_by.partition(' (')[0]}"
+        method += f", begun by {setup.begun_by}"
     plans: dict[int, Document] = {}
     as_grid, as_policy = {}, {}
     for num_steps in setup.budgets:
@@ -124,9 +124,7 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         as_grid[num_steps] = evaluate_plan(setup.target, plan)
         plans[num_steps] = document(
             plan,
-            f"{setup.config.algo}, begun by {setup.begun_by.partition(' (')[0]}"
-            if setup.begun_by
-            else setup.config.algo,
+            method,
             task=task,
             solver=solver,
             seed=setup.config.seed,
@@ -143,4 +141,5 @@ def make_outcome(setup: Setup, evaluate: Evaluator, last: Point) -> Outcome:
         evaluations=last.evaluations,
         seconds=last.seconds,
         begun_by=setup.begun_by,
+        begun_with=setup.begun_with,
     )

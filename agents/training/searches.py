@@ -18,7 +18,7 @@ from tqdm import tqdm
 from art_gym.common.isolation import isolated
 from art_gym.denoisers.base import Counted
 from art_gym.envs.actions.base import get_action
-from art_gym.envs.actions.sampler import SamplerMap
+from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig, load_config
 from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_plan
 from art_gym.samplers.plans import Document, Plan, document, load
@@ -85,7 +85,7 @@ def _checked(config: TrainConfig) -> EnvConfig:
         )
     env_config = config.env_config()
     usual = load_config(config_name(config.env_id))
-    if not isinstance(get_action(env_config.action), SamplerMap) and "action" in config.env:
+    if freedom_of(get_action(env_config.action)) is None and "action" in config.env:
         raise ValueError(
             f"{config.algo} plays no episodes and does not use action={env_config.action!r}: leave it out, or choose a "
             f"sampler's actions, whose freedom it searches"
@@ -120,8 +120,6 @@ class _Watched:
     def __init__(self, config: TrainConfig, env_config: EnvConfig, run: Run, progress: bool) -> None:
         self.config, self.progress = config, progress
         self.target, self.budgets = env_config.target(), reported_budgets(env_config)
-        action = get_action(env_config.action)
-        self.freedom = action.freedom if isinstance(action, SamplerMap) else None
         self.counted = Counted(self.target.denoiser)
         self.bank = get_bank(self.target.denoiser, "train", env_config.noises)
         self.bank.ensure(self.bank.size)
@@ -147,7 +145,7 @@ class _Watched:
             return best
         noises, config = (self.bank.start, self.bank.endpoints), self.config
         sought = Sought(
-            self.counted, self.target.solver, num_steps, *noises, config.seed, config.n_timesteps, self.freedom
+            self.counted, self.target.solver, num_steps, *noises, config.seed, config.n_timesteps, self.target.freedom
         )
         found = SEARCHES[self.config.algo](sought)
         for episodes, tried in tqdm(found, desc=f"{self.config.algo} K={num_steps}", disable=not self.progress):

@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.envs.actions.base import get_action
-from art_gym.envs.actions.sampler import SamplerMap
+from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
 from art_gym.tasks.target import Target
@@ -62,7 +62,7 @@ class Setup:
         wanted = overridden(values, changes)
         check_counts(wanted)
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
-        warm, steers = warm_start_of(wanted), isinstance(get_action(config.env_config().action), SamplerMap)
+        warm, steers = warm_start_of(wanted), freedom_of(get_action(config.env_config().action)) is not None
         searches, start_evaluations = 0, 0.0
         if steers and largest > 1:
             played = n_timesteps * config.env_config(wanted.get("env")).population
@@ -103,10 +103,15 @@ class Setup:
 
     @property
     def begun_by(self) -> str | None:
-        """The search that the agent begins with, and its size; None without one."""
+        """The search that the agent begins with; None without one."""
+        return "Gauss-Newton" if self.start_evaluations else "CMA-ES" if self.searches else None
+
+    @property
+    def begun_with(self) -> str:
+        """The size of that search, in words."""
         if self.start_evaluations:
-            return f"Gauss-Newton ({self.start_evaluations:,.0f} evaluations for each K)"
-        return f"CMA-ES (searches: {self.searches})" if self.searches else None
+            return f"{self.start_evaluations:,.0f} evaluations for each K"
+        return f"searches: {self.searches}" if self.searches else ""
 
     @property
     def resolved(self) -> dict[str, Any]:

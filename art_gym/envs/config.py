@@ -14,7 +14,7 @@ import numpy as np
 from art_gym.common.parts import import_module, text_of
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
-from art_gym.envs.actions.sampler import SamplerMap
+from art_gym.envs.actions.sampler import SamplerMap, freedom_of
 from art_gym.envs.core import Core
 from art_gym.envs.ids import DEFAULT, configurations, task_of
 from art_gym.envs.observations import ALL_GROUPS, GROUPS, Observation
@@ -156,8 +156,7 @@ class EnvConfig:
 
     def target(self) -> Target:
         """The denoiser and the solver that the names stand for, and what actions choose of a sampler."""
-        action = get_action(self.action)
-        return Target.of(self.task, self.solver, action.freedom if isinstance(action, SamplerMap) else None)
+        return Target.of(self.task, self.solver, freedom_of(get_action(self.action)))
 
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""

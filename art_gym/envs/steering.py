@@ -6,6 +6,7 @@ import numpy as np
 
 from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.state import State
+from art_gym.samplers.coefficients import mix
 
 
 def memory_of(action_map: object, count: int, max_steps: int, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
@@ -29,10 +30,8 @@ def level_told(state: State) -> np.ndarray:
 def mixed(state: State, weights: np.ndarray) -> np.ndarray:
     """(E, N, *shape) D + Σ_i w_i (D_{−i} − D_{−i−1}), the estimate that a step goes to."""
     known = [state.denoised, state.previous_denoised, *np.moveaxis(state.earlier, 1, 0)]
-    found = state.denoised
-    for i, weight in enumerate(weights.T.astype(np.float32)):
-        if weight.any():
-            found = found + weight.reshape(-1, *[1] * (found.ndim - 1)) * (known[i] - known[i + 1])
+    shape = len(weights), *[1] * (state.denoised.ndim - 1)
+    found: np.ndarray = mix(known, (weight.reshape(shape) for weight in weights.T.astype(np.float32)))
     return found
 
 

@@ -22,7 +22,7 @@ from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.schedule import as_levels
 from art_gym.search.defect import STEPS, defect
 from art_gym.search.gauss_newton import GaussNewton
-from art_gym.search.least_squares import working_precision
+from art_gym.search.least_squares import by_error, working_precision
 from art_gym.search.oracle import optimise
 from art_gym.search.sampler_oracle import optimise_sampler
 from art_gym.tasks.references import (
@@ -132,7 +132,7 @@ def polish(target: Target, num_steps: int, grids: Iterable[tuple[float, ...]], s
     )
     logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
     firsts = sorted(logits, key=lambda tried: few.improve(tried, 0).error)[:POLISHED]
-    best = min((many.improve(first, STEPS) for first in firsts), key=lambda fit: fit.error)
+    best = min((many.improve(first, STEPS) for first in firsts), key=by_error)
     return _reference(target, num_steps, levels_from_logits(best.numbers, denoiser), seed, POLISH)
 
 

@@ -21,7 +21,7 @@ from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, Sch
 from art_gym.denoisers.diffusers_folders import check_scheduler
 from art_gym.denoisers.diffusers_models import PREDICTIONS
 from art_gym.export.network_calls import NetworkCalls, alphas_cumprod, beta_config, refuse_changes
-from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.coefficients import Coefficients, mix
 from art_gym.samplers.sampler import Sampler, as_sampler
 from art_gym.schedules.schedule import Schedule
 
@@ -232,10 +232,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         x = sample.to(torch.promote_types(sample.dtype, torch.float32))
         estimate = self._calls.denoised(k, x, model_output.to(x.dtype))
         known = self._estimates = [estimate, *self._estimates][: self.sampler.memory]
-        mixed = estimate
         # If sampling began in the middle, there are fewer estimates than weights.
-        for weight, newer, older in zip(self.sampler.weights[k], known, known[1:], strict=False):
-            mixed = mixed + weight * (newer - older)
+        mixed = mix(known, self.sampler.weights[k])
         ratio = self.sampler.sigmas[k + 1] / self.sampler.sigmas[k]
         scale, following = self._calls.scales[k : k + 2].tolist()
         x = ratio * scale * x + (1 - ratio) * mixed

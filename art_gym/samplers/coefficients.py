@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
@@ -45,12 +46,23 @@ def follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
     for k in range(told.shape[0]):
         level = xp.broadcast_to(told[k] * sigmas[k], (count,))
         memory = [denoise(x, level), *memory][: weights.shape[1] + 1]
-        mixed = memory[0]
-        for i in range(len(memory) - 1):
-            mixed = mixed + _per_sample(weights[k, i], x) * (memory[i] - memory[i + 1])
+        mixed = mix(memory, [_per_sample(weight, x) for weight in weights[k]])
         ratio = _per_sample(sigmas[k + 1] / sigmas[k], x)
         x = ratio * x + (1 - ratio) * mixed
     return x
+
+
+def mix(memory: Sequence[Array], weights: Iterable[Any]) -> Array:
+    """The estimate that a step goes to, D̃ = D_k + Σ_i w_i (D_{k−i} − D_{k−i−1}), as far as there is a memory.
+
+    Args:
+        memory: denoised estimates, the latest first.
+        weights: numbers, or arrays that broadcast with the estimates.
+    """
+    mixed = memory[0]
+    for weight, newer, older in zip(weights, memory, memory[1:], strict=False):
+        mixed = mixed + weight * (newer - older)
+    return mixed
 
 
 def _per_sample(number: Array, x: Array) -> Array:

@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Array, Denoiser
 from art_gym.samplers.coefficients import Coefficients
-from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
+from art_gym.schedules.fractions import LIMIT, levels_from_logits, logits_from_levels
 
 MOST_MEMORY = 8
 
@@ -53,7 +53,7 @@ class Freedom:
         """The entries (k, i) of the weights that may be chosen."""
         if self.shared:
             return []
-        return [(k, i) for k in range(num_steps) for i in range(min(k, self.memory - 1))]
+        return places(num_steps, self.memory - 1)
 
     def size(self, num_steps: int) -> int:
         """How many numbers are chosen, K − 1 for the levels among them."""
@@ -94,6 +94,17 @@ class Freedom:
             return np.append(logits, [logs.mean(), math.log(factor)])
         chosen = [weights[k, i] if i < weights.shape[1] else 0.0 for k, i in self.places(len(told))]
         return np.concatenate([logits, logs if self.told else [], chosen])
+
+
+def places(num_steps: int, width: int) -> list[tuple[int, int]]:
+    """The entries (k, i) of (K, width) weights for which there is a memory."""
+    return [(k, i) for k in range(num_steps) for i in range(min(k, width))]
+
+
+def within_limits(numbers: np.ndarray, num_steps: int) -> np.ndarray:
+    """(P,) or (P, B) numbers with their first K − 1, the logits, within the limits of searches."""
+    logits = num_steps - 1
+    return np.concatenate([np.clip(numbers[:logits], -LIMIT, LIMIT), numbers[logits:]])
 
 
 def weights_2m(levels: Array) -> Array:

@@ -21,7 +21,7 @@ from art_gym.schedules.grids.base import make_grid
 from art_gym.schedules.schedule import resampled
 from art_gym.search.base import exhaust
 from art_gym.search.gauss_newton import GaussNewton, jacobian_cost
-from art_gym.search.least_squares import TINY, Fit, working_precision
+from art_gym.search.least_squares import TINY, Fit, by_error, working_precision
 from art_gym.search.tuned import EVALUATIONS, tuned
 from art_gym.solvers.base import Solver, get_solver
 
@@ -95,7 +95,7 @@ def defect(
     finals = [many.improve(logits, STEPS) for _, logits in pool]
     if len(others.start) >= latents:
         finals = [others.improve(logits, 0) for _, logits in pool + finals]
-    levels: np.ndarray = levels_from_logits(min(finals, key=_error)[1], denoiser)
+    levels: np.ndarray = levels_from_logits(min(finals, key=by_error)[1], denoiser)
     return levels
 
 
@@ -125,7 +125,7 @@ def screening(
     """
     denoiser, until = few.denoiser, few.denoiser.evaluations + budget
     grids = [resampled(first, num_steps), *_hand_made(few, num_steps, budget)]
-    known = sorted((few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=_error)
+    known = sorted((few.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=by_error)
     starts = [logits for _, logits in known]
     cost = SCREENING_STEPS * len(few.start) * jacobian_cost(few.solver, num_steps)  # of one start
     if num_steps > COARSE and cost < budget / 8:
@@ -140,14 +140,14 @@ def screening(
     rng = np.random.default_rng([seed, num_steps])
     for i in range(DISTURBED):
         if denoiser.evaluations < until:
-            _, best = min(pool, key=_error)
+            _, best = min(pool, key=by_error)
             if i % 2 == 0 and num_steps > 2:
                 tried = _best_moved(few, best, rng)
             else:
                 tried = best + SPREAD * rng.standard_normal(num_steps - 1)
             pool.append((yield from few.improving(tried, SCREENING_STEPS)))
     distinct: list[Fit] = []
-    for fit in sorted(pool, key=_error):
+    for fit in sorted(pool, key=by_error):
         if all(np.abs(fit.numbers - better.numbers).max() > SAME for better in distinct):
             distinct.append(fit)
     return distinct
@@ -167,7 +167,7 @@ def _best_moved(few: GaussNewton, logits: np.ndarray, rng: np.random.Generator) 
     """(K−1,) logits of the best of `MOVED` copies, each with one level moved."""
     levels = levels_from_logits(logits, few.denoiser)
     copies = [logits_from_levels(_moved(levels, rng), few.denoiser) for _ in range(MOVED)]
-    return min((few.improve(copy, 0) for copy in copies), key=_error)[1]
+    return min((few.improve(copy, 0) for copy in copies), key=by_error)[1]
 
 
 def _moved(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -176,7 +176,3 @@ def _moved(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     step = rng.integers(len(fewer) - 1)
     low = max(fewer[step + 1], 0.3 * fewer[step])  # the last step ends in 0
     return np.insert(fewer, step + 1, np.sqrt(fewer[step] * low))
-
-
-def _error(fit: Fit) -> float:
-    return fit.error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ class Fit(NamedTuple):
 
     error: float
     numbers: np.ndarray
+
+
+by_error = attrgetter("error")  # of fits
 
 
 class Point(NamedTuple):

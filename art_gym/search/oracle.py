@@ -14,7 +14,7 @@ from art_gym.schedules.grids.base import make_grid
 from art_gym.search.defect import STEPS, defect
 from art_gym.search.evolution import evolve
 from art_gym.search.gauss_newton import GaussNewton
-from art_gym.search.least_squares import Fit, working_precision
+from art_gym.search.least_squares import by_error, working_precision
 from art_gym.search.spaces import Grids
 from art_gym.search.tuned import tuned
 from art_gym.solvers.base import Solver, get_solver
@@ -80,9 +80,9 @@ def optimise(
     if _lets_gradients_through(denoiser):
         grids += _refined(grids, denoiser, num_steps, solver, start, endpoints, seed)
     newton = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
-    pool = sorted((newton.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=_error)
+    pool = sorted((newton.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=by_error)
     improved = [newton.improve(fit.numbers, STEPS) for fit in pool[:FINALISTS]]
-    best = min(improved + pool, key=_error)
+    best = min(improved + pool, key=by_error)
     assert best.error <= pool[0].error
     levels: np.ndarray = levels_from_logits(best.numbers, denoiser)
     return levels
@@ -162,7 +162,3 @@ class _Refiner:
 
 def _loss(refined: tuple[float, np.ndarray]) -> float:
     return refined[0]
-
-
-def _error(fit: Fit) -> float:
-    return fit.error

@@ -13,7 +13,7 @@ from art_gym.samplers.freedom import Freedom
 from art_gym.samplers.sampler import Sampler
 from art_gym.search.base import Candidate, Sought, exhaust, search
 from art_gym.search.defect import MOST_ELEMENTS, MOST_EVALUATIONS, defect
-from art_gym.search.least_squares import Fit, working_precision
+from art_gym.search.least_squares import Fit, by_error, working_precision
 from art_gym.search.sampler_newton import SamplerNewton, within
 from art_gym.search.spaces import Samplers
 
@@ -123,9 +123,9 @@ def screening(problem: SamplerProblem, levels: np.ndarray, seed: int, until: flo
     for _ in range(DISTURBED):
         if problem.denoiser.evaluations > until:
             break
-        tried = min(pool, key=_error).numbers + spreads * rng.standard_normal(len(spreads))
+        tried = min(pool, key=by_error).numbers + spreads * rng.standard_normal(len(spreads))
         pool.append((yield from whole.improving(tried, SCREENING_STEPS)))
-    return sorted(pool, key=_error)
+    return sorted(pool, key=by_error)
 
 
 def sampler_defect(
@@ -165,7 +165,7 @@ def sampler_defect(
     finals = [many.improve(fit.numbers, STEPS) for fit in pool]
     if len(others.start) >= LATENTS[0]:
         finals = [others.improve(fit.numbers, 0) for fit in finals]
-    return problem.made(min(finals, key=_error).numbers)
+    return problem.made(min(finals, key=by_error).numbers)
 
 
 def starts(levels: np.ndarray, freedom: Freedom) -> Iterator[Coefficients]:
@@ -177,7 +177,3 @@ def starts(levels: np.ndarray, freedom: Freedom) -> Iterator[Coefficients]:
                 yield made._replace(told=np.append(first * 0.98, made.told[1:]))  # below σ_max, so it can move
         else:
             yield made
-
-
-def _error(fit: Fit) -> float:
-    return fit.error

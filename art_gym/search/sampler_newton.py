@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from art_gym.denoisers.base import Counted, Denoiser
-from art_gym.samplers.coefficients import Coefficients
-from art_gym.samplers.freedom import Freedom
-from art_gym.schedules.fractions import LIMIT
+from art_gym.samplers.coefficients import Coefficients, mix
+from art_gym.samplers.freedom import Freedom, places, within_limits
 from art_gym.search.gauss_newton import CLOSEST
 from art_gym.search.least_squares import Latents, LeastSquares, Point, impossible
 
@@ -49,8 +48,7 @@ class SamplerNewton(LeastSquares):
 
     def bounded(self, numbers: np.ndarray) -> np.ndarray:
         """See `LeastSquares`."""
-        levels = self.num_steps - 1
-        return np.concatenate([np.clip(numbers[:levels], -LIMIT, LIMIT), numbers[levels:]])
+        return within_limits(numbers, self.num_steps)
 
     def point(self, numbers: np.ndarray) -> Point:
         """See `LeastSquares`."""
@@ -68,12 +66,8 @@ class SamplerNewton(LeastSquares):
             if len(denoised) == k:
                 told = np.full(len(self.start), made.told[k] * made.sigmas[k], kind)
                 denoised.append(self.denoiser(x[k], told))
-            mixed = denoised[k]
-            for i, weight in enumerate(made.weights[k, : min(k, made.weights.shape[1])]):
-                if weight:
-                    mixed = mixed + kind(weight) * (denoised[k - i] - denoised[k - i - 1])
             ratio = kind(made.sigmas[k + 1] / made.sigmas[k])
-            after = ratio * x[k] + (1 - ratio) * mixed
+            after = ratio * x[k] + (1 - ratio) * mix(denoised[::-1], map(kind, made.weights[k]))
             if k == self.num_steps - 1:
                 return x, denoised, (after - self.endpoints).reshape(len(self.start), -1)
             x.append(after)
@@ -102,7 +96,7 @@ class SamplerNewton(LeastSquares):
             told = made.told.copy()
             told[k] *= np.exp(PROBE)
             found.append((made._replace(told=told), k + 1, k))
-        for k, i in _places(made):
+        for k, i in places(*made.weights.shape):
             weights = made.weights.copy()
             weights[k, i] += PROBE
             found.append((made._replace(weights=weights), k + 1, k + 1))
@@ -114,11 +108,7 @@ class SamplerNewton(LeastSquares):
         return np.stack([(_vector(self.make(numbers + row)) - before) / size for row in size * np.eye(len(numbers))])
 
 
-def _places(made: Coefficients) -> list[tuple[int, int]]:
-    return [(k, i) for k in range(len(made.told)) for i in range(min(k, made.weights.shape[1]))]
-
-
 def _vector(made: Coefficients) -> np.ndarray:
     """Log levels, log c and weights in one vector."""
-    weights = [made.weights[k, i] for k, i in _places(made)]
+    weights = [made.weights[k, i] for k, i in places(*made.weights.shape)]
     return np.concatenate([np.log(made.sigmas[1:-1]), np.log(made.told), weights])

@@ -8,7 +8,7 @@ from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.freedom import Freedom
 from art_gym.search.base import exhaust
-from art_gym.search.least_squares import Fit
+from art_gym.search.least_squares import Fit, by_error
 from art_gym.search.sampler_defect import STEPS, SamplerProblem, jacobian_cost, nested, sampler_defect, screening
 
 SEARCHES = 2  # with different disturbed starts
@@ -49,14 +49,10 @@ def optimise_sampler(
         until = counted.evaluations + SCREENED * LATENTS * jacobian_cost(freedom, num_steps)
         pool += exhaust(screening(problem, levels, seed + 1 + search, until))[:FINALISTS]
     every = problem.newton(freedom)
-    known = sorted((every.improve(fit.numbers, 0) for fit in pool), key=_error)
+    known = sorted((every.improve(fit.numbers, 0) for fit in pool), key=by_error)
     cost = STEPS / 2 * jacobian_cost(freedom, num_steps) * len(start) * start[0].size
     finalists = known[: int(np.clip(MOST_FITTED / cost, 1, FINALISTS))]
     improved = [every.improve(fit.numbers, STEPS) for fit in finalists]
-    best = min(improved + known, key=_error)
+    best = min(improved + known, key=by_error)
     assert best.error <= known[0].error
     return problem.made(best.numbers)
-
-
-def _error(fit: Fit) -> float:
-    return fit.error

@@ -10,7 +10,7 @@ from array_api_compat import is_torch_array
 
 from art_gym.denoisers.base import Array, Denoiser
 from art_gym.samplers.coefficients import Coefficients, follow
-from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.freedom import Freedom, within_limits
 from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.solvers.base import Solver
@@ -109,17 +109,13 @@ class Samplers:
 
     def plan(self, numbers: np.ndarray) -> Coefficients:
         """See `Space`."""
-        return self.freedom.coefficients(self._bounded(numbers), self.num_steps, self.denoiser)
+        if not is_torch_array(numbers):
+            numbers = within_limits(numbers, self.num_steps)
+        return self.freedom.coefficients(numbers, self.num_steps, self.denoiser)
 
     def samples(self, numbers: Array, x: Array) -> Array:
         """See `Space`."""
         return follow(self.denoiser, self.plan(numbers), x)
-
-    def _bounded(self, numbers: Array) -> Array:
-        """The same with logits within their limits."""
-        if is_torch_array(numbers):
-            return numbers
-        return np.concatenate([np.clip(numbers[: self.num_steps - 1], -LIMIT, LIMIT), numbers[self.num_steps - 1 :]])
 
 
 def _clipped(logits: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser
-from art_gym.envs.actions.base import action_map, bounded
+from art_gym.envs.actions.base import ActionMap, action_map, bounded
 from art_gym.envs.actions.fraction import FractionMap
 from art_gym.envs.state import State
 from art_gym.samplers.freedom import Freedom, first_told_of_flow
@@ -133,6 +133,11 @@ class SamplerMap:
             weights[:, 0] = np.where(step == 0, first, weights[:, 0])
         actions: np.ndarray = np.clip(np.column_stack([*columns, weights]), -1, 1)
         return actions
+
+
+def freedom_of(action: ActionMap | SamplerMap) -> Freedom | None:
+    """What of a sampler actions choose; None if they choose step sizes only."""
+    return action.freedom if isinstance(action, SamplerMap) else None
 
 
 def _curved(action: np.ndarray) -> np.ndarray:
