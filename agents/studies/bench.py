@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -18,14 +19,17 @@ from art_gym.evaluation.sampling import sample
 from art_gym.solvers.loop import integrate
 from art_gym.tasks.registry import resolve
 
+from ..reports.pictures import bars
+
 
 @isolated()
-def bench(seconds: float) -> str:
+def bench(seconds: float, picture: Path | None = None) -> str:
     """The table that ``art-gym bench`` prints.
 
     Args:
         seconds: time for each measurement, which alternates the two sides. Ratios come from the medians of their times,
             microseconds and steps per second from the shortest.
+        picture: draws the ratios to this file.
 
     Raises:
         ValueError: if the seconds are not positive.
@@ -33,12 +37,13 @@ def bench(seconds: float) -> str:
     if not 0 < seconds < math.inf:
         raise ValueError(f"the seconds for each measurement must be positive, got {seconds}: leave them out for 2")
     lines = ["| measurement | value | target |", "|:---|---:|---:|"]
+    ratios = {}
     for task, lanes, population, target in (("digits", 16, 64, 0.8), ("mixture_1d", 256, 64, 0.5)):
-        ratio = _against_bare_loop(task, lanes, population, seconds)
+        ratios[f"{task}, {lanes} × {population} latents"] = ratio = _against_bare_loop(task, lanes, population, seconds)
         lines.append(
             f"| {task}, {lanes * population} latents: bare loop time / vector env time | {ratio:.2f} | {target} |"
         )
-    ratio = _against_bare_loop("mixture_1d", 16384, 1, seconds)
+    ratios["mixture_1d, 16384 × 1 latents"] = ratio = _against_bare_loop("mixture_1d", 16384, 1, seconds)
     lines.append(f"| mixture_1d, 16384 environments of population 1: the same | {ratio:.2f} | 0.5 |")
     lines.append(
         f"| mixture_1d, 1 environment, steps within an episode: time over the bare denoiser call, µs a step | "
@@ -61,6 +66,8 @@ def bench(seconds: float) -> str:
     lines.append(
         f"| the same as a share of a call of a network of 50 M parameters, one sample | {overhead / model:.1%} | – |"
     )
+    if picture is not None:
+        bars(picture, ratios, "time of the bare sampling loop over the environment's (1 = no overhead)")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from art_gym.tasks.references import find_reference, score
 from art_gym.tasks.registry import BUILT_IN
 from art_gym.tasks.target import Target
 
+from ..reports import pictures
 from ..runs.config import TrainConfig
 from ..runs.folder import Run
 from ..training.run import train
@@ -53,7 +54,15 @@ def sampler_agents(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
 
 
 def _written(study: Study, ranges: list[list[str]], ones: list[list[str]], seeds: tuple[int, ...]) -> str:
-    """Write the tables so far."""
+    """Write the tables so far, and draw the first one."""
+    kinds = ("begun by Gauss-Newton", "Gauss-Newton alone", "without a search")
+    scores = {
+        f"{task}, {agent}, {kind}": float(cell.split()[0])
+        for task, agent, *cells in ranges
+        for kind, cell in zip(kinds, cells, strict=False)
+    }
+    if scores:
+        pictures.bars(study.folder / "sampler_agents.png", scores, "score (1 = best sampler known)")
     heads = ["task", "method", "score", "of that, the search alone", "without a search", "evaluations", "seconds"]
     parts = [
         f"Mean score against the best sampler, seeds {', '.join(map(str, seeds))} with their range. 0 is EDM's grid.",
