@@ -6,7 +6,7 @@ size, so its samplers are a start that an agent does not find by playing in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -17,8 +17,11 @@ from tqdm import tqdm
 from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.core import Core
 from art_gym.envs.observations import Observed
+from art_gym.envs.state import State
 from art_gym.samplers.coefficients import Coefficients
-from art_gym.search.sampler_defect import sampler_defect
+from art_gym.search.base import exhaust
+from art_gym.search.least_squares import Fit, by_error
+from art_gym.search.sampler_defect import STEPS, SamplerProblem, sampler_defect
 
 from .warm_start import joined, quiet
 
@@ -26,6 +29,7 @@ Fittable = PPO | A2C | TRPO | SAC | TD3 | TQC | CrossQ  # their policies have a 
 
 ROUNDS, LANES = 4, 16  # episodes by each sampler, for the policy's fit
 NEAR = 0.003  # deviation of the actions in all rounds but the first
+REPAIRS, LATENTS = 4, 512  # of a sampler that lies outside of the actions' range
 FIT_STEPS, FIT_RATE = 4000, 1e-2  # of Adam, whose rate falls to 0
 
 
@@ -56,6 +60,7 @@ def sampler_start(
     for num_steps in tqdm(budgets, desc="Gauss-Newton", unit="K", disable=not progress):
         freedom = core.action_map.freedom
         made = sampler_defect(denoiser, num_steps, freedom, bank.start, bank.endpoints, seed, evaluations)
+        made = _in_reach(core, made)
         spent = denoiser.evaluations
         rng = np.random.default_rng([seed, num_steps])
         for round in range(ROUNDS):
@@ -67,10 +72,34 @@ def sampler_start(
     model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
 
 
+def _in_reach(core: Core, made: Coefficients) -> Coefficients:
+    """The best sampler found that actions can choose: this one, or improved ones moved to the edge of their range."""
+    bank, denoiser = core.problem.bank, core.problem.denoise
+    assert isinstance(core.action_map, SamplerMap)
+    num_steps, rows = len(made.told), slice(LATENTS)
+    problem = SamplerProblem(denoiser, num_steps, core.action_map.freedom, bank.start[rows], bank.endpoints[rows])
+    newton, rng = problem.newton(core.action_map.freedom), np.random.default_rng(0)
+    found: list[Fit] = []
+    for _ in range(REPAIRS):
+        state = exhaust(_played(core, made, 0.0, rng))
+        reached = Coefficients(
+            np.append(state.grid[0, :num_steps], 0.0), state.told[0, :num_steps], state.weights[0, :num_steps]
+        )
+        found.append(newton.improve(problem.numbers(reached), 0))
+        if np.allclose(found[-1].numbers, problem.numbers(made), atol=1e-3):
+            break
+        made = problem.made(newton.improve(found[-1].numbers, STEPS).numbers)
+    return problem.made(min(found, key=by_error).numbers)
+
+
 def _played(
     core: Core, made: Coefficients, spread: float, rng: np.random.Generator
-) -> Iterator[tuple[Observed, np.ndarray]]:
-    """Episodes near a sampler: (E, …) observations, and the (E, A) actions that go on with the sampler from there."""
+) -> Generator[tuple[Observed, np.ndarray], None, State]:
+    """Episodes near a sampler: (E, …) observations, and the (E, A) actions that go on with the sampler from there.
+
+    Returns:
+        The state at their end.
+    """
     num_steps, denoiser, solver = len(made.told), core.problem.denoiser, core.problem.solver
     assert isinstance(core.action_map, SamplerMap)
     noise = rng.integers(core.problem.bank.size, size=(LANES, core.population))
@@ -89,6 +118,7 @@ def _played(
         yield core.observe(state), actions
         moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])
+    return state
 
 
 def _fit(model: Fittable, seen: Observed, wanted: np.ndarray) -> None:

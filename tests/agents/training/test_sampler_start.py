@@ -12,7 +12,7 @@ from art_gym.agents.runs import Run, TrainConfig
 from art_gym.agents.training.agents import train_agent
 from art_gym.agents.training.hyperparams import load_hyperparams
 from art_gym.agents.training.policies import evaluator
-from art_gym.agents.training.sampler_start import sampler_start
+from art_gym.agents.training.sampler_start import _in_reach, sampler_start
 from art_gym.agents.training.setup import Setup
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.samplers.sampler import Sampler
@@ -81,3 +81,20 @@ def test_every_sampler_environment_has_the_samplers_recipe(algo: str) -> None:
     plain = load_hyperparams(algo, TrainConfig("ARTDiffusion-Mixture1D-v0", algo).hyperparams_id, 5)
     assert "evaluations" not in plain.get("warm_start", {})
     assert np.isfinite(plain["n_timesteps"])
+
+
+def test_a_sampler_that_actions_cannot_choose_is_improved_from_their_edge() -> None:
+    setup = setup_of("ppo", num_steps=4)
+    core = setup.env_config.make_core()
+    bank, denoiser, freedom = core.problem.bank, core.problem.denoise, setup.target.freedom
+    assert freedom is not None
+    bank.ensure(bank.size)
+    made = sampler_defect(denoiser, 4, freedom, bank.start, bank.endpoints, 0, 100_000)
+    beyond = made._replace(told=np.append(made.told[:3], 40.0))
+    edge = made._replace(told=np.append(made.told[:3], 6.0))  # the largest factor of an action
+    reached = _in_reach(core, beyond)
+    assert reached.told.max() < 6.001
+    errors = [evaluate_plan(setup.target, each, distances=False).error for each in (edge, reached)]
+    assert errors[1] < 0.5 * errors[0]
+    same = _in_reach(core, made)
+    assert all(np.allclose(*pair, atol=1e-3) for pair in zip(same, made, strict=True))
