@@ -40,6 +40,7 @@ class Reproduce:
             "choices",
             "floors",
             "instant",
+            "procedural",
             "samplers",
             "sampler_agents",
         ],
@@ -60,6 +61,7 @@ class Reproduce:
             instant,
             networks,
             per_sample,
+            procedural,
             sampler_agents,
             samplers,
             table1,
@@ -80,6 +82,7 @@ class Reproduce:
             "choices": choices.choices,
             "floors": floors.floor_scores,
             "instant": instant.instant_schedules,
+            "procedural": procedural.procedural,
             "samplers": samplers.samplers,
             "sampler_agents": sampler_agents.sampler_agents,
         }

@@ -20,7 +20,7 @@ from art_gym.schedules.probe import probe
 from art_gym.search.gauss_newton import GaussNewton
 from art_gym.solvers.base import get_solver
 from art_gym.solvers.loop import integrate
-from art_gym.tasks.procedural import TEST_SEEDS
+from art_gym.tasks.random_models import TEST_SEEDS
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.target import Target
 

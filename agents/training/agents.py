@@ -20,6 +20,7 @@ from ..runs.folder import Run
 from ..runs.outcome import Outcome
 from .checkpoint import load_model
 from .divergence import Diverged, divergence_named
+from .instant_start import instant_start
 from .policies import evaluator, make_outcome
 from .progress import Bar, Progress
 from .sampler_start import Fittable, sampler_start
@@ -61,6 +62,9 @@ def train_agent(config: TrainConfig, run: Run, resume: bool = False, progress: b
         low, high = setup.env_config.budgets
         budgets = range(max(low, 2), high + 1)
         sampler_start(model, budgets, setup.start_evaluations, setup.n_timesteps, config.seed, progress)
+    if setup.instant and not model.num_timesteps:
+        assert isinstance(model, Fittable)
+        instant_start(model, setup.n_timesteps, config.seed, progress)
     if model.num_timesteps < setup.n_timesteps:
         _learn(model, setup, callback, progress)
     as_start = None

@@ -173,11 +173,13 @@ class WarmStart:
     Attributes:
         share: of the episodes, for a search for a schedule; 0 for none.
         evaluations: of the denoiser for each K, for a search for a sampler; 0 for none.
+        instant: begin with instant schedules.
         changes: of the hyperparameters.
     """
 
     share: float
     evaluations: float
+    instant: bool
     changes: Values
 
 
@@ -185,7 +187,7 @@ def warm_start_of(values: Values) -> WarmStart:
     """The warm start that hyperparameters ask for.
 
     Raises:
-        ValueError: for an invalid share or number of evaluations.
+        ValueError: for an invalid share, number of evaluations or switch.
     """
     warm = values.get("warm_start") or {}
     share, evaluations = (warm.get(key, 0) if isinstance(warm, dict) else None for key in ("share", "evaluations"))
@@ -199,7 +201,11 @@ def warm_start_of(values: Values) -> WarmStart:
             f"warm_start.evaluations must be a number of denoiser evaluations for each K, got {evaluations!r}: "
             f"warm_start 0 leaves the warm start out"
         )
-    return WarmStart(share, evaluations, {k: v for k, v in warm.items() if k not in ("share", "evaluations")})
+    instant = bool(warm) and warm.get("instant", False)
+    if not isinstance(instant, bool):
+        raise ValueError(f"warm_start.instant must be true or false, got {instant!r}: warm_start 0 leaves it out")
+    changes = {key: value for key, value in warm.items() if key not in ("share", "evaluations", "instant")}
+    return WarmStart(share, evaluations, instant, changes)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from art_gym.search.gauss_newton import PROBE, GaussNewton
 from art_gym.search.least_squares import TINY, Point, working_precision
 from art_gym.solvers.base import Solver, get_solver
 from art_gym.solvers.loop import integrate
-from art_gym.tasks.procedural import TRAINING_SEEDS, VALIDATION_SEEDS, random_model
+from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS, random_model
 
 MODELS = 400
 SOLVERS, TRAINED = ("dpmpp_2m", "euler"), (5, 7, 10)

@@ -7,6 +7,7 @@ size, so its samplers are a start that an agent does not find by playing in the 
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import cast
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def sampler_start(
                 seen.append(observed)
                 wanted.append(actions)
         denoiser.evaluations = spent  # showing is no searching
-    _fit(model, joined(seen), np.concatenate(wanted).astype(np.float32))
+    fit_policy(model, joined(seen), np.concatenate(wanted).astype(np.float32), FIT_STEPS, FIT_RATE)
     model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
 
 
@@ -121,15 +122,30 @@ def _played(
     return state
 
 
-def _fit(model: Fittable, seen: Observed, wanted: np.ndarray) -> None:
-    """Fit the mean of the policy to actions. A sampler's numbers must fit each other to about four digits."""
+def fit_policy(
+    model: Fittable, seen: Observed, wanted: np.ndarray, steps: int, rate: float, batch: int | None = None
+) -> None:
+    """Fit the mean of a policy to actions by Adam, whose rate falls to 0.
+
+    Args:
+        model: with the policy.
+        seen: observations, N of them.
+        wanted: (N, A) actions.
+        steps, rate: of Adam. A sampler's numbers must fit each other to about four digits.
+        batch: how many observations a step uses, by default all. It needs observations that are arrays.
+    """
     policy, targets = model.policy, torch.as_tensor(wanted)
     inputs, _ = policy.obs_to_tensor(seen)
-    optimiser = torch.optim.Adam(policy.parameters(), FIT_RATE)  # does not change what the mean does not depend on
-    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=FIT_STEPS)
+    optimiser = torch.optim.Adam(policy.parameters(), rate)  # does not change what the mean does not depend on
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
+    chance = torch.Generator().manual_seed(0)
     policy.set_training_mode(True)
-    for _ in range(FIT_STEPS):
-        loss = torch.nn.functional.mse_loss(policy._predict(inputs, deterministic=True), targets)
+    for _ in range(steps):
+        given, aims = inputs, targets
+        if batch is not None:
+            rows = torch.randint(len(targets), (batch,), generator=chance)
+            given, aims = cast(torch.Tensor, inputs)[rows], targets[rows]
+        loss = torch.nn.functional.mse_loss(policy._predict(given, deterministic=True), aims)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

@@ -45,6 +45,7 @@ class Setup:
     n_timesteps: int
     searches: int  # of the warm start of a schedule, which needs a fixed K; 0 for none
     start_evaluations: float  # for each K, of the warm start of a sampler; 0 for none
+    instant: bool  # whether the warm start is instant schedules
     hyperparams: dict[str, Any]
 
     @classmethod
@@ -70,11 +71,11 @@ class Setup:
         many = config.env_config(wanted.get("env")).population > 1
         if warm.share and not steers and many and smallest == largest > 1:
             searches = affordable_searches(warm.share * n_timesteps / largest, largest, wanted["num_envs"])
-        begun_by = Startable if searches else Fittable
-        if (searches or start_evaluations) and not issubclass(kind, begun_by):
+        begun_by, begun = Startable if searches else Fittable, bool(searches or start_evaluations or warm.instant)
+        if begun and not issubclass(kind, begun_by):
             *names, last = sorted(one.__name__.lower() for one in get_args(begun_by))
             raise ValueError(f"warm_start is for {', '.join(names)} and {last}, not for {config.algo}: leave it out")
-        values = overridden(overridden(values, warm.changes), changes) if searches or start_evaluations else wanted
+        values = overridden(overridden(values, warm.changes), changes) if begun else wanted
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
         if clock := values.pop("training_env", None):
@@ -88,6 +89,7 @@ class Setup:
             n_timesteps=n_timesteps,
             searches=searches,
             start_evaluations=start_evaluations,
+            instant=warm.instant,
             hyperparams={key: value for key, value in values.items() if key not in ("n_timesteps", "warm_start")},
         )
 
@@ -104,6 +106,8 @@ class Setup:
     @property
     def begun_by(self) -> str | None:
         """The search that the agent begins with; None without one."""
+        if self.instant:
+            return "instant schedules"
         return "Gauss-Newton" if self.start_evaluations else "CMA-ES" if self.searches else None
 
     @property
@@ -111,6 +115,8 @@ class Setup:
         """The size of that search, in words."""
         if self.start_evaluations:
             return f"{self.start_evaluations:,.0f} evaluations for each K"
+        if self.instant:
+            return "one probe for each model"
         return f"searches: {self.searches}" if self.searches else ""
 
     @property
@@ -121,6 +127,8 @@ class Setup:
             begun = {"warm_start": {"searches": self.searches}}
         if self.start_evaluations:
             begun = {"warm_start": {"evaluations": self.start_evaluations}}
+        if self.instant:
+            begun = {"warm_start": {"instant": True}}
         return {"num_envs": self.num_envs, "n_timesteps": self.n_timesteps, **self.hyperparams, **begun}
 
     def make_model(self, tensorboard: Path | None = None) -> BaseAlgorithm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ Array = Any  # a numpy array or a torch tensor: the array-API functions below wo
 
 SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1), the default
 SIGMA_MAX = 80.0
+MODEL_FLOOR = 0.01  # of a model's standard deviation
 RANGE_TOLERANCE = 1e-3  # relative, because float32, logarithms and six printed digits round a schedule's ends
 
 
@@ -39,6 +40,11 @@ class Denoiser(Protocol):
       statistics and pictures leave them out (`visible`).
     - ``condition(x)`` takes (B, *shape) noises to (B,) whole numbers, such as classes. All noises of an episode have
       the same one. Searches and the warm start mix them, because they look for one schedule for all.
+    - ``arrange(noises, first)`` changes (B, *shape) noises of a bank, the first of which is in row ``first``. It writes
+      what a latent carries where that is not left to chance.
+    - ``scales(conditions)`` gives two arrays: the standard deviation of each condition's data, and the share of a
+      latent's elements that it uses. Conditions are then models of their own, and a mean error is the geometric mean of
+      theirs (`Models`).
     - ``flow`` is True for a flow model. Its schedules are marked, because samplers of flow models take s = σ/(1 + σ).
     """
 
@@ -58,6 +64,40 @@ def visible(x: Array, denoiser: Denoiser, batch_axes: int = 1) -> Array:
     """Drop the trailing channels that carry a condition, from (…batch, *shape) to (…batch, *visible shape)."""
     carried = getattr(denoiser, "carried_channels", 0)
     return x[(slice(None),) * batch_axes + (slice(None, -carried),)] if carried else x
+
+
+class Models(NamedTuple):
+    """The models that latents belong to, where a denoiser is several models.
+
+    Attributes:
+        numbers: (B,) which model.
+        stds: (B,) standard deviation of its data.
+        shares: (B,) share of a latent's elements that it uses. The others are 0.
+    """
+
+    numbers: np.ndarray
+    stds: np.ndarray
+    shares: np.ndarray
+
+    @property
+    def scales(self) -> np.ndarray:
+        """(B,) root mean square of a deviation of the data over all elements, which errors are compared with."""
+        scales: np.ndarray = self.stds * np.sqrt(self.shares)
+        return scales
+
+    @property
+    def floors(self) -> np.ndarray:
+        """(B,) smallest errors that count, so that no model rules a mean of logarithms."""
+        return MODEL_FLOOR * self.scales
+
+
+def models_of(x: np.ndarray, denoiser: Denoiser) -> Models | None:
+    """The models of (B, *shape) latents; None for a single model."""
+    condition, scales = (getattr(denoiser, name, None) for name in ("condition", "scales"))
+    if condition is None or scales is None:
+        return None
+    numbers = condition(x)
+    return Models(numbers, *scales(numbers))
 
 
 def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:

@@ -197,7 +197,7 @@ class Core:
 
     def observe(self, state: State) -> Observed:
         """(E, features) float32 observations, or a dictionary if the observation is raw."""
-        return self.observation(state, self.problem.denoiser, self.max_steps)
+        return self.observation(state, self.problem, self.max_steps)
 
     def _denoised(self, state: State) -> np.ndarray:
         x, sigma = self._flat(state.x), self._per_latent(level_told(state))

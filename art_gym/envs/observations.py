@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, visible
+from art_gym.denoisers.base import Denoiser, models_of, visible
+from art_gym.envs.probing import BOUND, probe_names, write_probe
+from art_gym.envs.problem import Problem
 from art_gym.envs.state import State
 
 GROUPS = ("time", "grid", "latents")  # by default
-ALL_GROUPS = (*GROUPS, "sampler")
+ALL_GROUPS = (*GROUPS, "sampler", "probe")
 SAMPLER = ("told", "weight_1", "weight_2")  # of each step
 TIME = ("progress", "remaining", "log_sigma")
 LATENTS = (
@@ -55,6 +57,9 @@ class Observation:
     - ``sampler``: for each step so far the logarithm of the factor on the told level, and its first two weights; 0 for
       steps to come, and where actions choose step sizes only.
 
+    - ``probe``: what one fine trajectory tells of the model (`art_gym.envs.probing`). It costs about 800 denoiser
+      evaluations for each model, once.
+
     log σ is scaled to 1 at σ_max and 0 at σ_min. Latent statistics are clipped to ±10.
 
     Attributes:
@@ -78,6 +83,7 @@ class Observation:
         steps = range(max_steps)
         named = {"time": TIME, "grid": tuple(f"log_sigma_{k}" for k in steps), "latents": LATENTS}
         named["sampler"] = tuple(f"{name}_{k}" for k in steps for name in SAMPLER)
+        named["probe"] = probe_names(max_steps)
         return tuple(name for group in self.groups for name in named[group])
 
     def bounds(self, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,20 +92,24 @@ class Observation:
         low = {"time": [0.0] * 3, "grid": [-1.0] * max_steps, "latents": [-LIMIT] * len(LATENTS)}
         high = {"time": [1.0] * 3, "grid": [1.0] * max_steps, "latents": [LIMIT] * len(LATENTS)}
         low["sampler"], high["sampler"] = [-LIMIT] * many, [LIMIT] * many
+        probed = len(probe_names(max_steps))
+        low["probe"], high["probe"] = [-BOUND] * probed, [BOUND] * probed
         return tuple(  # type: ignore[return-value]
             np.array([value for group in self.groups for value in side[group]], np.float32) for side in (low, high)
         )
 
-    def __call__(self, state: State, denoiser: Denoiser, max_steps: int) -> Observed:
+    def __call__(self, state: State, problem: Problem, max_steps: int) -> Observed:
         """Observe E environments: a new (E, features) float32 array. If raw, a dictionary of it and the latents."""
-        features = self._features(state, denoiser, max_steps)
+        features = self._features(state, problem, max_steps)
         if not self.raw:
             return features
-        scale = (1 / np.sqrt(state.sigma**2 + denoiser.data_std**2)).astype(np.float32)
+        models = models_of(state.x[:, 0], problem.denoiser)
+        std = problem.denoiser.data_std if models is None else models.stds
+        scale = (1 / np.sqrt(state.sigma**2 + std**2)).astype(np.float32)
         latents = state.x * scale.reshape(-1, *[1] * (state.x.ndim - 1))  # (E, N, *shape)
         return {"features": features, "latents": np.clip(latents, -LIMIT, LIMIT)}
 
-    def _features(self, state: State, denoiser: Denoiser, max_steps: int) -> np.ndarray:
+    def _features(self, state: State, problem: Problem, max_steps: int) -> np.ndarray:
         width, columns = _layout(tuple(self.groups), max_steps)
         features = np.empty((len(state.sigma), width), np.float32)
         for group, where in columns.items():
@@ -112,8 +122,10 @@ class Observation:
                 part[:] = state.log_grid
             elif group == "sampler":
                 _write_sampler(part, state, max_steps)
+            elif group == "probe":
+                write_probe(part, state, problem, max_steps)
             else:
-                _write_latents(part, state, denoiser)
+                _write_latents(part, state, problem.denoiser)
         return features
 
 
@@ -121,6 +133,7 @@ class Observation:
 def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, slice]]:
     """The number of features, and the columns of each group."""
     widths = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS), "sampler": max_steps * len(SAMPLER)}
+    widths["probe"] = len(probe_names(max_steps))
     ends = np.cumsum([widths[group] for group in groups]).tolist()
     return ends[-1], {group: slice(end - widths[group], end) for group, end in zip(groups, ends, strict=True)}
 
@@ -161,7 +174,7 @@ def scaled_log(sigma: np.ndarray, denoiser: Denoiser) -> np.ndarray:
 
 def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> None:
     """Fill (E, 7) with the statistics of `LATENTS`."""
-    count, known = len(state.sigma), scales(denoiser)
+    count, std, spread = len(state.sigma), *_scales_of(state, denoiser)
     x, denoised, before = (
         visible(array, denoiser, 2).reshape(count, -1) for array in (state.x, state.denoised, state.previous_denoised)
     )  # (E, N·d)
@@ -176,18 +189,27 @@ def _write_latents(features: np.ndarray, state: State, denoiser: Denoiser) -> No
         rms, mean = np.sqrt(np.vecdot(vectors, vectors) / size), np.add.reduce(x, axis=1) / size
         variance = np.square(rms[0], dtype=np.float64) - np.square(mean, dtype=np.float64)
         deviation = np.sqrt(np.maximum(variance, _ZERO)).astype(np.float32)
-    spread = np.sqrt(state.sigma * state.sigma + known.variance).astype(np.float32)
     columns = np.empty((len(LATENTS), count), np.float32)
     columns[0] = mean / spread
     columns[1] = deviation / spread
     columns[2] = rms[0] / spread
-    columns[3] = rms[1] / known.std
-    columns[4] = change = rms[2] / known.std * np.isfinite(state.previous_sigma)  # no change before the first step
+    columns[3] = rms[1] / std
+    columns[4] = change = rms[2] / std * np.isfinite(state.previous_sigma)  # no change before the first step
     columns[5] = np.log(change + _TINY) / _FIVE
     columns[6] = rms[3] / spread
     # Squares of very large floats overflow, and their difference is NaN. fmax then takes the limit.
     np.minimum(np.fmax(columns, _LOWEST, out=columns), _HIGHEST, out=columns)
     features[:] = columns.T
+
+
+def _scales_of(state: State, denoiser: Denoiser) -> tuple[np.ndarray, np.ndarray]:
+    """s, one number or (E,) of them, and (E,) r = √(σ² + s²), float32. Unused elements count as 0 in both."""
+    models = models_of(state.x[:, 0], denoiser)
+    if models is None:
+        known = scales(denoiser)
+        return known.std, np.sqrt(state.sigma * state.sigma + known.variance).astype(np.float32)
+    spread = np.sqrt((state.sigma**2 + models.stds**2) * models.shares)
+    return models.scales.astype(np.float32), spread.astype(np.float32)
 
 
 def _write_sampler(features: np.ndarray, state: State, max_steps: int) -> None:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, Denoiser, check_levels, visible
+from art_gym.denoisers.base import Counted, Denoiser, check_levels, models_of, visible
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.episodes import checked_budgets
 from art_gym.envs.state import State
 from art_gym.evaluation.policies import Policy, follow
 from art_gym.measures.distances import energy_distance, mean_distance, random_directions, sliced_wasserstein
-from art_gym.measures.errors import endpoint_error, image_error
+from art_gym.measures.errors import endpoint_error, image_error, mean_error
 from art_gym.measures.frechet import NEIGHBOURS, ball_radii, frechet_distance, precision_recall
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.plans import Plan, draw, levels_of
@@ -34,7 +34,8 @@ class Evaluation:
     """Measures over the held-out noises, the same for every training reward.
 
     Attributes:
-        error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises.
+        error: mean endpoint error, in units of the data; `error_interval` is half its 95 % interval over noises. For a
+            task of several models it is the geometric mean of theirs, and the interval is over models.
         rms, median: root mean square and median of the same errors.
         sliced: sliced-Wasserstein distance to an equal number of data draws; None without data.
         sliced_endpoints: sliced-Wasserstein distance to the precise endpoints of the same noises.
@@ -106,7 +107,7 @@ def evaluate_plan(
     bank.ensure(rows.stop)
     counted = Counted(denoiser)
     # A schedule that does not start at σ_max starts from noise of its first level.
-    start = bank.start[rows] * np.float32(sigmas[0] / denoiser.sigma_max)
+    start = _from_level(bank.start[rows], sigmas[0], denoiser)
     began = time.perf_counter()
     samples = draw(counted, plan, start, target.solver)
     seconds = time.perf_counter() - began
@@ -163,6 +164,13 @@ def evaluate_policy(
     return replace(measured, spread=float(logs.std(axis=0).max()), sampler=_mean_sampler(state, levels))
 
 
+def _from_level(start: np.ndarray, sigma: float, denoiser: Denoiser) -> np.ndarray:
+    """(B, *shape) noises of a level instead of σ_max. What they carry stays."""
+    scaled = start.copy()
+    visible(scaled, denoiser)[:] *= np.float32(sigma / denoiser.sigma_max)
+    return scaled
+
+
 def _mean_sampler(state: State, levels: np.ndarray) -> Coefficients | None:
     """The mean numbers of the episodes that have ended, if their actions chose them."""
     if not state.told.shape[1]:
@@ -210,8 +218,10 @@ def _measured(
     levels: np.ndarray,
     distances: bool,
 ) -> Evaluation:
+    models = models_of(samples, denoiser)
     samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
+    mean, interval = mean_error(errors, models)
     sliced = to_endpoints = energy = images = frechet = precision = recall = None
     if distances:
         flat = samples.reshape(len(samples), -1)
@@ -229,8 +239,8 @@ def _measured(
             frechet = frechet_distance(ours, data.features)
             precision, recall = precision_recall(ours, data.features, data.radii)
     return Evaluation(
-        error=float(errors.mean()),
-        error_interval=float(1.96 * errors.std() / np.sqrt(len(errors))),
+        error=mean,
+        error_interval=interval,
         rms=float(np.sqrt((errors**2).mean())),
         median=float(np.median(errors)),
         sliced=sliced,

@@ -11,6 +11,7 @@ import numpy as np
 
 import art_gym
 from art_gym.denoisers.base import Counted, visible
+from art_gym.evaluation.families import family_reference
 from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.coefficients import Coefficients
@@ -25,6 +26,7 @@ from art_gym.search.gauss_newton import GaussNewton
 from art_gym.search.least_squares import by_error, working_precision
 from art_gym.search.oracle import optimise
 from art_gym.search.sampler_oracle import optimise_sampler
+from art_gym.tasks.families.base import Family
 from art_gym.tasks.references import (
     REFERENCES_FILE,
     Reference,
@@ -48,6 +50,8 @@ def compute_reference(target: Target, num_steps: int, seed: int = 0) -> Referenc
 
     This takes seconds to a few minutes. A sampler's search begins with the stored best grid, or with one that it finds.
     """
+    if isinstance(target.denoiser, Family):
+        return family_reference(target, num_steps, seed)
     denoiser, noises = target.denoiser, target.noises("train", TRAIN_NOISES)
     if target.freedom is None:
         return _reference(target, num_steps, optimise(denoiser, num_steps, target.solver, *noises, seed), seed, SEARCH)

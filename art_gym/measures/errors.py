@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Denoiser, Models
 
 
 def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:
@@ -20,6 +20,21 @@ def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int =
     difference = (samples - endpoints).reshape(*samples.shape[:batch_axes], -1)
     rms: np.ndarray = np.sqrt(np.einsum("...i,...i->...", difference, difference) / difference.shape[-1])
     return rms
+
+
+def mean_error(errors: np.ndarray, models: Models | None) -> tuple[float, float]:
+    """The mean of (B,) errors, and half its 95 % interval.
+
+    For several models it is the geometric mean of their mean errors, so that none
+    rules it.
+    """
+    if models is None:
+        return float(errors.mean()), float(1.96 * errors.std() / np.sqrt(len(errors)))
+    unique, first, where = np.unique(models.numbers, return_index=True, return_inverse=True)
+    means = np.bincount(where, errors) / np.bincount(where)  # (C,)
+    logs = np.log(np.maximum(means, models.floors[first]))
+    mean = np.exp(logs.mean())
+    return float(mean), float(mean * 1.96 * logs.std() / np.sqrt(len(unique)))
 
 
 def image_error(denoiser: Denoiser, samples: np.ndarray, endpoints: np.ndarray, batch_axes: int = 1) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A schedule for a new model from one probe, without a search.
 
 A linear regression maps the probe to a shift of the ART closed form's log levels. It was trained on random exact models
-(`art_gym.tasks.procedural`), for the error at the end of sampling. A model whose profile is unlike theirs gets the
+(`art_gym.tasks.random_models`), for the error at the end of sampling. A model whose profile is unlike theirs gets the
 closed form itself.
 """
 

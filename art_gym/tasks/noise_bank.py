@@ -171,7 +171,9 @@ class NoiseBank:
         # The first two numbers keep this stream apart from those of environments and estimators.
         rng = np.random.default_rng([2607, 2137, SPLITS[self.split], chunk])
         noise = rng.standard_normal((self.chunk, *self.denoiser.shape), dtype=np.float32)
-        return np.float32(self.denoiser.sigma_max) * noise
+        start = np.float32(self.denoiser.sigma_max) * noise
+        arrange = getattr(self.denoiser, "arrange", None)
+        return start if arrange is None else arrange(start, chunk * self.chunk)
 
     def key(self, chunk: int) -> str | None:
         """Return a hash of all that a chunk's endpoints depend on, or None for a denoiser without a fingerprint."""

@@ -22,8 +22,8 @@ class Tasks(ModuleRegistry[Factory]):
         self.add(name, factory)
 
 
-EXACT, LEARNED = "art_gym.tasks.exact", "art_gym.tasks.learned"
-TASKS = Tasks("task", "art_gym.tasks", (EXACT, LEARNED))
+EXACT, LEARNED, FAMILIES = "art_gym.tasks.exact", "art_gym.tasks.learned", "art_gym.tasks.families"
+TASKS = Tasks("task", "art_gym.tasks", (EXACT, LEARNED, FAMILIES))
 BUILT_IN = tuple(name for name, module in TASKS.modules.items() if module.startswith(EXACT))  # without weights
 NETWORKS = tuple(name for name, module in TASKS.modules.items() if module.startswith(LEARNED))
 _made: dict[str, Denoiser] = {}

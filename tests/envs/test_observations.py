@@ -77,5 +77,5 @@ def test_groups_may_be_a_list() -> None:
     )
     np.testing.assert_array_equal(by_list.reset(seed=1)[0], by_tuple.reset(seed=1)[0])
     env = by_list.unwrapped
-    observed = Observation(["grid", "time"])(env.state, env.core.problem.denoiser, env.core.max_steps)  # type: ignore[arg-type]
+    observed = Observation(["grid", "time"])(env.state, env.core.problem, env.core.max_steps)  # type: ignore[arg-type]
     np.testing.assert_array_equal(observed[0], by_tuple.reset(seed=1)[0])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from art_gym.denoisers.function import FunctionDenoiser
+from art_gym.evaluation.families import best_grid, family_reference
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.measures.errors import endpoint_error
@@ -23,7 +24,8 @@ from art_gym.tasks.references import Reference, find_reference, load_references,
 from art_gym.tasks.registry import BUILT_IN, get_task, register_task, resolve
 from art_gym.tasks.target import Target
 
-FAST = [entry for entry in load_references() if entry.task != "digits"]
+FAMILY = "procedural_test"
+FAST = [entry for entry in load_references() if entry.task not in ("digits", FAMILY)]
 
 
 @pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])
@@ -39,6 +41,21 @@ def test_stored_levels_give_the_stored_error(entry: Reference) -> None:
     found = evaluate_plan(Target.of(entry.task, entry.solver), entry.oracle, distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
+
+
+def test_a_family_s_reference_follows_from_the_grids_of_its_models(tmp_path: Path) -> None:
+    target = Target.of(FAMILY, "drawn")
+    stored = find_reference(target, 5)
+    again = family_reference(target, 5)
+    assert again.edm_error == pytest.approx(stored.edm_error, rel=1e-3)
+    assert again.oracle_error == pytest.approx(stored.oracle_error, rel=1e-3)
+    assert stored.oracle_error < 0.6 * stored.edm_error
+    for number in (2, 3):  # 2M and Euler
+        found = best_grid(target, number, 5, file=tmp_path / "grids.json")
+        known = best_grid(target, number, 5)
+        model = Target.of(target.denoiser.model(number), ("dpmpp_2m", "euler")[number % 2])  # type: ignore[attr-defined]
+        errors = [evaluate_plan(model, np.array(grid), 256, distances=False).error for grid in (found, known)]
+        assert errors[0] == pytest.approx(errors[1], rel=0.05)
 
 
 @pytest.mark.parametrize("gradients", [True, False])

@@ -86,6 +86,8 @@ class SamplerMap:
                 f"action='sampler' needs a solver of one call a step, and {solver.name} makes {solver.calls_per_step}: "
                 f"choose euler or dpmpp_2m"
             )
+        if solver.name == "drawn":
+            raise ValueError("action='sampler' needs one solver to begin with, and drawn is two: choose dpmpp_2m")
 
     def __call__(self, action: np.ndarray, state: State, solver: Solver, denoiser: Denoiser) -> Steering:
         """Read (E, A) actions; see the class."""

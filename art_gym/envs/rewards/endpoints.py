@@ -47,7 +47,8 @@ class LogRatio:
                 errors, references = (
                     of(landing.state, images=True) for of in (problem.endpoint_errors, problem.reference_errors)
                 )
-            error, reference = (np.maximum(mean(found), problem.error_floor) for found in (errors, references))
+            floor = problem.error_floor(landing.state)
+            error, reference = (np.maximum(mean(found), floor) for found in (errors, references))
             gain: np.ndarray = np.log(reference / error)
             return gain
 

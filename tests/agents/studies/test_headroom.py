@@ -11,6 +11,7 @@ import torch
 
 from art_gym.agents.cli.main import main
 from art_gym.agents.studies import headroom
+from art_gym.envs.config import load_config
 from art_gym.envs.observations import Observation
 from art_gym.envs.state import State
 from art_gym.evaluation.heldout import evaluate_plan
@@ -90,7 +91,8 @@ def test_statistics_are_those_of_the_observation(task: str, first: bool) -> None
         weights=np.empty((count, 0, 0)),
         earlier=np.empty((count, 0)),
     )
-    expected = Observation(("latents",))(state, denoiser, 7)
+    problem = load_config(task=denoiser).make_core().problem
+    expected = Observation(("latents",))(state, problem, 7)
     tensors = [torch.from_numpy(np.asarray(a, np.float32)) for a in (x, denoised, sigma, before, previous_sigma)]
     previous = Previous(tensors[3], tensors[4])
     found = headroom.statistics(*tensors[:3], previous, denoiser.data_std).numpy()

@@ -8,7 +8,7 @@ import pytest
 from art_gym.agents.training.instant import Example, Fitted, Fitting, train_instant
 from art_gym.schedules.instant import features
 from art_gym.solvers.base import get_solver
-from art_gym.tasks.procedural import TRAINING_SEEDS, VALIDATION_SEEDS
+from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS
 
 SOLVER, STEPS = "dpmpp_2m", 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from art_gym.tasks.procedural import (
+from art_gym.tasks.random_models import (
     DATA_STD,
     DIMENSIONS,
     KINDS,

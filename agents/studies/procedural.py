@@ -1,0 +1,181 @@
+"""Agents that meet another random model in each episode: on models that training never saw, and how many it takes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from art_gym.denoisers.threads import one_thread
+from art_gym.envs.probing import probe_of_model
+from art_gym.evaluation.families import best_grid, error_of_grids
+from art_gym.evaluation.heldout import evaluate_plan
+from art_gym.schedules.grids.base import edm_grid
+from art_gym.schedules.instant import load_policy
+from art_gym.schedules.probe import Probe
+from art_gym.search.defect import defect
+from art_gym.tasks.families.base import Family
+from art_gym.tasks.noise_bank import Same
+from art_gym.tasks.target import Target
+
+from ..reports import pictures
+from ..runs.config import TrainConfig
+from ..runs.folder import Run
+from ..training.agents import train_agent
+from ..training.policies import load_evaluator
+from .study import Record, Study, markdown, mean_and_range
+
+ENV, TEST = "ARTDiffusion-Procedural-v0", "procedural_test"
+STEPS = (5, 7, 10)
+MODELS = (10, 100, 1000, 10_000)  # to train on
+STARTED = 1000  # models for agents that begin with instant schedules
+LENGTH, QUICK_LENGTH = 300_000, 3000
+SHARED_NOISES, SHARED_EVALUATIONS = 4096, 3e5  # for the one grid that is best for all training models of a solver
+
+ByModel = Callable[[Probe, str, int], np.ndarray]  # a model's (K+1,) levels from its probe, the solver and K
+
+
+def procedural(out: Path, seeds: Sequence[int], quick: bool) -> str:
+    """How much of each test model's best gain over EDM's grid is reached, and the gap to training models."""
+    study = Study("procedural", out)
+    with one_thread():
+        fixed = {name: study.once({"method": name}, partial(_by_model, levels)) for name, levels in FIXED.items()}
+        fixed["best grid of each model"] = study.once({"method": "best grids"}, _best)
+        fixed["one grid for all models"] = study.once({"method": "shared"}, partial(_shared, quick))
+        agents: dict[str, list[Record]] = {}
+        for models, started in [(count, False) for count in MODELS[: 1 if quick else None]] + [(STARTED, True)]:
+            if started and quick:
+                continue
+            label = f"PPO, {models:,} models" + (", begun by instant" if started else "")
+            length = QUICK_LENGTH if quick else LENGTH
+            agents[label] = [
+                study.once(
+                    {"models": models, "started": started, "seed": seed, "steps": length},
+                    partial(_trained, models, started, seed, length),
+                )
+                for seed in seeds
+            ]
+    text = _tables(fixed, agents, study.folder)
+    return study.finish("One policy for any model", text)
+
+
+def _closed_form(found: Probe, solver: str, num_steps: int) -> np.ndarray:
+    return found.closed_form(num_steps)
+
+
+def _instant(found: Probe, solver: str, num_steps: int) -> np.ndarray:
+    return load_policy().levels(found, num_steps, solver)
+
+
+FIXED: dict[str, ByModel] = {"ART closed form": _closed_form, "instant": _instant}
+
+
+def _target() -> Target:
+    return Target.of(TEST, "drawn")
+
+
+def _by_model(levels: ByModel) -> Record:
+    """The errors on the test models with levels of their own."""
+    target = _target()
+    family = target.denoiser
+    assert isinstance(family, Family)
+    solvers = np.where(family.second_order(np.arange(len(family.seeds))), "dpmpp_2m", "euler").tolist()
+    probes = [probe_of_model(Same(family), number) for number in range(len(family.seeds))]
+    grids = {
+        k: [levels(found, solver, k).tolist() for found, solver in zip(probes, solvers, strict=True)] for k in STEPS
+    }
+    return {"errors": {str(k): error_of_grids(target, grids[k]) for k in STEPS}}
+
+
+def _best() -> Record:
+    """The errors on the test models with the best grid known for each."""
+    target = _target()
+    family = target.denoiser
+    assert isinstance(family, Family)
+    errors = {}
+    for k in STEPS:
+        errors[str(k)] = error_of_grids(target, [best_grid(target, number, k) for number in range(len(family.seeds))])
+    edm = {str(k): evaluate_plan(target, edm_grid(k, family), distances=False).error for k in STEPS}
+    return {"errors": errors, "edm": edm}
+
+
+def _shared(quick: bool) -> Record:
+    """The errors on the test models with the one grid that fits the training models of their solver best."""
+    target, train = _target(), Target.of("procedural", "drawn")
+    family = target.denoiser
+    assert isinstance(family, Family)
+    start, endpoints = train.noises("train", 256 if quick else SHARED_NOISES)
+    second, errors = start[:, -1] > 0, {}
+    for k in STEPS:
+        grids = {
+            solver: defect(train.denoiser, k, solver, start[rows], endpoints[rows], 0, SHARED_EVALUATIONS).tolist()
+            for solver, rows in (("dpmpp_2m", second), ("euler", ~second))
+        }
+        each = family.second_order(np.arange(len(family.seeds)))
+        errors[str(k)] = error_of_grids(target, [grids["dpmpp_2m" if two else "euler"] for two in each])
+    return {"errors": errors}
+
+
+def _trained(models: int, started: bool, seed: int, steps: int) -> Record:
+    """An agent's errors on the test models, and its gain over EDM's grid there and on its training models."""
+    task = f"procedural?models={models}"
+    hyperparams = {} if started else {"warm_start": 0}
+    config = TrainConfig(ENV, "ppo", seed, {"task": task, "noises": 16 * models}, hyperparams, steps)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder) / "run")
+        outcome = train_agent(config, run, progress=False)
+        _, on_test = load_evaluator(run, TEST)
+        errors = {str(k): on_test(k, distances=False).error for k in STEPS}
+        _, on_training = load_evaluator(run)
+        known = Target.of(task, "drawn")
+        gains = [
+            np.log(evaluate_plan(known, edm_grid(k, known.denoiser), distances=False).error)
+            - np.log(on_training(k, distances=False).error)
+            for k in STEPS
+        ]
+    return {
+        "errors": errors,
+        "training_gain": float(np.mean(gains)),
+        "evaluations": outcome.evaluations,
+        "seconds": outcome.seconds,
+    }
+
+
+def _tables(fixed: dict[str, Record], agents: dict[str, list[Record]], folder: Path) -> str:
+    best, edm = (fixed["best grid of each model"][name] for name in ("errors", "edm"))
+
+    def gain(errors: dict[str, float]) -> float:
+        return float(np.mean([np.log(edm[k] / errors[k]) for k in edm]))
+
+    top = gain(best)
+    rows = [[name, f"{gain(run['errors']) / top:.3f}", *_ratios([run], best), "–"] for name, run in fixed.items()]
+    for name, runs in agents.items():
+        score = mean_and_range([gain(run["errors"]) / top for run in runs], 3)
+        rows.append([name, score, *_ratios(runs, best), f"{np.mean([run['evaluations'] for run in runs]) / 1e6:.1f} M"])
+    gaps = [
+        [
+            name,
+            mean_and_range([run["training_gain"] for run in runs], 3),
+            mean_and_range([gain(run["errors"]) for run in runs], 3),
+        ]
+        for name, runs in agents.items()
+    ]
+    scores = {name: gain(run["errors"]) / top for name, run in fixed.items()}
+    scores |= {name: float(np.mean([gain(run["errors"]) / top for run in runs])) for name, runs in agents.items()}
+    pictures.bars(folder / "procedural.png", scores, "score (1 = each model's best grid, 0 = EDM's grid)")
+    return "\n\n".join(
+        [
+            "A hundred test models, Euler for half of them and 2M for the other half. Score 0 is EDM's grid, and 1 the "
+            "best grid of each model.",
+            markdown(["method", "score", *(f"error over the best, K = {k}" for k in STEPS), "evaluations"], rows),
+            "Mean log(error of EDM's grid / error):",
+            markdown(["agent", "on its training models, other noise", "on test models"], gaps),
+        ]
+    )
+
+
+def _ratios(runs: list[Record], best: dict[str, float]) -> list[str]:
+    return [mean_and_range([run["errors"][k] / best[k] for run in runs], 2) for k in map(str, STEPS)]

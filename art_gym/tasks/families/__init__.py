@@ -1,0 +1,1 @@
+"""Tasks that are many models at once, one file each."""

@@ -1,0 +1,13 @@
+"""Random models for the scores that are reported."""
+
+from __future__ import annotations
+
+from art_gym.tasks.families.base import Family
+from art_gym.tasks.random_models import TEST_SEEDS
+from art_gym.tasks.registry import task
+
+
+@task
+def procedural_test() -> Family:
+    """A hundred models that neither training nor any choice sees. The best grid of each is stored."""
+    return Family(TEST_SEEDS)
