@@ -48,9 +48,12 @@ def test_random_play_stays_in_bounds(env_id: str, action: str) -> None:
         assert np.abs([lowest, highest]).max() < LIMIT  # nothing is clipped
         varied = highest - lowest > 0.1
         constant = {"log_sigma_0", *(["std"] if env.core.problem.denoiser.shape == (1,) else [])}
-        constant |= {"second_order"} if "Procedural" in env_id and "Sampler" in env_id else set()
+        constant |= {"second_order"} & {*env.observation_names} if env.config.solver != "drawn" else set()
         constant |= {name for name in env.observation_names if name.startswith(("told_", "weight_"))}
-        assert {name for name, moves in zip(env.observation_names, varied, strict=True) if not moves} == constant
+        found = {name for name, moves in zip(env.observation_names, varied, strict=True) if not moves}
+        if "Context" in env_id:  # at another scale most of the profile is the same
+            found = {name for name in found if not name.startswith("stiffness_")}
+        assert found == constant
 
 
 @every_id

@@ -25,7 +25,7 @@ from art_gym.tasks.registry import BUILT_IN, get_task, register_task, resolve
 from art_gym.tasks.target import Target
 
 FAMILY = "procedural_test"
-FAST = [entry for entry in load_references() if entry.task not in ("digits", FAMILY)]
+FAST = [entry for entry in load_references() if entry.task not in ("digits", FAMILY, "context")]
 
 
 @pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])

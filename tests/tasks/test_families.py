@@ -15,11 +15,12 @@ from art_gym.measures.errors import mean_error
 from art_gym.schedules.instant import NODES, profile
 from art_gym.schedules.probe import probe
 from art_gym.solvers.loop import integrate
-from art_gym.tasks.families.base import ROWS, WIDTH, Family
+from art_gym.tasks.families.base import ROWS, Family
 from art_gym.tasks.noise_bank import NoiseBank
-from art_gym.tasks.random_models import TEST_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
+from art_gym.tasks.random_models import DIMENSIONS, TEST_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS, random_model
 
-FAMILY = Family(TEST_SEEDS[:12])
+WIDTH = DIMENSIONS[1]
+FAMILY = Family(random_model, TEST_SEEDS[:12], WIDTH)
 LEVELS = 80.0, 3.0, 0.2, 0.01
 
 
@@ -51,9 +52,11 @@ def test_order_levels_and_libraries_change_nothing() -> None:
     np.testing.assert_allclose(FAMILY(x[order], level[order]), found[order], rtol=1e-9, atol=1e-12)
     same = FAMILY(torch.from_numpy(x), torch.from_numpy(level))
     np.testing.assert_allclose(same.numpy(), found, rtol=1e-9, atol=1e-12)
+    tensors = [torch.from_numpy(array[:ROWS]).requires_grad_() for array in (x, level)]
+    assert torch.autograd.gradcheck(lambda *of: FAMILY(*of)[:, :3], tensors, atol=1e-5)
     again = pickle.loads(pickle.dumps(FAMILY))
     np.testing.assert_array_equal(again(x, level), found)
-    assert again.fingerprint == FAMILY.fingerprint != Family(VALIDATION_SEEDS[:12]).fingerprint
+    assert again.fingerprint == FAMILY.fingerprint != Family(random_model, VALIDATION_SEEDS[:12], WIDTH).fingerprint
 
 
 def test_a_bank_holds_the_models_in_turn() -> None:
@@ -107,6 +110,19 @@ def test_the_probe_of_a_single_model_is_observed_too() -> None:
     found = probe(art_gym.get_task("ring_2d"))
     np.testing.assert_allclose(observation[first : first + len(NODES)], profile(found) / 5, rtol=1e-5)
     assert observation[env.unwrapped.observation_names.index("second_order")] == 1
+
+
+def test_contexts_are_one_ring_at_several_scales() -> None:
+    family, ring = art_gym.get_task("context"), art_gym.get_task("ring_2d")
+    x = np.random.default_rng(5).standard_normal((8, 2))
+    for number in (0, 15):
+        model = family.model(number)  # type: ignore[attr-defined]
+        scale = model.data_std / ring.data_std
+        found = model(x * scale, np.full(8, 0.7 * scale)) / scale
+        np.testing.assert_allclose(found, ring(x, np.full(8, 0.7)), rtol=1e-9)
+    assert [family.model(0).data_std, family.model(15).data_std] == pytest.approx(  # type: ignore[attr-defined]
+        [0.05 * ring.data_std, 4 * ring.data_std]
+    )
 
 
 @pytest.mark.parametrize("models", [10, 100])

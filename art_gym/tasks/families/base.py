@@ -1,9 +1,9 @@
-"""Many random exact models as one denoiser, so that an episode can draw a model and a batch can mix them."""
+"""Many exact models as one denoiser, so that an episode can draw a model and a batch can mix them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,9 +12,7 @@ from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array
 from art_gym.denoisers.diagonal import DiagonalMixture
-from art_gym.tasks.random_models import DIMENSIONS, random_model
 
-WIDTH = DIMENSIONS[1]  # elements of a latent, without the one that carries the number of its model
 ROWS = 16  # noises in a row that belong to one model
 REMEMBERED = 256  # stacks of parameters
 
@@ -28,38 +26,41 @@ class Parameters(NamedTuple):
 
 
 class Family:
-    """The models of some seeds. A latent's last element, which D does not change, says which model is meant.
+    """Models by their numbers. A latent's last element, which D does not change, says which model is meant.
 
     It is ±(number + 1). The sign is the solver's for ``solver="drawn"``: + is DPM-Solver++(2M), for even seeds, and −
     is Euler. Models of fewer dimensions have zeros in the rest of their elements. All are scaled to EDM's noise range,
     so models that were drawn for another range have another scale.
 
     Args:
-        seeds: of `random_model`.
+        make: makes a model from a seed.
+        seeds: of the models, whose numbers are their places here.
+        width: the largest dimension of a model.
     """
 
-    shape = (WIDTH + 1,)
     carried_channels = 1
     sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX
     data_std = 1.0  # the scale of observations; models have their own
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self.seeds = seeds
+    def __init__(self, make: Callable[[int], DiagonalMixture], seeds: Sequence[int], width: int) -> None:
+        self.make, self.seeds, self.width = make, seeds, width
+        self.shape = (width + 1,)
         self.model = lru_cache(maxsize=None)(self._model)
         self._stacked = lru_cache(maxsize=REMEMBERED)(self._stack)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the seeds and of the first models."""
-        known = [*map(str, self.seeds[:: max(len(self.seeds) // 8, 1)]), *(self.model(i).fingerprint for i in range(2))]
-        return hashlib.sha256(f"{len(self.seeds)} {ROWS} {known}".encode()).hexdigest()
+        """Hash of the seeds and of some models."""
+        some = [self.model(number).fingerprint for number in range(0, len(self.seeds), -(-len(self.seeds) // 8))]
+        seeds = f"{self.seeds[0]} {self.seeds[-1]} {len(self.seeds)}"
+        return hashlib.sha256(f"{seeds} {ROWS} {some}".encode()).hexdigest()
 
     def arrange(self, noises: np.ndarray, first: int) -> np.ndarray:
         """(B, *shape) noises of a bank from row ``first`` on, with the numbers of their models in the last element."""
         number = (first + np.arange(len(noises))) // ROWS % len(self.seeds)
         arranged = noises.copy()
         for each in np.unique(number):
-            arranged[number == each, self.model(int(each)).shape[0] : WIDTH] = 0
+            arranged[number == each, self.model(int(each)).shape[0] : -1] = 0
         arranged[:, -1] = np.where(self.second_order(number), 1, -1) * (number + 1)
         return arranged
 
@@ -78,17 +79,17 @@ class Family:
         unique, where = np.unique(numbers, return_inverse=True)
         models = [self.model(int(number)) for number in unique]
         stds = np.array([model.data_std for model in models])
-        shares = np.array([model.shape[0] / WIDTH for model in models])
+        shares = np.array([model.shape[0] / self.width for model in models])
         return stds[where].reshape(numbers.shape), shares[where].reshape(numbers.shape)
 
     def __call__(self, x: Array, sigma: Array) -> Array:
         xp = array_namespace(x)
-        numbers, levels = self.condition(np.asarray(x)), np.asarray(sigma)
+        numbers, levels = self.condition(_values(x[:, -1:])), _values(sigma)
         run = _run(numbers, levels)
         known = self._stacked(numbers[::run].tobytes())
         means, variances, log_weights = (xp.asarray(part, dtype=x.dtype, device=x.device) for part in known)
         noise = xp.reshape(sigma**2, (-1, run))[:, :1, None]  # (R, 1, 1)
-        latents = xp.reshape(x[:, :-1], (-1, run, WIDTH))  # (R, N, d)
+        latents = xp.reshape(x[:, :-1], (-1, run, self.width))  # (R, N, d)
         inverse = 1 / (variances + noise)  # (R, M, d)
         square = [  # Σ_j (x_j − c_mj)² / v_mj as in `DiagonalMixture`: the expanded square would lose digits
             xp.matmul((latents - means[:, m, None]) ** 2, inverse[:, m, :, None]) for m in range(means.shape[1])
@@ -101,17 +102,17 @@ class Family:
         # D = Σ_m r_m (λ_m x + σ² c_m) / v_m
         denoised = latents * xp.matmul(responsibility, variances * inverse)
         denoised = denoised + xp.matmul(responsibility, means * noise * inverse)  # (R, N, d)
-        return xp.concat([xp.reshape(denoised, (-1, WIDTH)), x[:, -1:]], axis=1)
+        return xp.concat([xp.reshape(denoised, (-1, self.width)), x[:, -1:]], axis=1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"seeds": self.seeds}
+        return {"make": self.make, "seeds": self.seeds, "width": self.width}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
     def _model(self, number: int) -> DiagonalMixture:
         """The model of a number, in EDM's noise range."""
-        model = random_model(self.seeds[number])
+        model = self.make(self.seeds[number])
         scale = SIGMA_MAX / model.sigma_max
         return DiagonalMixture(model.means * scale, model.variances * scale**2, model.weights)
 
@@ -119,7 +120,7 @@ class Family:
         """The parameters of some models, given as the bytes of an array."""
         models = [self.model(number) for number in np.frombuffer(numbers, np.int64).tolist()]
         modes = max(len(model.weights) for model in models)
-        size = (len(models), modes, WIDTH)
+        size = (len(models), modes, self.width)
         stacked = Parameters(np.zeros(size), np.ones(size), np.full(size[:2], -np.inf))
         for r, model in enumerate(models):
             count, dimension = model.means.shape
@@ -128,6 +129,11 @@ class Family:
             stacked.variances[r, :count, dimension:] = 1e-12  # D is 0 there
             stacked.log_weights[r, :count] = np.log(model.weights)
         return stacked
+
+
+def _values(array: Array) -> np.ndarray:
+    """The numbers of an array or a tensor, without gradients."""
+    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
 
 
 def _run(numbers: np.ndarray, levels: np.ndarray) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from art_gym.tasks.families.base import Family
-from art_gym.tasks.random_models import TRAINING_SEEDS
+from art_gym.tasks.random_models import DIMENSIONS, TRAINING_SEEDS, random_model
 from art_gym.tasks.registry import task
 
 
@@ -19,4 +19,4 @@ def procedural(models: float = 1000) -> Family:
     """
     if not (models == int(models) and 1 <= models <= len(TRAINING_SEEDS)):
         raise ValueError(f"models must be a whole number from 1 to {len(TRAINING_SEEDS)}, got {models:g}")
-    return Family(TRAINING_SEEDS[: int(models)])
+    return Family(random_model, TRAINING_SEEDS[: int(models)], DIMENSIONS[1])
