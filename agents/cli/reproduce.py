@@ -40,6 +40,7 @@ class Reproduce:
             "choices",
             "floors",
             "instant",
+            "calls",
             "procedural",
             "samplers",
             "sampler_agents",
@@ -53,6 +54,7 @@ class Reproduce:
     def run(self) -> None:
         """Run it and print the table."""
         from ..studies import (
+            calls,
             choices,
             discount,
             floors,
@@ -82,6 +84,7 @@ class Reproduce:
             "choices": choices.choices,
             "floors": floors.floor_scores,
             "instant": instant.instant_schedules,
+            "calls": calls.calls,
             "procedural": procedural.procedural,
             "samplers": samplers.samplers,
             "sampler_agents": sampler_agents.sampler_agents,

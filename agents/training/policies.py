@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,7 +85,7 @@ def _best_of(run: Run, changes: dict[str, Any]) -> tuple[Setup, BaseAlgorithm]:
             f"{run.folder} holds a run of {config.algo}, which finds schedules and has no policy: load one of "
             f"{', '.join(files) or 'those that --resume will write'}"
         )
-    setup = Setup.resolve(replace(config, env={**config.env, **changes}))
+    setup = Setup.resolve(config, changes)
     model = setup.make_model()
     load_model(model, run.folder / "best.pt")
     return setup, model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -49,11 +49,20 @@ class Setup:
     hyperparams: dict[str, Any]
 
     @classmethod
-    def resolve(cls, config: TrainConfig) -> Setup:
-        """Merge the YAMLs and the overrides. Raises a ValueError for unknown names, keys and values."""
+    def resolve(cls, config: TrainConfig, elsewhere: dict[str, Any] | None = None) -> Setup:
+        """Merge the YAMLs and the overrides.
+
+        Args:
+            config: of the run.
+            elsewhere: keys of the environment to change for a policy that is used elsewhere. Its recipe stays.
+
+        Raises:
+            ValueError: for unknown names, keys and values.
+        """
         kind = algorithm_class(config.algo)
         smallest, largest = config.env_config().budgets
         values = load_hyperparams(config.algo, config.hyperparams_id, largest)
+        config = replace(config, env={**config.env, **(elsewhere or {})})
         for key in config.hyperparams:
             if {"env", "training_env"} & set(key.split(".")):
                 raise ValueError(f"{key!r} is not a hyperparameter: set the environment's keys directly")

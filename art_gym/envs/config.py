@@ -172,6 +172,10 @@ class EnvConfig:
                 f"{self.budgets[1]} steps do not fit between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: each "
                 f"divides the level by at least 1 + {STEP_MARGIN:g}, so give fewer with num_steps"
             )
+        if target.solver.name == "drawn" and getattr(denoiser, "scales", None) is None:
+            raise ValueError(
+                f"solver='drawn' is for tasks that are many models, and {self.task!r} is one: choose dpmpp_2m or euler"
+            )
         problem = Problem(denoiser, target.solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(
             problem=problem,

@@ -1,0 +1,57 @@
+"""An agent that meets many models begins with instant schedules, and its policy can be used elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from art_gym.agents.runs import Run, TrainConfig
+from art_gym.agents.training import instant_start
+from art_gym.agents.training.agents import train_agent
+from art_gym.agents.training.policies import evaluator, load_evaluator
+from art_gym.agents.training.setup import Setup
+from art_gym.evaluation.families import error_of_grids
+from art_gym.schedules.instant import load_policy
+from art_gym.schedules.probe import probe
+from art_gym.tasks.families.base import ROWS
+from art_gym.tasks.target import Target
+
+ID, MODELS = "ARTDiffusion-Procedural-v0", 4
+ENV = {"task": f"procedural?models={MODELS}", "noises": MODELS * ROWS, "num_steps": (5, 6)}
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instant_start, "EPISODES", 640)
+    monkeypatch.setattr(instant_start, "FIT_STEPS", 1200)
+
+
+def test_the_policy_begins_with_instant_schedules() -> None:
+    setup = Setup.resolve(TrainConfig(ID, "ppo", 0, ENV))
+    assert setup.begun_by == "instant schedules"
+    model = setup.make_model()
+    instant_start.instant_start(model, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
+    assert model.num_timesteps > 2000
+    target, policy = Target.of(ENV["task"], "drawn"), load_policy()
+    for num_steps in (5, 6):
+        grids = []
+        for number in range(MODELS):
+            solver = "dpmpp_2m" if target.denoiser.second_order(np.array(number)) else "euler"  # type: ignore[attr-defined]
+            grids.append(policy.levels(probe(target.denoiser.model(number)), num_steps, solver).tolist())  # type: ignore[attr-defined]
+        expected = error_of_grids(target, grids)
+        assert evaluator(setup, model)(num_steps, distances=False).error == pytest.approx(expected, rel=0.05)
+
+
+def test_a_run_can_be_evaluated_on_other_models_and_on_a_single_one(tmp_path: Path) -> None:
+    changes = {"num_envs": 8, "n_steps": 60, "batch_size": 120}
+    config = TrainConfig(ID, "ppo", 0, ENV, changes, n_timesteps=6000)
+    outcome = train_agent(config, Run(tmp_path / "run"), progress=False)
+    assert outcome.begun_with == "one probe for each model"
+    _, on_test = load_evaluator(Run(tmp_path / "run"), "procedural_test")
+    assert 0 < on_test(5, 4 * ROWS, distances=False).error < 0.2
+    _, on_ring = load_evaluator(Run(tmp_path / "run"), "ring_2d", "dpmpp_2m")
+    assert 0 < on_ring(5, 64, distances=False).error < 1
+    with pytest.raises(ValueError, match="solver='drawn' is for tasks that are many models, and 'ring_2d' is one"):
+        load_evaluator(Run(tmp_path / "run"), "ring_2d")[1](5, 64)
