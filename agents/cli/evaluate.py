@@ -17,7 +17,7 @@ class Evaluate:
     Attributes:
         what: schedule files, sampler files, run folders, or grids as name:K, such as edm:10.
         task: task to evaluate on, if a file names none or you want another. For a task of your own, my_module:name
-            first imports my_module, which registers it. A run's folder imports its module by itself, a file does not.
+            first imports my_module, which registers it. A run's folder or a file never imports a module by itself.
         solver: solver to evaluate schedules with, if a file names none or you want another. A sampler needs none.
         noises: number of held-out noises.
     """
@@ -31,5 +31,5 @@ class Evaluate:
         """Print the table."""
         from ..jobs.evaluate import evaluate_things
 
-        task = None if self.task is None else imported_task(self.task)[1]
-        print(evaluate_things(self.what, task, self.solver, self.noises))
+        module, task = (None, None) if self.task is None else imported_task(self.task)
+        print(evaluate_things(self.what, task, self.solver, self.noises, [module] if module else []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,7 +38,7 @@ class Export:
         """Print or write it."""
         from art_gym.common.files import write_text
 
-        if self.out is not None and self.out.resolve() == self.file.resolve():
+        if self.out is not None and os.path.realpath(self.out) == os.path.realpath(self.file):
             raise ValueError(f"{self.out} is the exported file itself, and would be lost: name another with --out")
         text = self._text()
         if self.out is None:

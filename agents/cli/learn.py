@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,7 @@ class Learn(OfModel):
         if self.model is None:
             denoiser, name = get_task(str(task)), str(task)
         else:
-            denoiser, name = load_model(self.model, **self.model_options()), self.model.resolve().name
+            denoiser, name = load_model(self.model, **self.model_options()), Path(os.path.realpath(self.model)).name
         options = budget, self.out, self.seed, self.progress, self.agent
         print(Learner(denoiser, name, self.steps, self.solver, *options).run())
         found = sampler_file(self.out)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import tyro
 
+from art_gym.common.messages import one_line, place_of, told
 from art_gym.common.signals import handling
 
 from .bench import Bench
@@ -21,6 +22,7 @@ from .listing import List
 from .plot import Plot
 from .references import References
 from .reproduce import Reproduce
+from .tasks import names_a_module
 from .train import Train
 from .train_denoiser import TrainDenoiser
 from .train_instant import TrainInstant
@@ -59,8 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     command: Command | None = None
-    if os.getcwd() not in sys.path:  # finds the user's my_tasks.py, and hides no library
-        sys.path.append(os.getcwd())
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -68,19 +68,28 @@ def main(arguments: list[str] | None = None) -> int:
             description="Learn how a diffusion model should spend its sampling steps. --version prints the version.",
             args=arguments,
         )
+        if names_a_module(command) and os.getcwd() not in sys.path:  # not for any command, since imports would find
+            sys.path.append(os.getcwd())  # what lies in a stranger's folder; at the end, so that it hides no library
         with handling(signal.SIGTERM, signal.default_int_handler):  # timeout, SLURM and docker send it
             command.run()
         sys.stdout.flush()
     except BrokenPipeError:  # a reader such as head has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the exit must not write the rest either
         return 141  # like a program that SIGPIPE ended, because the work may be unfinished
-    except (ValueError, OSError) as error:
-        print(f"art-gym: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"art-gym: {one_line(error) or 'too little memory'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        said = str(error)
+        said, place = str(error), place_of(error)
         if hasattr(command, "resume"):
             said = "the same command with --resume continues from what was saved, if anything was"
-        print(f"art-gym: interrupted{f'; {said}' if said else ''}", file=sys.stderr)
+        where = f" in {place}" if place else ""
+        print(f"art-gym: interrupted{where}{f'; {said}' if said else ''}", file=sys.stderr)
         return 130
+    except Exception as error:
+        if place_of(error) is None:  # a mistake of ours
+            raise
+        notes = getattr(error, "__notes__", [])
+        print(f"art-gym: {'; '.join([told(error), *map(one_line, notes)])}", file=sys.stderr)
+        return 2
     return 0

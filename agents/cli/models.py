@@ -27,6 +27,8 @@ class OfModel:
         device: cpu, cuda or mps.
         dtype: number format of the network. Everything around it uses float32.
         variant: variant of the weight files, such as fp16.
+        trust_remote_code: run code that the model's folder brings, with your rights. By default such a folder is
+            refused.
         max_batch: maximum number of latents in one call of the model.
         max_memory: GiB for the tensors of one call, without the weights. If max_batch latents need more, calls get
             fewer.
@@ -42,6 +44,7 @@ class OfModel:
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     variant: str | None = None
+    trust_remote_code: bool = False
     max_batch: int = 64
     max_memory: float | None = None
 

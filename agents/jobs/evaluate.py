@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from art_gym.common.limits import MAX_STEPS
+from art_gym.common.messages import short
 from art_gym.denoisers.base import check_levels
-from art_gym.envs.config import MAX_STEPS
 from art_gym.envs.ids import DEFAULT
 from art_gym.evaluation.heldout import HELDOUT, whole_populations
 from art_gym.samplers.freedom import Freedom
@@ -36,8 +37,16 @@ from ..runs.outcome import plan_files
 from ..training.policies import load_evaluator
 
 
-def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, noises: int) -> str:
+def evaluate_things(
+    what: Sequence[str], task: str | None, solver: str | None, noises: int, modules: Collection[str] = ()
+) -> str:
     """The command ``evaluate``. Returns one table for each task and solver.
+
+    Args:
+        what: files, folders and grids.
+        task, solver: to evaluate on, where files name none or you want others.
+        noises: how many of the held-out noises.
+        modules: your own modules that a run's folder may name.
 
     Raises:
         ValueError: if there is nothing to evaluate, a name, file or folder is invalid, or noises is out of range.
@@ -47,7 +56,7 @@ def evaluate_things(what: Sequence[str], task: str | None, solver: str | None, n
     if not 1 <= noises <= HELDOUT:
         raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
     named = {thing: grid for thing in what if (grid := _named_grid(thing))}
-    found = [entry for thing in what if thing not in named for entry in _rows(thing, task, solver, noises)]
+    found = [entry for thing in what if thing not in named for entry in _rows(thing, task, solver, noises, modules)]
     groups: dict[tuple[str, str], tuple[Target, list[Row]]] = {}
     for target, entry in found:
         groups.setdefault((target.task, target.solver.name), (target, []))[1].append(entry)
@@ -84,22 +93,24 @@ def _named_grid(thing: str) -> tuple[str, int] | None:
         return None
     if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
         raise ValueError(
-            f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {thing!r}"
+            f"a grid by name needs its number of steps, from 1 to {MAX_STEPS}, as in {name}:10, got {short(thing)}"
         )
     return name, int(budget)
 
 
-def _rows(thing: str, task: str | None, solver: str | None, noises: int) -> Iterator[tuple[Target, Row]]:
+def _rows(
+    thing: str, task: str | None, solver: str | None, noises: int, modules: Collection[str]
+) -> Iterator[tuple[Target, Row]]:
     """Rows of a run's folder or a file, each with its target."""
     folder = Path(thing)
     files = [folder]
     if (folder / "config.yaml").is_file():
         run = Run(folder)
-        config = run.config()
+        config = run.config(modules)
         if config.algo not in SEARCHES:
-            yield from _policy_rows(thing, run, task, solver, noises)
+            yield from _policy_rows(thing, run, task, solver, noises, modules)
             return
-        config_name(config.env_id)  # imports the module that registers your own task
+        config_name(config.env_id)  # raises for an id that is not known here
         files = plan_files(folder)
         if not files:
             raise ValueError(f"{folder} holds no schedule and no sampler yet: continue the run with train --resume")
@@ -122,10 +133,10 @@ def _check_range(plan: Document, target: Target) -> None:
 
 
 def _policy_rows(
-    thing: str, run: Run, task: str | None, solver: str | None, noises: int
+    thing: str, run: Run, task: str | None, solver: str | None, noises: int, modules: Collection[str]
 ) -> Iterator[tuple[Target, Row]]:
     """An agent's policy and its mean grid or sampler, on the same noises."""
-    setup, evaluate = load_evaluator(run, task, solver)
+    setup, evaluate = load_evaluator(run, task, solver, modules)
     target = replace(setup.target, freedom=Freedom())  # as for files, which do not say what was chosen
     count = whole_populations(noises, setup.env_config.population)
     for k in setup.budgets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def make_instant(
     if out.exists():
         raise ValueError(f"{out} exists already: remove it, or name another with -o")
     denoiser = get_task(task) if task is not None else load_model(model, **options)  # type: ignore[arg-type]
-    found = find(denoiser, num_steps, solver, task if task is not None else f"model:{model.resolve().name}")  # type: ignore[union-attr]
+    name = task if task is not None else f"model:{Path(os.path.realpath(model)).name}"  # type: ignore[arg-type]
+    found = find(denoiser, num_steps, solver, name)
     found.schedule.save(out)
     return found, denoiser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _edm_ends(plan: Document) -> set[tuple[int, float, float]]:
 
 def _told_apart(what: Sequence[Path]) -> dict[Path, str]:
     """A distinct name for each path from its last parts, as few as possible, since runs use the same file names."""
-    whole = {thing.resolve(): thing for thing in what}
+    whole = {Path(os.path.realpath(thing)): thing for thing in what}
     for depth in range(1, 1 + max(len(path.parts) for path in whole)):
         names = ["/".join(path.parts[-depth:]) for path in whole]
         if len(set(names)) == len(names):

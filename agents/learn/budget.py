@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import Array, Counted, Denoiser, check_finite
 
+PATIENCE = 1.0  # seconds that any call may take
+MOST = 1e15
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -32,8 +35,8 @@ class Budget:
     def parse(cls, text: str) -> Budget:
         """Parse "90s", "10m", "1.5h" or "200000nfe". Raises a ValueError that shows these forms."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|nfe)", text.strip().lower())
-        if not match or float(match[1]) == 0:
-            raise ValueError(f"cannot read the budget {text!r}: write it as 90s, 10m, 1.5h or 200000nfe")
+        if not match or not 0 < float(match[1]) < MOST:
+            raise ValueError(f"cannot read the budget {short(text)}: write it as 90s, 10m, 1.5h or 200000nfe")
         amount = float(match[1])
         return cls(evaluations=amount) if match[2] == "nfe" else cls(seconds=amount * UNITS[match[2]])
 
@@ -54,6 +57,7 @@ class Metered(Counted):
         super().__init__(denoiser)
         self.called = called
         self.budget, self.began, self.enforced = budget, time.perf_counter(), True
+        self._called_at, self._longest = self.began, 0.0
 
     @property
     def seconds(self) -> float:
@@ -65,6 +69,11 @@ class Metered(Counted):
         """The share of the budget that is spent."""
         return max(self.seconds / self.budget.seconds, self.evaluations / self.budget.evaluations)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the call that an interrupt has ended took far longer than any before it, as if for ever."""
+        return time.perf_counter() - self._called_at > PATIENCE + 10 * self._longest
+
     def affordable(self, share: float) -> float:
         """The evaluations that this share of the whole budget pays for, at the speed so far."""
         by_time = share * self.budget.seconds * self.evaluations / max(self.seconds, 1e-9)
@@ -73,6 +82,8 @@ class Metered(Counted):
     def __call__(self, x: Array, sigma: Array) -> Array:
         if self.enforced and self.share >= 1:
             raise BudgetSpent
+        self._called_at = time.perf_counter()
         result = check_finite(super().__call__(x, sigma), sigma, self.denoiser)
+        self._longest = max(self._longest, time.perf_counter() - self._called_at)
         self.called()
         return result

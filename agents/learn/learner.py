@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
+from art_gym.common.messages import place_of
 from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.checks import check_call_once
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
@@ -109,8 +110,11 @@ class Learner:
             self._search(*sets[:2])
         except BudgetSpent:
             pass
-        except KeyboardInterrupt:
-            stopped = "it was interrupted"
+        except KeyboardInterrupt as error:
+            place = place_of(error)
+            stopped = f"it was interrupted{f' in {place}' if place else ''}"
+            if self.meter.stuck:  # the proof would call the model again
+                sets = None
         except Diverged as error:
             stopped = str(error)
         finally:

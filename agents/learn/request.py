@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from art_gym.common.files import check_writable
-from art_gym.envs.config import MAX_STEPS
+from art_gym.common.limits import MAX_STEPS
+from art_gym.common.messages import short
 from art_gym.search.base import SEARCHES
 from art_gym.solvers.base import get_solver
 
@@ -15,11 +16,10 @@ from ..algorithms.base import algorithm_class
 def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str | None) -> None:
     """Raise a ValueError if the schedule cannot be learned or written."""
     if not 2 <= num_steps <= MAX_STEPS:
-        raise ValueError(
-            f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {num_steps}: one step has nothing to learn"
-        )
-    if seed < 0:
-        raise ValueError(f"a seed is a whole number of at least 0, got {seed}")
+        got = short(num_steps)
+        raise ValueError(f"a schedule to learn has from 2 to {MAX_STEPS} steps, got {got}: one has nothing to learn")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"a seed is a whole number from 0 to {2**32 - 1}, got {short(seed)}")
     get_solver(solver)
     check_new(out)
     check_agent(agent)

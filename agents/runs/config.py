@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from art_gym.common.parts import import_module
-from art_gym.envs.actions.base import get_action
+from art_gym.common.limits import check_whole
+from art_gym.common.messages import short
+from art_gym.common.parts import check_stored, import_module, unnamed
+from art_gym.envs.actions.base import ACTIONS, get_action
 from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig, load_config
 from art_gym.envs.ids import DEFAULT, configurations, task_of
+from art_gym.envs.rewards.base import REWARDS
 
+MAX_TIMESTEPS = 10**12
 SAMPLER = "_sampler"  # suffix of configurations whose actions choose all of a step, which have their own recipes
 TABLE_BUDGETS = (5, 7, 10, 18)  # the K inside a range of budgets at which a method is evaluated
 
@@ -49,12 +54,15 @@ class TrainConfig:
         if isinstance(self.seed, np.integer):
             object.__setattr__(self, "seed", int(self.seed))
         for name, kind in (("env_id", str), ("algo", str), ("seed", int), ("env", dict), ("hyperparams", dict)):
-            if not isinstance(value := getattr(self, name), kind):
-                raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+            if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
+                raise ValueError(f"{name} must be of type {kind.__name__}, got {short(value)}")
         if not 0 <= self.seed < 2**32:
-            raise ValueError(f"a seed is a whole number from 0 to {2**32 - 1}, got {self.seed}")
-        if self.n_timesteps is not None and self.n_timesteps < 1:
-            raise ValueError(f"the number of environment steps must be at least 1, got {self.n_timesteps}")
+            raise ValueError(f"a seed is a whole number from 0 to {2**32 - 1}, got {short(self.seed)}")
+        if self.n_timesteps is not None:
+            check_whole("the number of environment steps", self.n_timesteps, 1, MAX_TIMESTEPS)
+        for name in ("env", "hyperparams"):
+            if bad := [key for key in getattr(self, name) if not isinstance(key, str)]:
+                raise ValueError(f"the keys of {name} must be text, got {short(bad[0])}")
 
     def env_config(self, overrides: dict[str, Any] | None = None) -> EnvConfig:
         """The environment's configuration: the id's YAML, changed by the algorithm's and then the user's overrides."""
@@ -71,6 +79,30 @@ class TrainConfig:
         return id_of(f"{task}{variant}") or id_of(f"{DEFAULT}{variant}" if variant == SAMPLER else own)
 
 
+def check_names(config: TrainConfig, modules: Collection[str]) -> None:
+    """Check the names in a configuration that was read from a file.
+
+    Args:
+        config: it.
+        modules: modules of the user's own that it may name.
+
+    Raises:
+        ValueError: if it names any other module than those, and those of our own parts.
+    """
+    named = [config.env_id.rpartition(":")[0], *_module_of(config.env.get("task"))]
+    for module in filter(None, named):
+        if module not in modules:
+            raise unnamed(module)
+    for key, known in (("action", ACTIONS), ("reward", REWARDS)):
+        if isinstance(text := config.env.get(key), str):
+            check_stored(text, known, modules)
+
+
+def _module_of(task: Any) -> list[str]:
+    name = task.partition("?")[0] if isinstance(task, str) else ""
+    return [name.rpartition(":")[0]] if ":" in name else []
+
+
 def config_name(env_id: str) -> str:
     """The configuration behind a registered id. Raises a ValueError for an unknown id or a missing module."""
     _, env_id = imported(env_id)
@@ -79,14 +111,13 @@ def config_name(env_id: str) -> str:
         return known[env_id]
     if env_id in known.values():
         return env_id
-    raise ValueError(f"unknown environment {env_id!r}: choose one of {', '.join(known)}")
+    raise ValueError(f"unknown environment {short(env_id)}: choose one of {', '.join(known)}")
 
 
 def imported(name: str) -> tuple[str, str]:
     """Import the module of "module:name" and return both parts; without a module, the first part is empty.
 
-    Use it for names that a user types, and for the id in a run's folder. The task in a schedule file is data, so it
-    must not import anything.
+    Use it for names that a user types. Names in files are data, and must not import anything (`check_names`).
 
     Raises:
         ValueError: if the module cannot be imported, or is a file name.

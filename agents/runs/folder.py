@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,9 +17,12 @@ import yaml
 from filelock import FileLock, Timeout
 
 from art_gym.common.files import remove_left_overs, write_text
+from art_gym.common.limits import MAX_STEPS, check_whole
+from art_gym.common.messages import one_line, short
+from art_gym.common.reading import read_json, read_yaml
 from art_gym.envs.config import make_config
 
-from .config import TrainConfig
+from .config import TrainConfig, check_names
 
 RESULTS = (
     "history.json",
@@ -66,7 +71,7 @@ class Run:
         Raises:
             ValueError: if another process holds the lock.
         """
-        name = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:32]
+        name = hashlib.sha256(os.path.realpath(self.folder).encode()).hexdigest()[:32]
         # The lock lies outside the folder, which does not exist until the configuration is known to fit.
         lock = FileLock(Path(tempfile.gettempdir()) / f"art_gym_{name}.lock")
         try:
@@ -90,7 +95,7 @@ class Run:
         if not file.exists() and (theirs := self._results()):
             raise ValueError(f"{theirs[0]} belongs to no run, and a run would replace it: name another folder")
         if file.exists():
-            before = self.config()  # raises for another program's file, which must not be replaced
+            before = self._stored()  # raises for another program's file, which must not be replaced
             # Compare values as YAML stores them: there, a range of budgets is a list.
             changed = [
                 f.name for f in fields(config) if plain(getattr(before, f.name)) != plain(getattr(config, f.name))
@@ -117,15 +122,33 @@ class Run:
     def _results(self) -> list[Path]:
         return [file for pattern in RESULTS for file in sorted(self.folder.glob(pattern))]
 
-    def config(self) -> TrainConfig:
-        """The configuration of the run in this folder. Raises a ValueError if there is none."""
+    def config(self, modules: Collection[str] = ()) -> TrainConfig:
+        """The configuration of the run in this folder.
+
+        Args:
+            modules: your own modules that it may name. Code of others never runs.
+
+        Raises:
+            ValueError: if there is no run, or its configuration names any other module.
+        """
+        config = self._stored()
+        try:
+            check_names(config, modules)
+        except ValueError as error:
+            raise ValueError(f"{self.folder / 'config.yaml'}: {error}") from None
+        return config
+
+    def _stored(self) -> TrainConfig:
+        """The configuration as it stands in the file."""
         file = self.folder / "config.yaml"
-        if not file.is_file():
+        if not file.exists():
             raise ValueError(f"{self.folder} holds no run, since it has no config.yaml")
         try:
-            return make_config(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8"))["train"])
-        except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
+            return make_config(TrainConfig, read_yaml(file)["train"])
+        except OSError as error:
+            raise ValueError(f"cannot read {file}: {error.strerror}") from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = one_line(error, 300)
             raise ValueError(f"{file} is not a run's configuration ({reason}): name another folder") from None
 
     def history(self) -> list[Point]:
@@ -134,22 +157,41 @@ class Run:
         if not file.exists():
             return []
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            return [
-                Point(
-                    int(point["steps"]),
-                    int(point["evaluations"]),
-                    float(point["seconds"]),
-                    {int(k): float(error) for k, error in point["errors"].items()},
-                )
-                for point in stored
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, not text, or of another form
-            raise ValueError(f"{file} is not a run's history ({error}): remove the folder and train again") from None
+            return [_point(stored) for stored in read_json(file)]
+        except OSError as error:
+            raise ValueError(f"cannot read {file}: {error.strerror}") from None
+        except (
+            ArithmeticError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:  # not JSON, or of another form
+            reason = one_line(error, 300)
+            raise ValueError(f"{file} is not a run's history ({reason}): remove the folder and train again") from None
 
     def write_history(self, points: list[Point]) -> None:
         """Replace the history."""
         write_text(self.folder / "history.json", json.dumps([asdict(point) for point in points]))
+
+
+def _point(stored: dict[str, Any]) -> Point:
+    """A point of the history. Raises a ValueError or other errors for one that is none."""
+    return Point(
+        check_whole("steps", stored["steps"], 0, 2**62),
+        check_whole("evaluations", stored["evaluations"], 0, 2**62),
+        _measured("seconds", stored["seconds"]),
+        {
+            check_whole("K", int(k), 1, MAX_STEPS): _measured(f"the error for K = {k}", error)
+            for k, error in stored["errors"].items()
+        },
+    )
+
+
+def _measured(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {short(value)}")
+    return float(value)
 
 
 def plain(value: Any) -> Any:

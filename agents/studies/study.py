@@ -12,6 +12,8 @@ from scipy import stats
 
 import art_gym
 from art_gym.common.files import write_text
+from art_gym.common.messages import one_line
+from art_gym.common.reading import parse_json, read_text
 from art_gym.tasks.noise_bank import get_bank
 from art_gym.tasks.registry import resolve
 
@@ -40,7 +42,12 @@ class Study:
 
     def records(self) -> list[Record]:
         """All records so far."""
-        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+        if not self.file.exists():
+            return []
+        try:
+            return [dict(parse_json(line)) for line in read_text(self.file).splitlines()]
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.file} holds no records ({one_line(error, 200)}): name another folder") from None
 
     def once(self, key: Record, compute: Callable[[], Record]) -> Record:
         """The record with this key, stored by this version and revision, or computed and stored now."""

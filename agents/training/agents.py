@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
+from art_gym.common.messages import one_line, place_of, short
 from art_gym.envs import core
 from art_gym.evaluation.heldout import HELDOUT
 
@@ -95,16 +96,18 @@ def _learn(model: BaseAlgorithm, setup: Setup, callback: Progress, progress: boo
     try:
         with bar, divergence_named(model):
             model.learn(total - done, [callback, Bar(bar)], reset_num_timesteps=False, tb_log_name="run")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if callback.points:  # before the first evaluation only the warm start is lost, and a resumed run repeats it
             callback.save()  # at once: a second interrupt may stop the evaluation that follows
-            callback.finish()
+            if place_of(stop) is None:  # a task of the user's own may take for ever
+                callback.finish()
         raise
-    except (TypeError, AttributeError) as error:  # from a value that the algorithm first uses here
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        # from a value that the algorithm first uses here
         through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
         if not hyperparams or core.__file__ in through:  # the error comes from the user's own part
             raise
-        raise ValueError(f"{algo} cannot be trained with {hyperparams}: {error}") from error
+        raise ValueError(f"{algo} cannot be trained with {short(hyperparams)}: {one_line(error, 200)}") from error
     except Diverged as error:
         folder = callback.run.folder
         kept = f"the best policy so far is kept in {folder}" if callback.points else "nothing was saved yet"

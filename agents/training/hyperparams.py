@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -11,33 +12,13 @@ from typing import Any
 import numpy as np
 import yaml
 
+from art_gym.common.messages import short
+from art_gym.common.reading import parse_yaml
 from art_gym.envs.ids import variant_id
 
 from ..algorithms.base import ALGORITHMS, algorithm_class
 
 Values = dict[str, Any]
-COUNTS = (  # SB3 notices a 0 late, or never. gradient_steps is not here, since it may be −1
-    "num_envs",
-    "n_timesteps",
-    "n_steps",
-    "n_epochs",
-    "batch_size",
-    "buffer_size",
-    "train_freq",
-    "policy_delay",
-    "target_update_interval",
-    "n_critic_updates",
-    "n_critics",
-    "n_quantiles",
-    "n_lstm_layers",
-    "lstm_hidden_size",
-    "cg_max_steps",
-    "line_search_max_iter",
-    "sub_sampling_factor",
-    "n_delta",
-    "n_top",
-    "n_eval_episodes",
-)
 
 
 def load_hyperparams(algo: str, env_id: str | None, num_steps: int) -> Values:
@@ -89,7 +70,7 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
             return [resolved(entry) for entry in value]
         if not isinstance(value, str):
             return value
-        if match := re.fullmatch(r"(\d+)K", value):
+        if match := re.fullmatch(r"(\d{1,9})K", value):
             return int(match[1]) * num_steps
         if match := re.fullmatch(r"lin_(\d[\d.]*(?:e[+-]?\d+)?)", value):
             return Linear(float(match[1]))
@@ -99,8 +80,8 @@ def resolve_numbers(values: Values, num_steps: int) -> Values:
             except ValueError:
                 continue
         try:
-            meant = yaml.safe_load(value)
-        except yaml.YAMLError:
+            meant = parse_yaml(value)
+        except ValueError:
             return value
         return resolved(meant) if meant is None or isinstance(meant, bool | list | dict) else value
 
@@ -131,39 +112,38 @@ def as_objects(values: Values) -> Values:
         ValueError: for an unknown name, or an invalid standard deviation.
     """
     from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
-    from torch import nn
 
     kinds = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
     result = {key: value for key, value in values.items() if key not in ("noise_type", "noise_std")}
     policy = result.get("policy_kwargs")
     if isinstance(policy, dict) and isinstance(activation := policy.get("activation_fn"), str):
-        found = getattr(nn, activation, None)
-        if not (isinstance(found, type) and issubclass(found, nn.Module)):
-            raise ValueError(f"activation_fn must be the name of a class of torch.nn such as ReLU, got {activation!r}")
-        result["policy_kwargs"] = {**policy, "activation_fn": found}
+        result["policy_kwargs"] = {**policy, "activation_fn": _activation(activation)}
     name, deviation = values.get("noise_type"), values.get("noise_std", 0.1)
     if name is None:
         if "noise_std" in values and "noise_type" not in values:
             raise ValueError(f"noise_std needs a noise_type: choose one of {', '.join(kinds)}")
         return result
-    if name not in kinds:
-        raise ValueError(f"unknown noise_type {name!r}: choose one of {', '.join(kinds)}, or null for none")
+    if not isinstance(name, str) or name not in kinds:
+        raise ValueError(f"unknown noise_type {short(name)}: choose one of {', '.join(kinds)}, or null for none")
     if not isinstance(deviation, int | float) or not 0 < deviation < np.inf:
-        raise ValueError(f"noise_std must be a positive number, got {deviation!r}")
+        raise ValueError(f"noise_std must be a positive number, got {short(deviation)}")
     return {**result, "action_noise": kinds[name](np.zeros(1), np.full(1, float(deviation)))}
 
 
-def check_counts(values: Values) -> None:
-    """Raise a ValueError for a count that is not a whole number of at least 1, also in dictionaries."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            check_counts(value)
-        elif key in COUNTS and not isinstance(value, tuple | None):  # such as train_freq=(1, "episode") or n_top=None
-            whole = isinstance(value, int | np.integer)
-            if not whole or value < 1:
-                raise ValueError(
-                    f"{key} must be a whole number of at least 1, got {value!r}: leave it out for the default"
-                )
+def _activation(name: str) -> Any:
+    """The class of torch.nn. Raises a ValueError unless it maps numbers to as many, without arguments."""
+    import torch
+
+    found = getattr(torch.nn.modules.activation, name, None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Softmax guesses an axis
+            fits = found().forward(torch.zeros(2, 4)).shape == (2, 4)  # type: ignore[misc]
+    except Exception:  # it takes arguments, or is no class
+        fits = False
+    if not fits:
+        raise ValueError(f"activation_fn must be the name of an activation of torch.nn such as ReLU, got {short(name)}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -193,12 +173,12 @@ def warm_start_of(values: Values) -> WarmStart:
     share, evaluations = (warm.get(key, 0) if isinstance(warm, dict) else None for key in ("share", "evaluations"))
     if not isinstance(share, int | float) or not 0 <= share < 1:
         raise ValueError(
-            f"warm_start.share must be a share of the episodes, at least 0 and below 1, got {warm!r}: "
+            f"warm_start.share must be a share of the episodes, at least 0 and below 1, got {short(warm)}: "
             f"warm_start 0 leaves the warm start out"
         )
     if not isinstance(evaluations, int | float) or not 0 <= evaluations < np.inf:
         raise ValueError(
-            f"warm_start.evaluations must be a number of denoiser evaluations for each K, got {evaluations!r}: "
+            f"warm_start.evaluations must be a number of denoiser evaluations for each K, got {short(evaluations)}: "
             f"warm_start 0 leaves the warm start out"
         )
     instant = bool(warm) and warm.get("instant", False)

@@ -19,6 +19,8 @@ from art_gym.denoisers.networks import NO_LABEL, SIGMA_DATA, NetworkConfig, Prec
 from art_gym.measures.features import LeNet, LeNetConfig
 from art_gym.tasks.images import labelled_patches, photo_patches, split_digits
 
+from .state_file import read_state
+
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 HELD_OUT = 1024  # pairs of image and noise on which the loss is measured
 LABEL_DROPOUT = 0.15  # so that the network runs without a label too
@@ -214,13 +216,16 @@ def _load(
     optimizer: torch.optim.Adam,
 ) -> tuple[int, float]:
     try:
-        content = torch.load(file, weights_only=True)
+        content = read_state(file)
         network.load_state_dict(content["network"])
         average.load_state_dict(content["average"])
         optimizer.load_state_dict(content["optimizer"])
         before = content["seed"]
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise ValueError(f"cannot resume from {file}: {type(error).__name__}; delete it to begin anew") from None
+    except ValueError as error:
+        raise ValueError(f"cannot resume from {file}: {error}; delete it to begin anew") from None
+    except Exception as error:  # of content with other keys, types or shapes
+        said = f"its content does not fit ({type(error).__name__})"
+        raise ValueError(f"cannot resume from {file}: {said}; delete it to begin anew") from None
     if before != seed:
         raise ValueError(
             f"cannot resume from {file}, whose seed is {before}, with seed {seed}: delete it to begin anew"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,38 +48,46 @@ def policy_of(model: BaseAlgorithm) -> Policy:
 
 
 @isolated()
-def load_evaluator(run: Run, task: str | None = None, solver: str | None = None) -> tuple[Setup, Evaluator]:
+def load_evaluator(
+    run: Run, task: str | None = None, solver: str | None = None, modules: Collection[str] = ()
+) -> tuple[Setup, Evaluator]:
     """An evaluator for the best policy of a finished or interrupted run, on another task or solver if given.
+
+    Args:
+        run: the run.
+        task, solver: to evaluate on.
+        modules: your own modules that the run may name.
 
     Raises:
         ValueError: if there is no policy, or it does not fit.
     """
     changes = {key: value for key, value in (("task", task), ("solver", solver)) if value is not None}
-    setup, model = _best_of(run, changes)
+    setup, model = _best_of(run, changes, modules)
     return setup, evaluator(setup, model)
 
 
 @isolated()
-def load_policy(folder: str | Path, num_steps: int) -> AdaptivePolicy:
+def load_policy(folder: str | Path, num_steps: int, modules: Collection[str] = ()) -> AdaptivePolicy:
     """The best policy of a run, for any number of calls of `art_gym.sample`; each call resets the policy's memory.
 
     Args:
         folder: of the run.
         num_steps: K, one that it was trained for.
+        modules: your own modules that the run may name, such as that of its task. Code of others never runs.
 
     Raises:
         ValueError: if the run has no policy, such as the run of a search; for a K that the policy was not trained for;
             or for ART-RL, since its clock cannot steer a sampler.
     """
-    setup, model = _best_of(Run(folder), {})
+    setup, model = _best_of(Run(folder), {}, modules)
     if isinstance(model, ARTRL):
         raise ValueError(f"{folder} holds an ART-RL run, which learned a clock: sample with its schedule file instead")
     checked_budgets(num_steps, setup.env_config.budgets, f"num_steps of the policy in {folder}")
     return AdaptivePolicy(policy_of(model), setup.env_config, num_steps)
 
 
-def _best_of(run: Run, changes: dict[str, Any]) -> tuple[Setup, BaseAlgorithm]:
-    config = run.config()
+def _best_of(run: Run, changes: dict[str, Any], modules: Collection[str]) -> tuple[Setup, BaseAlgorithm]:
+    config = run.config(modules)
     if config.algo in SEARCHES:
         files = map(str, plan_files(run.folder))
         raise ValueError(

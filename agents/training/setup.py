@@ -8,9 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+from gymnasium.spaces import flatdim
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
+from art_gym.common.limits import check_elements
+from art_gym.common.messages import one_line, short
 from art_gym.envs.actions.base import get_action
 from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig
@@ -21,13 +24,13 @@ from ..algorithms.base import algorithm_class
 from ..runs.config import TrainConfig, config_name, reported_budgets
 from .hyperparams import (
     as_objects,
-    check_counts,
     clock_buffer,
     load_hyperparams,
     overridden,
     resolve_numbers,
     warm_start_of,
 )
+from .ranges import check_values
 from .sampler_start import Fittable
 from .warm_start import Startable, affordable_searches
 
@@ -65,12 +68,14 @@ class Setup:
         config = replace(config, env={**config.env, **(elsewhere or {})})
         for key in config.hyperparams:
             if {"env", "training_env"} & set(key.split(".")):
-                raise ValueError(f"{key!r} is not a hyperparameter: set the environment's keys directly")
+                raise ValueError(f"{short(key)} is not a hyperparameter: set the environment's keys directly")
             if key in ("seed", "device", "tensorboard_log"):
-                raise ValueError(f"{key!r} is not a hyperparameter: leave it out; the seed is an option of the run")
+                raise ValueError(
+                    f"{short(key)} is not a hyperparameter: leave it out; the seed is an option of the run"
+                )
         changes = resolve_numbers(config.hyperparams, largest)
         wanted = overridden(values, changes)
-        check_counts(wanted)
+        check_values(wanted)
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
         warm, steers = warm_start_of(wanted), freedom_of(get_action(config.env_config().action)) is not None
         searches, start_evaluations = 0, 0.0
@@ -144,6 +149,8 @@ class Setup:
         """A fresh model on a fresh vector environment."""
         env = ARTDiffusionVecEnv(self.num_envs, config_name(self.config.env_id), **self.env_overrides)
         kind = algorithm_class(self.config.algo)
+        rows = max(self.hyperparams.get("buffer_size", 0), self.num_envs * self.hyperparams.get("n_steps", 0))
+        check_elements("the buffer of n_steps or buffer_size", rows, flatdim(env.observation_space))
         hyperparams = as_objects(self.hyperparams)
         if (rate := hyperparams.pop("clock_discount", None)) is not None:
             hyperparams = overridden(hyperparams, clock_buffer(kind, rate))
@@ -155,9 +162,8 @@ class Setup:
                 tensorboard_log=None if tensorboard is None else str(tensorboard),
                 **hyperparams,
             )
-        except (TypeError, ValueError, AssertionError, ZeroDivisionError, RuntimeError) as error:
-            # names and values that the algorithm does not take
-            said = " ".join(str(error).split())
+        except Exception as error:  # for names and values that the algorithm does not take, it can raise anything
+            said = one_line(error, 200) or type(error).__name__
             names = [name for name in inspect.signature(kind).parameters if name not in ("env", "seed", "device")]
             known = f"; it takes {', '.join(names)}" if "unexpected keyword argument" in said else ""
             raise ValueError(f"{self.config.algo} cannot be made like this: {said}{known}") from None

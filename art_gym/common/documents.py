@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 
 from art_gym.common.files import write_text
+from art_gym.common.limits import MAX_STEPS
+from art_gym.common.messages import LONGEST, one_line, short
+from art_gym.common.reading import read_json
 
 if TYPE_CHECKING:
+    import jsonschema
     from _typeshed import DataclassInstance
 
 Schema = Mapping[str, Any]
+MOST_BYTES = 2**20  # of a file
+LEVELS: Schema = {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "maxItems": MAX_STEPS + 1}
 # The schema's types in Python. A bool is not accepted as a number, although Python's bool is an int.
 _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "string": ("text", (str,)),
@@ -61,7 +67,7 @@ def read_document(file: str | Path, kind: str, schema: Schema) -> dict[str, Any]
     import jsonschema  # slow to import, and only files need it
 
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8-sig"), parse_constant=_no_number)
+        content = read_json(file, MOST_BYTES)
         written = content.get("format") if isinstance(content, dict) else None
         wanted = format_of(schema)
         if isinstance(written, str) and written.startswith("art_gym.") and written != wanted:
@@ -69,11 +75,11 @@ def read_document(file: str | Path, kind: str, schema: Schema) -> dict[str, Any]
         jsonschema.validate(content, schema)
     except OSError as error:
         raise ValueError(f"cannot read the {kind} file {file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # not JSON, not text, NaN, or too deeply nested
-        raise ValueError(f"{file} is not a {kind} file: not JSON ({error})") from None
+    except ValueError as error:  # not JSON, not text, NaN, too large or too deeply nested
+        raise ValueError(f"{file} is not a {kind} file: {error}") from None
     except jsonschema.ValidationError as error:
-        said = error.message if len(error.message) <= 200 else f"{error.message[:200]}…"
-        raise ValueError(f"{file} is not a {kind} file: {error.json_path}: {said}") from None
+        said = _said(error)
+        raise ValueError(f"{file} is not a {kind} file: {one_line(error.json_path, 60)}: {said}") from None
     content.pop("format")
     return {"version": None, **content}
 
@@ -130,18 +136,22 @@ def check_provenance(document: DataclassInstance, kind: str, schema: Schema) -> 
         kinds = [_TYPES[one] for one in ([wanted] if isinstance(wanted, str) else wanted)]
         types = tuple(one for _, several in kinds for one in several)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise ValueError(f"{name} of a {kind} must be {' or '.join(words for words, _ in kinds)}, got {value!r}")
+            raise ValueError(
+                f"{name} of a {kind} must be {' or '.join(words for words, _ in kinds)}, got {short(value)}"
+            )
     error = getattr(document, "heldout_error", None)
     if error is not None and not 0 <= error < math.inf:
-        raise ValueError(f"heldout_error must be finite and at least 0, or None, got {error!r}")
+        raise ValueError(f"heldout_error must be finite and at least 0, or None, got {short(error)}")
 
 
 def _other_format(written: str, wanted: str) -> str:
     name = written.removeprefix("art_gym.").partition("/")[0]
     if name != wanted.removeprefix("art_gym.").partition("/")[0]:
         return f"it is a {name} file"
-    return f"its format {written!r} is that of another version of art_gym: this one reads {wanted!r}"
+    return f"its format {short(written)} is that of another version of art_gym: this one reads {wanted!r}"
 
 
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
+def _said(error: jsonschema.ValidationError) -> str:
+    """The error's message, with the value cut short."""
+    whole = repr(error.instance)
+    return one_line(error.message.replace(whole, short(error.instance)) if len(whole) > LONGEST else error.message, 200)

@@ -21,7 +21,7 @@ def replacing(file: Path) -> Iterator[Path]:
     Raises:
         OSError: if the file cannot be written, or the path is a folder, a device or a pipe. The error names the path.
     """
-    file = file.resolve()
+    file = Path(os.path.realpath(file))  # `resolve` fails for a loop of links
     file.parent.mkdir(parents=True, exist_ok=True)
     if taken := _taken(file):
         raise OSError(errno.EINVAL, f"{taken} stands in place of the file to be written", str(file))

@@ -7,6 +7,8 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from art_gym.common.limits import check_elements
+from art_gym.common.messages import short, told
 from art_gym.denoisers.base import Denoiser
 
 
@@ -15,7 +17,7 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
     if isinstance(denoiser, type):
         raise ValueError(f"a denoiser is the class {denoiser.__name__}: give an object of it, {denoiser.__name__}(…)")
     if not callable(denoiser) or not callable(getattr(denoiser, "function", denoiser)):
-        raise ValueError(f"a denoiser must be callable as denoiser(x, sigma), got {denoiser!r}")
+        raise ValueError(f"a denoiser must be callable as denoiser(x, sigma), got {short(denoiser)}")
     for name in ("shape", "sigma_min", "sigma_max", "data_std"):
         if not hasattr(denoiser, name):
             raise ValueError(
@@ -25,16 +27,16 @@ def check_denoiser(denoiser: Denoiser) -> Denoiser:
     shape = denoiser.shape
     whole = isinstance(shape, tuple) and all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
     if not whole or not shape:
-        raise ValueError(f"shape must be a non-empty tuple of positive whole numbers, got {shape!r}")
+        raise ValueError(f"shape must be a non-empty tuple of positive whole numbers, got {short(shape)}")
+    check_elements(f"a latent of shape {short(shape)}", *shape)
     for name in ("sigma_min", "sigma_max", "data_std"):
         if not _is_number(getattr(denoiser, name)):
-            raise ValueError(f"{name} must be a number, got {getattr(denoiser, name)!r}")
+            raise ValueError(f"{name} must be a number, got {short(getattr(denoiser, name))}")
     if not 0 < denoiser.sigma_min < denoiser.sigma_max < np.inf:
-        raise ValueError(
-            f"the noise range must be 0 < sigma_min < sigma_max, got {denoiser.sigma_min!r} to {denoiser.sigma_max!r}"
-        )
+        low, high = short(denoiser.sigma_min), short(denoiser.sigma_max)
+        raise ValueError(f"the noise range must be 0 < sigma_min < sigma_max, got {low} to {high}")
     if not 0 < denoiser.data_std < np.inf:
-        raise ValueError(f"data_std must be positive and finite, got {denoiser.data_std!r}")
+        raise ValueError(f"data_std must be positive and finite, got {short(denoiser.data_std)}")
     return denoiser
 
 
@@ -42,7 +44,7 @@ def _is_number(value: object) -> bool:
     """Whether float() takes the value, text excepted. It takes numbers of Python, numpy and torch."""
     try:
         float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return not isinstance(value, str)
 
@@ -57,12 +59,12 @@ def check_call(denoiser: Denoiser) -> None:
     given, name = x.copy(), type(denoiser).__name__
     try:
         found = denoiser(x, sigma)
-    except (TypeError, ValueError, RuntimeError) as error:  # torch raises RuntimeError for shapes
+    except Exception as error:  # a user's function can raise anything
         if "OutOfMemory" in type(error).__name__:  # torch's RuntimeError; torch is not imported here
             raise
         raise ValueError(
             f"the denoiser {name} must take arrays x of shape {x.shape} and sigma of shape ({count},), a level "
-            f"for each latent: {' '.join(str(error).split())}"
+            f"for each latent: {told(error)}"
         ) from None
     floating = isinstance(found, np.ndarray) and np.issubdtype(found.dtype, np.floating)
     if not floating or found.shape != x.shape:

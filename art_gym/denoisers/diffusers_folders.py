@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,10 @@ from typing import Any
 
 import torch
 
+from art_gym.denoisers.folder_checks import INDEX, check_folder, read_config
 from art_gym.denoisers.torch_denoiser import first_line
+
+PACKED = 4  # weights in a byte at most
 
 
 def load_scheduler(folder: Path) -> Any:
@@ -31,31 +33,42 @@ def check_scheduler(found: Any, whose: str) -> Any:
     return found
 
 
-def load_folder(folder: Path, variant: str | None = None, dtype: torch.dtype = torch.float32) -> Any:
+def load_folder(
+    folder: Path,
+    variant: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    trust_remote_code: bool = False,
+) -> Any:
     """Load a diffusers pipeline, model or scheduler from a folder, without downloads or pickles.
 
     Args:
         folder: folder with a model_index.json, config.json or scheduler_config.json.
         variant: variant of the weight files, such as "fp16".
         dtype: dtype of the weights in memory.
+        trust_remote_code: let the folder bring classes of its own, whose code runs with your rights.
 
     Raises:
-        ValueError: if the folder has none of these files, or if files are missing, truncated, pickled, of another
-            variant, or lack some of the weights.
+        ValueError: if the folder has none of these files, as `check_folder` does, or if files are missing, truncated,
+            pickled, of another variant, or lack some of the weights.
     """
     import diffusers
 
     found = [name for name in ("model_index.json", "config.json", "scheduler_config.json") if (folder / name).is_file()]
     if not found:
         raise ValueError(f"{folder} is no folder of a diffusers model: it has no model_index.json or config.json")
+    check_folder(folder, trust_remote_code)
     options: dict[str, Any] = {}
     if found[0] != "scheduler_config.json":
         _refuse_pickles(folder)
         options = {"use_safetensors": True, "variant": variant, "torch_dtype": dtype}
-    try:
-        kind = getattr(diffusers, json.loads((folder / found[0]).read_text(encoding="utf-8"))["_class_name"])
-    except (KeyError, AttributeError, TypeError, ValueError):  # ValueError if it is not JSON
-        raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}") from None
+    name = read_config(folder / found[0]).get("_class_name")
+    kind = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if trust_remote_code and not isinstance(kind, type):
+        kind = diffusers.DiffusionPipeline if found[0] == INDEX else diffusers.AutoModel
+    if not isinstance(kind, type):
+        raise ValueError(f"{folder / found[0]} names no class of diffusers {diffusers.__version__}")
+    if trust_remote_code and found[0] != "scheduler_config.json":
+        options["trust_remote_code"] = True
     try:
         with _quiet(diffusers.utils.logging):
             return _loaded(kind, folder, {"local_files_only": True, **options})
@@ -75,19 +88,34 @@ def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
     import diffusers
 
     if issubclass(kind, diffusers.ModelMixin):
+        _check_weights(kind, folder)
+        options.pop("trust_remote_code", None)
         model, report = kind.from_pretrained(str(folder), output_loading_info=True, **options)
         if missing := report["missing_keys"]:
             raise ValueError(f"{len(missing)} of its weights are not in the files, the first {sorted(missing)[0]}")
         return model
     parts = {}
     if issubclass(kind, diffusers.DiffusionPipeline):
-        for name, entry in json.loads((folder / "model_index.json").read_text(encoding="utf-8")).items():
-            theirs = isinstance(entry, list) and entry[0] == "diffusers"
+        for name, entry in read_config(folder / INDEX).items():
+            theirs = isinstance(entry, list) and len(entry) == 2 and entry[0] == "diffusers"
             of = getattr(diffusers, str(entry[1]), None) if theirs else None
             if isinstance(of, type) and issubclass(of, diffusers.ModelMixin) and (part := folder / name).is_dir():
                 variant = options["variant"] if options["variant"] in _variants(part) else None  # as diffusers chooses
                 parts[name] = _loaded(of, part, {**options, "variant": variant})
     return kind.from_pretrained(str(folder), **options, **parts)
+
+
+def _check_weights(kind: Any, folder: Path) -> None:
+    """Raise a ValueError if the configuration asks for more weights than the files can hold, before they are made."""
+    held = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    try:
+        with torch.device("meta"):
+            empty = kind.from_config(kind.load_config(str(folder), local_files_only=True))
+    except Exception:  # then loading fails in the same way and says why
+        return
+    asked = sum(weights.numel() for weights in empty.parameters())
+    if held and asked > PACKED * held:
+        raise ValueError(f"its config.json asks for {asked:,} weights, and its files have {held:,} bytes")
 
 
 def _variants(folder: Path) -> list[str | None]:

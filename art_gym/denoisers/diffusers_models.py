@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from art_gym.common.messages import short
 from art_gym.denoisers.diffusers_folders import check_scheduler, load_folder, load_scheduler
 from art_gym.denoisers.model_calls import fingerprint_of, hashed, network_call, noise_range, tried
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, usable_device
@@ -31,6 +32,7 @@ def from_diffusers(
     sigma_max: float | None = None,
     dtype: torch.dtype = torch.float32,
     variant: str | None = None,
+    trust_remote_code: bool = False,
     **options: Any,
 ) -> TorchDenoiser:
     """Return a denoiser D(x, σ), in the variance-exploding convention, from a diffusers model.
@@ -54,6 +56,8 @@ def from_diffusers(
         sigma_min, sigma_max: part of the noise range that the model was trained on, by default all of it.
         dtype: dtype of the network and of the decoder. Everything around them is computed in float32.
         variant: variant of the weight files in a folder, such as "fp16".
+        trust_remote_code: let a folder bring classes of its own, whose code runs with your rights. Otherwise every
+            class that it names must be one of diffusers' or transformers'.
         options: arguments of `TorchDenoiser`: data_std, device, max_batch, max_memory, autocast. The default data_std
             is 1.0 for a pipeline with a VAE, as most latents have, and 0.5 for others, as images have.
 
@@ -64,9 +68,7 @@ def from_diffusers(
     """
     if prediction_type is not None:
         _check_prediction(prediction_type)  # before a large model is loaded
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating dtype of torch, such as torch.float16, got {dtype!r}")
-    model, scheduler, vae = _parts(model, scheduler, variant, dtype)
+    model, scheduler, vae = _parts(model, scheduler, variant, dtype, trust_remote_code)
     config = check_scheduler(scheduler, "scheduler is").config
     known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
     prediction = prediction_type or _check_prediction(known)
@@ -105,7 +107,7 @@ def _check_prediction(name: object) -> str:
     """Return a prediction type. Raises a ValueError if it is unknown."""
     if not isinstance(name, str) or name not in PREDICTIONS:
         raise ValueError(
-            f"unknown prediction type {name!r}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
+            f"unknown prediction type {short(name)}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
             f"(--prediction-type)"
         )
     return name
@@ -172,13 +174,15 @@ def _placed(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return model.to(device=device).eval().requires_grad_(False)
 
 
-def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+def _parts(model: Any, scheduler: Any, variant: str | None, dtype: torch.dtype, trusted: bool) -> tuple[Any, Any, Any]:
     """Return the network, the scheduler, and the VAE or None, from the objects or folders given."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating dtype of torch, such as torch.float16, got {short(dtype)}")
     for name, part in (("model", model), ("scheduler", scheduler)):
         if isinstance(part, type):
             raise ValueError(f"{name} is the class {part.__name__}: give an object of it")
     if isinstance(model, str | Path):
-        model = load_folder(Path(model), variant, dtype)
+        model = load_folder(Path(model), variant, dtype, trusted)
     if isinstance(scheduler, str | Path):
         scheduler = load_scheduler(Path(scheduler))
     if hasattr(model, "scheduler"):  # a pipeline
@@ -201,5 +205,10 @@ def _shape(model: Any) -> tuple[int, ...]:
             f"{type(model).__name__} does not say its latents' shape: pass shape=(channels, height, width), or "
             f"--shape C H W"
         )
-    height, width = (size, size) if isinstance(size, int) else size
-    return (channels, height, width)
+    shape = (channels, *(size if isinstance(size, list | tuple) else (size, size)))
+    if not (len(shape) == 3 and all(type(part) is int and part >= 1 for part in shape)):
+        raise ValueError(
+            f"in_channels and sample_size of {type(model).__name__} must be whole numbers of at least 1, got "
+            f"{short(channels)} and {short(size)}: pass shape=(channels, height, width), or --shape C H W"
+        )
+    return shape

@@ -40,7 +40,7 @@ def from_edm(
             run, or if the noise range goes beyond the network's.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.is_file():  # missing, or a folder, a pipe or a device
         raise ValueError(f"there is no file {path}")
     if not trust_pickle:
         raise ValueError(

@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from art_gym.common.files import replacing
+from art_gym.common.messages import one_line
+from art_gym.common.reading import MOST_WEIGHTS, check_regular, parse_json
 
 SIGMA_DATA = 0.5
 NO_LABEL = -1  # the label of an unconditional call
@@ -192,15 +194,16 @@ def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], d
     from safetensors.torch import load_file
 
     try:
+        check_regular(file, MOST_WEIGHTS)
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
         tensors = load_file(file)
-        config, facts = json.loads(metadata["config"]), json.loads(metadata["facts"])
+        config, facts = parse_json(metadata["config"]), parse_json(metadata["facts"])
     except FileNotFoundError:
         raise ValueError(f"there is no weight file {file}: train it with `art-gym train-denoiser`") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file} is not a complete safetensors file ({error}): fetch or train it again") from None
-    except (KeyError, json.JSONDecodeError):
+    except (KeyError, ValueError):
         raise ValueError(f"{file} has no configuration of art_gym in its header: it is some other model") from None
     return tensors, config, facts, hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
@@ -216,5 +219,8 @@ def filled(make: Callable[[], Net], tensors: dict[str, torch.Tensor]) -> Net:
 def load_network(file: Path) -> tuple[Preconditioned, dict[str, Any], str]:
     """Load a trained denoising network, its facts and its fingerprint. Raises a ValueError as `read_weights`."""
     tensors, config, facts, fingerprint = read_weights(file)
-    network = filled(lambda: Preconditioned(NetworkConfig(**config)), tensors)
+    try:
+        network = filled(lambda: Preconditioned(NetworkConfig(**config)), tensors)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # of other keys, types or shapes
+        raise ValueError(f"{file} does not fit its own configuration ({one_line(error, 200)})") from None
     return network.eval().requires_grad_(False), facts, fingerprint

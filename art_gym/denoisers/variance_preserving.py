@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from art_gym.common.messages import short
+
 # If the terminal SNR is zero, schedulers that divide by ᾱ (Euler, DPM-Solver) replace ᾱ = 0 by this value. Others
 # (DDPM, DDIM) keep 0. Only the values above are the same in all schedulers, and their levels increase to the end.
 VP_LEAST = 2**-24  # ᾱ of σ = 4096
+LARGEST = 2**20  # of a flow model's training timesteps
 FLOW_LARGEST = 0.999  # pure noise has s = 1, where σ = s/(1 − s) is infinite
 
 
 def flow_sigmas(steps: int) -> np.ndarray:
     """Return (2,) the smallest and largest noise level σ = s/(1 − s) of a flow model trained at ``steps`` times s."""
+    if type(steps) is not int or not 2 <= steps < LARGEST:
+        raise ValueError(f"num_train_timesteps of a flow model must be a whole number from 2, got {short(steps)}")
     times = np.array([1 / steps, FLOW_LARGEST])
     sigmas: np.ndarray = times / (1 - times)
     return sigmas
@@ -40,7 +45,7 @@ def vp_sigmas(scheduler: Any) -> np.ndarray:
             raise ValueError(
                 f"{type(scheduler).__name__} has timestep_type='continuous' without sigma_min and sigma_max"
             )
-        return np.array(ends, np.float64)
+        return _checked(np.array(ends, np.float64), scheduler)
     table = getattr(scheduler, "alphas_cumprod", None)
     if table is None:
         raise ValueError(
@@ -49,5 +54,23 @@ def vp_sigmas(scheduler: Any) -> np.ndarray:
             f"FlowMatch scheduler"
         )
     signal = np.asarray(table, np.float64)
+    if not np.isfinite(signal).all():
+        raise _no_table(scheduler, signal)
     signal = signal[signal > VP_LEAST]
-    return np.sqrt((1 - signal) / signal)
+    with np.errstate(invalid="ignore"):  # of a negative square, refused below
+        return _checked(np.sqrt((1 - signal) / signal), scheduler)
+
+
+def _checked(sigmas: np.ndarray, scheduler: Any) -> np.ndarray:
+    """The levels. Raises a ValueError unless there are two or more, positive, finite and increasing."""
+    if len(sigmas) < 2 or not (np.isfinite(sigmas).all() and sigmas[0] > 0 and (np.diff(sigmas) > 0).all()):
+        raise _no_table(scheduler, sigmas)
+    return sigmas
+
+
+def _no_table(scheduler: Any, found: np.ndarray) -> ValueError:
+    name, shown = type(scheduler).__name__, short(found.tolist())
+    return ValueError(
+        f"{name} gives no noise levels that increase from above 0, got {shown}: check "
+        f"num_train_timesteps and the betas in its configuration"
+    )

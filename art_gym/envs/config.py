@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from art_gym.common.limits import MAX_NOISES, MAX_POPULATION, MAX_STEPS, check_elements, check_whole
+from art_gym.common.messages import short
 from art_gym.common.parts import import_module, text_of
+from art_gym.common.reading import parse_yaml
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
 from art_gym.envs.actions.sampler import SamplerMap, freedom_of
@@ -25,7 +28,6 @@ from art_gym.tasks.noise_bank import SPLITS, get_bank
 from art_gym.tasks.registry import TASKS, name_of_task
 from art_gym.tasks.target import Target
 
-MAX_STEPS = 1000
 T = TypeVar("T")
 
 
@@ -99,11 +101,11 @@ class EnvConfig:
     def _check(self) -> None:
         self._check_numbers()
         if not isinstance(self.raw_latents, bool):
-            raise ValueError(f"raw_latents must be True or False, got {self.raw_latents!r}")
+            raise ValueError(f"raw_latents must be True or False, got {short(self.raw_latents)}")
         if not isinstance(self.observation, tuple | Observation):
-            raise ValueError(f"observation must name groups of {', '.join(ALL_GROUPS)}, got {self.observation!r}")
+            raise ValueError(f"observation must name groups of {', '.join(ALL_GROUPS)}, got {short(self.observation)}")
         if not isinstance(self.split, str) or self.split not in SPLITS:
-            raise ValueError(f"unknown split {self.split!r}: choose one of {', '.join(SPLITS)}")
+            raise ValueError(f"unknown split {short(self.split)}: choose one of {', '.join(SPLITS)}")
         get_solver(self.solver)
         action = get_action(self.action)
         if isinstance(action, SamplerMap):
@@ -117,12 +119,10 @@ class EnvConfig:
         if not (whole and 1 <= budgets[0] <= budgets[1] <= MAX_STEPS):
             raise ValueError(
                 f"num_steps must be a whole number from 1 to {MAX_STEPS}, or a range (lo, hi) of them, "
-                f"got {self.num_steps!r}"
+                f"got {short(self.num_steps)}"
             )
-        for name in ("population", "noises"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        for name, most in (("population", MAX_POPULATION), ("noises", MAX_NOISES)):
+            check_whole(name, getattr(self, name), 1, most)
 
     def _write_parts(self) -> None:
         """Replace objects that have a name by it. Then equal configurations compare equal, and can be saved."""
@@ -162,6 +162,7 @@ class EnvConfig:
         """Resolve the names and put the parts together."""
         target, reward = self.target(), get_reward(self.reward)
         denoiser = target.denoiser
+        check_elements(f"population={self.population}", self.population, *denoiser.shape)
         if callable(check := getattr(reward, "check", None)):
             try:
                 check(denoiser, self.population)
@@ -190,7 +191,7 @@ class EnvConfig:
         """Names and numbers, for YAML and provenance. Objects are given by their repr."""
         plain = (str, int, float, tuple)
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict would take objects apart
-        return {key: value if isinstance(value, plain) else repr(value) for key, value in values.items()}
+        return {key: value if isinstance(value, plain) else short(value, 200) for key, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -203,9 +204,7 @@ def _read(name: str) -> dict[str, Any] | None:
     file = resources.files("art_gym.envs_configs").joinpath(f"{name}.yaml")
     if not file.is_file():
         return None
-    import yaml  # takes a quarter of `import art_gym`, and only making an environment needs it
-
-    values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    values: dict[str, Any] = parse_yaml(file.read_text(encoding="utf-8"))
     return values
 
 
@@ -220,8 +219,8 @@ def _shipped(name: str) -> dict[str, Any]:
     if name not in TASKS:
         known = ", ".join(dict.fromkeys(configurations().values()))
         raise ValueError(
-            f"no configuration {name!r}: choose one of {known} (ids such as ARTDiffusion-v0 are for gym.make; pass "
-            f"your own task as task=...)"
+            f"no configuration {short(name)}: choose one of {known} (ids such as ARTDiffusion-v0 are for gym.make; "
+            f"pass your own task as task=...)"
         )
     return {"task": name}
 
@@ -232,4 +231,6 @@ def load_config(name: str = DEFAULT, **overrides: Any) -> EnvConfig:
     Raises:
         ValueError: for an unknown name or key, or a value out of range.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"config must be the name of a configuration, got {short(name)}")
     return make_config(EnvConfig, {**_shipped(name), **overrides})

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import check_finite
 from art_gym.envs.actions.base import ActionMap, bounded
 from art_gym.envs.actions.sampler import SamplerMap, Steering
-from art_gym.envs.checks import all_finite, checked_pair, name_of, short
+from art_gym.envs.checks import all_finite, checked_pair, name_of
 from art_gym.envs.observations import Observation, Observed, scaled_log
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import Reward

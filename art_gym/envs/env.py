@@ -8,8 +8,17 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
 
-from art_gym.envs.checks import ACTION_BOUND, checked_actions
+from art_gym.envs.checks import (
+    ACTION_BOUND,
+    Modes,
+    checked_actions,
+    checked_mode,
+    checked_options,
+    checked_seed,
+    fresh_seed,
+)
 from art_gym.envs.config import load_config
 from art_gym.envs.core import Core
 from art_gym.envs.episodes import Episodes, pinned
@@ -75,11 +84,10 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     * v0: first version.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 4}  # noqa: RUF012 Gymnasium's own type
+    metadata = {"render_modes": Modes(["rgb_array", "human"]), "render_fps": 4}  # noqa: RUF012 Gymnasium's own type
 
     def __init__(self, config: str = "digits", render_mode: str | None = None, **overrides: Any) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"unknown render_mode {render_mode!r}: choose one of {self.metadata['render_modes']}")
+        checked_mode("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.config = load_config(config, **overrides)
         self.core = self.config.make_core()
         self.render_mode = render_mode
@@ -87,6 +95,7 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         bank = self.core.problem.bank
         self._episodes = Episodes.unseeded(bank, self.config.population, self.config.budgets, count=1)
         self._seeded = False
+        self._np_random, self._np_random_seed = seeding.np_random(fresh_seed())
         self._state: State | None = None
         self._viewer: Any = None
         self._spec: EnvSpec | None = None
@@ -116,13 +125,14 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observed, dict[str, Any]]:
         """Begin an episode. See the class for the options."""
+        seed, options = checked_seed(seed), checked_options(options)
         super().reset(seed=seed)
         if seed is not None or not self._seeded:
             self._episodes.seed(0, self.np_random)
             self._seeded = True
         noise, budget = self._episodes.begin(np.zeros(1, np.int64))
-        noise, budget = pinned(options, noise, budget, self.core.problem.bank.size, self.config.budgets)
-        self._state = self.core.denoise(self.core.start(noise, budget))
+        rows, budget = pinned(options, noise[0], budget, self.core.problem.bank.size, self.config.budgets)
+        self._state = self.core.denoise(self.core.start(rows[None], budget))
         if self.render_mode == "human":
             self.render()
         observed = lane_of(self.core.observe(self._state), 0)

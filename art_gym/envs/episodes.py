@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from art_gym.common.messages import short
 from art_gym.tasks.noise_bank import NoiseBank
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -86,11 +87,20 @@ class Episodes:
         return limits
 
 
+def whole_numbers(given: Any, expected: str) -> np.ndarray:
+    """Whole numbers as an array that is not empty. Raises a ValueError for other values."""
+    try:
+        array = np.asarray(given)
+    except Exception:  # rows of several lengths, or whatever an object's own __array__ raises
+        raise ValueError(f"{expected}, got {short(given)}") from None
+    if not np.issubdtype(array.dtype, np.integer) or not array.size or isinstance(given, np.ma.MaskedArray):
+        raise ValueError(f"{expected}, got {short(given)}")
+    return array
+
+
 def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndarray:
     """Budgets as an array of whole numbers. Raises a ValueError for other values, or outside the configured range."""
-    array = np.asarray(wanted)
-    if not np.issubdtype(array.dtype, np.integer) or not array.size:
-        raise ValueError(f"{name} must be a whole number, got {array.tolist()!r}")
+    array = whole_numbers(wanted, f"{name} must be a whole number")
     low, high = budgets
     outside = array[(array < low) | (array > high)]
     if outside.size:
@@ -100,28 +110,28 @@ def checked_budgets(wanted: Any, budgets: tuple[int, int], name: str) -> np.ndar
 
 
 def pinned(
-    options: dict[str, object] | None, noise: np.ndarray, budget: np.ndarray, size: int, budgets: tuple[int, int]
+    options: dict[str, object], noise: np.ndarray, budget: np.ndarray, size: int, budgets: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Replace the draw by reset options: "noise" gives rows of the bank, "num_steps" gives a budget.
 
     Raises:
         ValueError: for an unknown option, rows outside the bank or a budget outside the configured range.
     """
-    for key in options or {}:
+    for key in options:
         if key not in ("noise", "num_steps"):
-            raise ValueError(f"unknown reset option {key!r}: known are 'noise', 'num_steps'")
-    if options and "noise" in options:
-        rows = np.asarray(options["noise"])
-        if rows.size != noise.size:
-            raise ValueError(f"option 'noise' needs {noise.shape} rows (environments, population), got {rows.shape}")
-        if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() >= size:
-            raise ValueError(f"option 'noise' takes whole numbers from 0 to {size - 1}, got {rows!r}")
-        noise = rows.reshape(noise.shape).astype(np.int64)
-    if options and "num_steps" in options:
+            raise ValueError(f"unknown reset option {short(key)}: known are 'noise', 'num_steps'")
+    if "noise" in options:
+        rows = whole_numbers(options["noise"], f"option 'noise' takes whole numbers from 0 to {size - 1}")
+        if rows.shape != noise.shape:
+            raise ValueError(f"option 'noise' needs rows of shape {noise.shape}, got {rows.shape}")
+        if rows.min() < 0 or rows.max() >= size:
+            raise ValueError(f"option 'noise' takes whole numbers from 0 to {size - 1}, got {short(rows.tolist())}")
+        noise = rows.astype(np.int64)
+    if "num_steps" in options:
         wanted = checked_budgets(options["num_steps"], budgets, "option 'num_steps'")
-        if wanted.size not in (1, budget.size):
+        if wanted.shape not in ((), (1,), budget.shape):
             raise ValueError(
-                f"option 'num_steps' takes one number, or one for each of {budget.size}, got {wanted.tolist()}"
+                f"option 'num_steps' takes one number, or one for each of {budget.size}, got {short(wanted.tolist())}"
             )
         budget = np.broadcast_to(wanted.astype(np.int64), budget.shape).copy()
     return noise, budget

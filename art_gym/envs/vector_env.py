@@ -12,7 +12,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from art_gym.envs.checks import checked_actions
+from art_gym.common.limits import MAX_ENVS, check_elements, check_whole
+from art_gym.common.messages import short
+from art_gym.envs.checks import Modes, checked_actions, checked_mode, checked_options, checked_seed, fresh_seed
 from art_gym.envs.config import load_config
 from art_gym.envs.core import Outcome
 from art_gym.envs.env import ARTDiffusionEnv, spaces
@@ -38,7 +40,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         max_episode_steps: steps after which an episode that has not landed is truncated; None for no limit.
     """
 
-    metadata = {**ARTDiffusionEnv.metadata, "render_modes": ["rgb_array"]}  # noqa: RUF012 Gymnasium's own type
+    metadata = {**ARTDiffusionEnv.metadata, "render_modes": Modes(["rgb_array"])}  # noqa: RUF012 Gymnasium's own type
 
     def __init__(
         self,
@@ -54,16 +56,14 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
                 "num_envs must be a number, got functions that make environments: this class makes all lanes itself "
                 "and replaces make_vec_env, so use ARTDiffusionVecEnv(4, 'ring_2d') of art_gym.envs.sb3 for four lanes"
             )
-        if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
-            raise ValueError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"a vector environment renders with render_mode='rgb_array' or None, got {render_mode!r}")
-        self.num_envs = num_envs
+        self.num_envs = check_whole("num_envs", num_envs, 1, MAX_ENVS)
+        checked_mode("render_mode of a vector environment", render_mode, (None, "rgb_array"))
         self.config = load_config(config, **overrides)
         self.core = self.config.make_core()
-        modes = [mode.value for mode in AutoresetMode]
-        if autoreset_mode not in (*AutoresetMode, *modes):
-            raise ValueError(f"unknown autoreset_mode {autoreset_mode!r}: choose one of {', '.join(modes)}")
+        population, shape = self.config.population, self.core.problem.denoiser.shape
+        check_elements(f"num_envs={num_envs} with population={population}", self.num_envs, population, *shape)
+        if not isinstance(autoreset_mode, AutoresetMode):
+            checked_mode("autoreset_mode", autoreset_mode, [mode.value for mode in AutoresetMode])
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
@@ -113,7 +113,7 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
 
         The options "noise" and "num_steps" are as in `ARTDiffusionEnv.reset`, as arrays over the lanes to reset.
         """
-        options = dict(options or {})
+        options = checked_options(options)
         mask = self._checked_mask(options.pop("reset_mask", None))
         (lanes,) = np.nonzero(mask)
         self._seed(seed, lanes)
@@ -213,7 +213,8 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         seeds = self._checked_seeds(seed)
         for lane in range(self.num_envs) if first else lanes:
             if first or seeds[lane] is not None:
-                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+                seed = seeds[lane]
+                self._generators[lane], self._seeds[lane] = seeding.np_random(fresh_seed() if seed is None else seed)
                 self._episodes.seed(lane, self._generators[lane])
 
     def _checked_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
@@ -221,23 +222,20 @@ class ARTDiffusionVectorEnv(VectorEnv[Observed, np.ndarray, np.ndarray]):
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer):
-            seeds: list[Any] = [seed + lane for lane in range(self.num_envs)]
+            seeds: list[Any] = [int(checked_seed(seed) or 0) + lane for lane in range(self.num_envs)]
         elif isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
             seeds = list(seed)
         else:
-            raise ValueError(f"seed must be a whole number, one for each lane, or None, got {seed!r}")
+            raise ValueError(f"seed must be a whole number, one for each lane, or None, got {short(seed)}")
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} lanes need as many seeds, got {len(seeds)}")
-        for one in seeds:
-            if one is not None and (not isinstance(one, int | np.integer) or one < 0):
-                raise ValueError(f"a seed must be a whole number of at least 0, or None, got {one!r}")
-        return [None if one is None else int(one) for one in seeds]
+        return [checked_seed(one) for one in seeds]
 
     def _checked_mask(self, mask: np.ndarray | None) -> np.ndarray:
         if mask is None:
             return np.ones(self.num_envs, bool)
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask must be a boolean array of shape ({self.num_envs},), got {mask!r}")
+            raise ValueError(f"reset_mask must be a boolean array of shape ({self.num_envs},), got {short(mask)}")
         if not mask.any():
             raise ValueError("reset_mask must name at least one lane to reset, all are False")
         if self._state is None and not mask.all():
@@ -265,7 +263,8 @@ def _checked_limit(limit: Any) -> int | None:
     if limit is None or limit == -1:
         return None
     if not isinstance(limit, int | np.integer) or isinstance(limit, bool) or limit < 1:
-        raise ValueError(f"max_episode_steps must be a whole number of at least 1, or None for no limit, got {limit!r}")
+        said = f"must be a whole number of at least 1, or None for no limit, got {short(limit)}"
+        raise ValueError(f"max_episode_steps {said}")
     return int(limit)
 
 

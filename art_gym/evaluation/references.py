@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import art_gym
+from art_gym.common.messages import one_line
+from art_gym.common.reading import parse_json, read_text
 from art_gym.denoisers.base import Counted, visible
 from art_gym.evaluation.families import family_reference
 from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
@@ -92,14 +93,14 @@ def _candidates(files: Iterable[Path]) -> dict[tuple[str, str, int], list[tuple[
     found: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
     for file in files:
         try:
-            for line in file.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
+            for line in read_text(file).splitlines():
+                entry = parse_json(line)
                 if "sigmas" in entry:
                     grid = as_levels(entry["sigmas"])
                     key = (entry["task"], entry["solver"], len(grid) - 1)
                     found.setdefault(key, []).append(tuple(grid.tolist()))
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} holds no schedules as JSON lines: {error}") from None
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} holds no schedules as JSON lines: {one_line(error, 200)}") from None
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from art_gym.common.documents import format_of
+from art_gym.common.documents import MOST_BYTES, format_of
+from art_gym.common.reading import read_json
 from art_gym.denoisers.base import Array
 from art_gym.samplers.coefficients import Coefficients, follow
 from art_gym.samplers.sampler import Sampler
@@ -59,9 +59,9 @@ def load(file: str | Path) -> Document:
         ValueError: as `Schedule.load` and `Sampler.load`.
     """
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+        content = read_json(file, MOST_BYTES)
         written = content.get("format")
-    except (OSError, ValueError, RecursionError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         written = None  # the schedule's reader says what is wrong
     kind = format_of(Sampler.file_schema).partition("/")[0]
     return Sampler.load(file) if isinstance(written, str) and written.startswith(f"{kind}/") else Schedule.load(file)

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 import art_gym
-from art_gym.common.documents import Saved, Schema, check_provenance, schema
+from art_gym.common.documents import LEVELS, Saved, Schema, check_provenance, schema
+from art_gym.common.messages import short
 from art_gym.denoisers.base import RANGE_TOLERANCE, Denoiser
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.traced import traced
@@ -20,7 +21,7 @@ from art_gym.solvers.loop import integrate
 _NUMBERS = {"type": "array", "items": {"type": "number"}}
 SCHEMA = schema(
     "sampler",
-    sigmas={"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2},
+    sigmas=LEVELS,
     told={"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}},
     weights={"type": "array", "items": _NUMBERS},
 )
@@ -74,7 +75,7 @@ class Sampler(Saved):
         object.__setattr__(self, "sigmas", checked_levels(self.sigmas))
         object.__setattr__(self, "told", _numbers("told", self.told))
         if not isinstance(self.weights, Iterable) or isinstance(self.weights, str):
-            raise ValueError(f"the weights of a sampler must be rows of numbers, got {self.weights!r}")
+            raise ValueError(f"the weights of a sampler must be rows of numbers, got {short(self.weights)}")
         object.__setattr__(self, "weights", tuple(_numbers("weights", row) for row in self.weights))
         for name, found in (("told", self.told), ("weights", self.weights)):
             if len(found) != self.num_steps:
@@ -86,7 +87,7 @@ class Sampler(Saved):
         for k, row in enumerate(self.weights):
             if len(row) > k:
                 raise ValueError(
-                    f"step {k} has {k} earlier estimates, and so at most {k} weights, got {len(row)}: {row}"
+                    f"step {k} has {k} earlier estimates, and so at most {k} weights, got {len(row)}: {short(row)}"
                 )
         check_provenance(self, self.kind, SCHEMA)
 
@@ -200,9 +201,9 @@ def _numbers(name: str, values: Iterable[float]) -> tuple[float, ...]:
             raise TypeError
         found = tuple(float(value) for value in values)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} of a sampler must hold numbers, got {values!r}") from None
+        raise ValueError(f"{name} of a sampler must hold numbers, got {short(values)}") from None
     if not np.isfinite(found).all():
-        raise ValueError(f"{name} of a sampler must hold finite numbers, got {found}")
+        raise ValueError(f"{name} of a sampler must hold finite numbers, got {short(found)}")
     return found
 
 

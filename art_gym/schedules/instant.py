@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from art_gym.common.messages import one_line, short
+from art_gym.common.reading import MOST_WEIGHTS, check_regular, parse_json
 from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.checks import check_call_once, check_denoiser
 from art_gym.schedules.probe import Probe, probe
@@ -171,10 +173,12 @@ def check_request(num_steps: int, solver: str) -> None:
     """Raise a ValueError if no instant schedule has this K or solver."""
     solvers = sorted({name for name, _ in load_policy().regressions})
     if solver not in solvers:
-        raise ValueError(f"instant schedules are for {', '.join(solvers)}, got {solver!r}: `art-gym learn` takes any")
+        raise ValueError(
+            f"instant schedules are for {', '.join(solvers)}, got {short(solver)}: `art-gym learn` takes any"
+        )
     if not isinstance(num_steps, int | np.integer) or not STEPS[0] <= num_steps <= STEPS[1]:
         raise ValueError(
-            f"instant schedules have {STEPS[0]} to {STEPS[1]} steps, got {num_steps!r}: make one and resample it"
+            f"instant schedules have {STEPS[0]} to {STEPS[1]} steps, got {short(num_steps)}: make one and resample it"
         )
 
 
@@ -184,14 +188,17 @@ def load_policy(file: Path = WEIGHTS_FILE) -> InstantPolicy:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(file, MOST_WEIGHTS)
         with safe_open(file, framework="np") as opened:
             facts = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 it is no mapping
-        keys = [(str(solver), int(steps)) for solver, steps in json.loads(facts["regressions"])]
+        keys = [(str(solver), int(steps)) for solver, steps in parse_json(facts["regressions"])]
         regressions = {key: Regression(*(tensors[name] for name in names(*key))) for key in keys}
         known = tensors["mean"], tensors["precision"], float(facts["threshold"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{file} holds no instant policy ({error}): train it with `art-gym train-instant`") from None
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} holds no instant policy ({one_line(error, 200)}): train it with `art-gym train-instant`"
+        ) from None
     return InstantPolicy(regressions, *known, facts)
 
 

@@ -10,9 +10,11 @@ from typing import ClassVar
 import numpy as np
 
 import art_gym
-from art_gym.common.documents import Saved, Schema, check_provenance, schema
+from art_gym.common.documents import LEVELS, Saved, Schema, check_provenance, schema
+from art_gym.common.limits import MAX_STEPS, check_whole
+from art_gym.common.messages import short
 
-SCHEMA = schema("schedule", sigmas={"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2})
+SCHEMA = schema("schedule", sigmas=LEVELS)
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,15 @@ class Schedule(Saved):
         """Return the same density of steps with another K. Between positive levels log σ is linear in the step number.
 
         Raises:
-            ValueError: for a K that is not a whole number of at least 1, or a schedule of one step, which has no
+            ValueError: for a K that is not a whole number from 1 to 1000, or a schedule of one step, which has no
                 density.
         """
-        if not isinstance(num_steps, int | np.integer) or isinstance(num_steps, bool):
-            raise ValueError(f"cannot resample to {num_steps!r} steps: K must be a whole number of at least 1")
+        num_steps = check_whole("the number of steps to resample to", num_steps, 1, MAX_STEPS)
         if num_steps == self.num_steps:
             return self
-        if num_steps < 1 or self.num_steps < 2:
+        if self.num_steps < 2:
             raise ValueError(
-                f"cannot resample a schedule of K = {self.num_steps} to {num_steps} steps: the schedule needs at "
-                f"least 2, and the result at least 1"
+                f"cannot resample a schedule of K = {self.num_steps} to {num_steps} steps: it needs at least 2 itself"
             )
         levels = (self.sigmas[0], 0.0) if num_steps == 1 else resampled(np.array(self.sigmas), num_steps).tolist()
         method = f"{self.method}, resampled from K = {self.num_steps}"
@@ -111,7 +111,9 @@ class Schedule(Saved):
         if np.isinf(levels[0]):
             raise ValueError(f"ComfyUI computes in float32, and {self.sigmas[0]:g} is too large for it")
         if not (np.diff(levels) < 0).all():
-            raise ValueError(f"ComfyUI computes in float32, where two of the levels are equal: {levels.tolist()}")
+            raise ValueError(
+                f"ComfyUI computes in float32, where two of the levels are equal: {short(levels.tolist())}"
+            )
         return ", ".join(np.format_float_positional(level, trim="-") for level in levels)
 
 
@@ -127,8 +129,8 @@ def as_levels(sigmas: Sequence[float] | np.ndarray | Schedule) -> np.ndarray:
     """Return the (K+1,) levels of a schedule or of plain numbers, checked as in `Schedule`."""
     if isinstance(sigmas, str) or not isinstance(sigmas, Schedule | Iterable):
         raise ValueError(
-            f"expected a Schedule or its (K+1,) levels, got {sigmas!r}: use art_gym.make_grid(name, K, denoiser) for "
-            f"a named grid, or Schedule.load(file) for a file"
+            f"expected a Schedule or its (K+1,) levels, got {short(sigmas)}: use art_gym.make_grid(name, K, denoiser) "
+            f"for a named grid, or Schedule.load(file) for a file"
         )
     schedule = sigmas if isinstance(sigmas, Schedule) else Schedule(tuple(sigmas), method="given")
     return np.array(schedule.sigmas)
@@ -143,7 +145,9 @@ def checked_levels(sigmas: Iterable[float]) -> tuple[float, ...]:
     except OverflowError:  # a whole number of some hundred digits
         raise ValueError("the levels of a schedule must be finite, got one that is too large for a float") from None
     except (TypeError, ValueError):
-        raise ValueError(f"the levels of a schedule must be numbers, got {sigmas!r}") from None
+        raise ValueError(f"the levels of a schedule must be numbers, got {short(sigmas)}") from None
+    if len(levels) > MAX_STEPS + 1:
+        raise ValueError(f"a schedule has at most {MAX_STEPS} steps, got {len(levels) - 1}")
     if len(levels) < 2 or levels[-1] != 0:
         raise ValueError(
             f"a schedule needs at least two levels and a trailing 0, got {len(levels)} that end in {levels[-1:]}"

@@ -18,6 +18,7 @@ import numpy as np
 import platformdirs
 
 from art_gym.common.files import replacing
+from art_gym.common.reading import MOST_WEIGHTS, check_regular
 from art_gym.denoisers.base import Denoiser, checked, visible
 from art_gym.denoisers.checks import check_call_once
 from art_gym.measures.errors import endpoint_error, image_error
@@ -209,6 +210,7 @@ def _shipped(key: str) -> np.ndarray | None:
 def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the cached array, or None if it is missing or damaged. Then it is made again."""
     try:
+        check_regular(file, MOST_WEIGHTS)
         with file.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             array, checksum = stored["endpoints"], int(stored["checksum"])
     except Exception:  # for a damaged file, numpy and zipfile raise errors of a dozen kinds

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from art_gym.common.files import write_text
+from art_gym.common.messages import one_line
+from art_gym.common.reading import read_json
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.samplers.plans import Document
 from art_gym.samplers.sampler import Sampler
@@ -117,13 +119,13 @@ def score(error: float, reference: Reference | None) -> float | None:
 @lru_cache(maxsize=4)
 def load_references(file: Path = REFERENCES_FILE) -> tuple[Reference, ...]:
     """Return the stored references, none if there is no file. Raises a ValueError if the file holds none."""
-    if not file.is_file():
+    if not file.exists():
         return ()
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = read_json(file)
         return tuple(Reference(**{key: _immutable(value) for key, value in entry.items()}) for entry in stored)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # not text, not JSON, or other JSON
-        raise ValueError(f"{file} holds no references ({error}): name another file") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # not JSON, or of another form
+        raise ValueError(f"{file} holds no references ({one_line(error, 200)}): name another file") from None
 
 
 def find_reference(target: Target, num_steps: int) -> Reference | None:

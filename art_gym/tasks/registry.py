@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from art_gym.common.messages import short, told
+from art_gym.common.parts import split_options
 from art_gym.common.registry import ModuleRegistry, nearest
 from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.checks import check_denoiser
@@ -70,26 +72,26 @@ def get_task(name: str) -> Denoiser:
     Raises:
         ValueError: for an unknown name or option. For a name, the message lists the known ones.
     """
-    base, _, query = name.partition("?")
+    if not isinstance(name, str):
+        raise ValueError(f"a task's name must be text, got {short(name)}")
+    base, options = split_options(name)
     if base.startswith("model:"):
         raise ValueError(
-            f"this is for {base[6:]!r}, a model of your own, which is not a task: see the proof in the report beside "
-            f"the schedule, or name a task to evaluate it on, such as --task digits"
+            f"this is for {short(base[6:])}, a model of your own, which is not a task: see the proof in the report "
+            f"beside the schedule, or name a task to evaluate it on, such as --task digits"
         )
     if base not in TASKS:
         raise ValueError(
-            f"unknown task {base!r}: {nearest(base, TASKS)}choose one of {', '.join(TASKS)}, or register it first "
+            f"unknown task {short(base)}: {nearest(base, TASKS)}choose one of {', '.join(TASKS)}, or register it first "
             f"with art_gym.register_task (task='my_module:{base}' or --task my_module:{base} imports your module)"
         )
     if name not in _made:
         factory = TASKS[base]
         try:
-            parts = [part.partition("=") for part in query.split("&") if part]
-            options = {key: float(value) for key, _, value in parts}
-            _made[name] = check_denoiser(factory(**options))
-        except (TypeError, ValueError) as error:
+            _made[name] = check_denoiser(factory(**{key: float(value) for key, value in options.items()}))
+        except Exception as error:  # a user's function can raise anything
             raise ValueError(
-                f"cannot make the task {name!r}: {error} (register a plain function D(x, sigma) as "
+                f"cannot make the task {short(name)}: {told(error)} (register a plain function D(x, sigma) as "
                 f"FunctionDenoiser(function, shape); options are numbers, as in digits_class?guidance=4)"
             ) from None
     return _made[name]

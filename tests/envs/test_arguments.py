@@ -144,11 +144,14 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_envs": 0}, "num_envs must be a whole number of at least 1, got 0"),
-        ({"num_envs": True}, "num_envs must be a whole number of at least 1, got True"),
-        ({"num_envs": "3"}, "num_envs must be a whole number of at least 1, got '3'"),
+        ({"num_envs": 0}, "num_envs must be a whole number from 1 to 65536, got 0"),
+        ({"num_envs": True}, "num_envs must be a whole number from 1 to 65536, got True"),
+        ({"num_envs": "3"}, "num_envs must be a whole number from 1 to 65536, got '3'"),
         ({"autoreset_mode": "SAME_STEP"}, "unknown autoreset_mode 'SAME_STEP': choose one of NextStep, SameStep"),
-        ({"render_mode": "human"}, "renders with render_mode='rgb_array'"),
+        (
+            {"render_mode": "human"},
+            "unknown render_mode of a vector environment",
+        ),
     ],
 )
 def test_bad_arguments_of_the_vector_environment(arguments: dict, message: str) -> None:

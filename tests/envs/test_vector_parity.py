@@ -124,7 +124,7 @@ def test_a_seed_for_each_lane() -> None:
         with pytest.raises(ValueError, match=f"seed must be a whole number, one for each lane, or None, got {wrong!r}"):
             ours.reset(seed=wrong)
     for wrong in (-1, 1.5, "a"):
-        with pytest.raises(ValueError, match=f"a seed must be a whole number of at least 0, or None, got {wrong!r}"):
+        with pytest.raises(ValueError, match=f"a seed must be a whole number of at least 0 and below 2.*got {wrong!r}"):
             ours.reset(seed=[0, wrong, 1])
 
 
@@ -208,7 +208,7 @@ def test_a_mask_needs_a_first_reset() -> None:
 def test_bad_arguments() -> None:
     from art_gym.envs.vector_env import ARTDiffusionVectorEnv
 
-    with pytest.raises(ValueError, match="num_envs must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_envs must be a whole number from 1 to 65536, got 0"):
         ARTDiffusionVectorEnv(0)
     with pytest.raises(ValueError, match="did you mean 'population'"):
         ARTDiffusionVectorEnv(2, popluation=3)

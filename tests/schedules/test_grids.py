@@ -122,7 +122,7 @@ def test_errors_name_the_grid() -> None:
     with pytest.raises(ValueError, match="unknown grid 'karras': choose one of arctan, beta"):
         make_grid("karras", 5, denoiser)
     for num_steps in (0, 7.0, True):
-        with pytest.raises(ValueError, match=rf"whole number of at least 1, got {num_steps}"):
+        with pytest.raises(ValueError, match=rf"whole number from 1 to 1000, got {num_steps}"):
             make_grid("edm", num_steps, denoiser)
     with pytest.raises(ValueError, match=r"needs the denoiser itself, got 'digits': pass art_gym.get_task\('digits'\)"):
         make_grid("edm", 5, "digits")

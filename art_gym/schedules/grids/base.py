@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from art_gym.common.limits import MAX_STEPS, check_whole
+from art_gym.common.messages import short
 from art_gym.common.registry import Registry
 from art_gym.denoisers.base import Denoiser
 
@@ -98,16 +100,17 @@ def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float 
             own last level may be below σ_min.
 
     Raises:
-        ValueError: for an unknown name, a K that is not a whole number of at least 1, or parameters with levels that do
-            not fall from σ_max to 0.
+        ValueError: for an unknown name, a K that is not a whole number from 1 to 1000, or parameters with levels that
+            do not fall from σ_max to 0.
     """
     family = get_grid(name)
-    if not isinstance(num_steps, int | np.integer) or isinstance(num_steps, bool) or num_steps < 1:
-        raise ValueError(f"num_steps of a grid must be a whole number of at least 1, got {num_steps!r}")
+    num_steps = check_whole("num_steps of a grid", num_steps, 1, MAX_STEPS)
     if isinstance(denoiser, str):
-        raise ValueError(f"a grid needs the denoiser itself, got {denoiser!r}: pass art_gym.get_task({denoiser!r})")
+        raise ValueError(
+            f"a grid needs the denoiser itself, got {short(denoiser)}: pass art_gym.get_task({short(denoiser)})"
+        )
     if len(parameters) not in (0, 2):
-        raise ValueError(f"a grid has two parameters, None for the published value, got {parameters}")
+        raise ValueError(f"a grid has two parameters, None for the published value, got {short(parameters)}")
     published = family.published(denoiser)
     first, second = (
         own if given is None else given for given, own in zip(parameters or published, published, strict=True)
@@ -115,9 +118,9 @@ def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float 
     try:
         levels = family.levels(num_steps, denoiser.sigma_max, first, second)
     except (ArithmeticError, ValueError) as error:  # from a logarithm or a quotient
-        raise ValueError(f"grid {name!r} cannot have the parameters {(first, second)}: {error}") from None
+        raise ValueError(f"grid {name!r} cannot have the parameters {short((first, second))}: {error}") from None
     if not (np.isfinite(levels).all() and (np.diff(levels) < 0).all()):
-        raise ValueError(f"grid {name!r} with parameters {(first, second)} does not decrease: {levels}")
+        raise ValueError(f"grid {name!r} with parameters {short((first, second))} does not decrease: {short(levels)}")
     if not parameters and levels[-2] < denoiser.sigma_min * (1 - 1e-9):
         levels[:-1] = np.maximum(levels[:-1], denoiser.sigma_min * np.linspace(1.001, 1, num_steps))
     return levels

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 FORMATS = {"sampler": "art_gym.sampler/1", "schedule": "art_gym.schedule/1"}
 NODES = {"sampler": "ART Sampler", "schedule": "ART Schedule"}
+MOST_BYTES, MOST_STEPS = 2**20, 1000
 REMEDY = "write it again with art_gym"
 
 
@@ -40,7 +41,7 @@ def read(path: str, kind: str) -> Numbers:
     """
     name = Path(path).name
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(_text(Path(path)))
     except OSError as error:
         raise ValueError(f"cannot read {name}: {error.strerror}: copy it to models/art_gym again") from None
     except (ValueError, RecursionError) as error:  # not JSON, not text, or too deeply nested
@@ -55,6 +56,17 @@ def read(path: str, kind: str) -> Numbers:
     except ValueError as error:
         raise ValueError(f"{name} is not a {kind} file: {error}: {REMEDY}") from None
     return Numbers(name, sigmas, told, weights, flow)
+
+
+def _text(file: Path) -> str:
+    """The text of a regular file. A pipe or a device could be read for ever."""
+    if file.exists() and not file.is_file():
+        raise ValueError("it is no regular file")
+    with file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    return content.decode("utf-8-sig")
 
 
 def _check_format(name: str, content: object, kind: str) -> None:
@@ -73,6 +85,8 @@ def _levels(content: Mapping[str, Any]) -> list[float]:
     sigmas = _numbers("sigmas", content.get("sigmas"))
     if len(sigmas) < 2 or sigmas[-1] != 0:
         raise ValueError(f"sigmas must be at least two levels that end in 0, got {_short(sigmas)}")
+    if len(sigmas) > MOST_STEPS + 1:
+        raise ValueError(f"there may be at most {MOST_STEPS} steps, got {len(sigmas) - 1}")
     for level, following in pairwise(sigmas):
         if level <= following:
             raise ValueError(f"sigmas must decrease, got {level:g} and then {following:g}")
@@ -115,5 +129,5 @@ def _is_finite(value: float) -> bool:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -54,18 +54,22 @@ def forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 def test_a_task_of_ones_own_is_imported(
     algo: str, names: list[str], forget: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By a typed name, or by the id in a run's folder."""
+    """By a typed name, never by the one in a run's folder."""
     run = tmp_path / "run"
     command = ["train", "--algo", algo, "--num-steps", "2", "--timesteps", "100", "--no-progress", "--out", str(run)]
     assert main([*command, *names]) == 0
     file = run / "schedule_K2.json"
     assert Schedule.load(file).task == "mine"
-    assert Run(run).config().env_id == "my_tasks:ARTDiffusion-v0"
+    assert Run(run).config(["my_tasks"]).env_id == "my_tasks:ARTDiffusion-v0"
     assert f"all of them.\n{UNSCORED}\n\n|" in (run / "report.md").read_text()
-    for what in ([run], [file, "--task", "my_tasks:mine"]):
+    for what in ([run, "--task", "my_tasks:mine"], [file, "--task", "my_tasks:mine"]):
         forget()
         assert main(["evaluate", *map(str, what), "--noises", "64"]) == 0
         assert "mine, dpmpp_2m, held-out noises: 64" in capsys.readouterr().out
+    forget()
+    assert main(["evaluate", str(run)]) == 2
+    assert "names the module 'my_tasks', whose code would run" in capsys.readouterr().err
+    assert "my_tasks" not in sys.modules
 
 
 def test_learn_imports_a_task_that_is_typed(
