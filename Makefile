@@ -3,7 +3,7 @@ PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint type format docs bench build dist check clean
+.PHONY: demo test fuzz lint type format docs bench build dist check clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,6 +15,10 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -n 2 $(PYTEST)
+
+# Thousands of broken inputs for each way in; docs/reliability.md has the figures.
+fuzz: .venv/.installed
+	FUZZ=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest --timeout 7200 tests/strangers/test_fuzz.py
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

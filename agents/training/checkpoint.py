@@ -18,7 +18,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from art_gym.common.limits import check_whole
 
 from ..continuous_time import ARTRL
-from .state_file import read_state
+from .state_file import read_state, write_state
 
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
@@ -41,7 +41,7 @@ def save_model(model: BaseAlgorithm, file: Path, with_buffer: bool) -> None:
         used = buffer.buffer_size if buffer.full else buffer.pos
         arrays = {name: torch.from_numpy(getattr(buffer, name)[:used].copy()) for name in _BUFFER}
         content["buffer"] = {"arrays": arrays, "pos": buffer.pos, "full": buffer.full}
-    torch.save(content, file)
+    write_state(content, file)
 
 
 def load_model(model: BaseAlgorithm, file: Path) -> None:

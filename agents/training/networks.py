@@ -19,7 +19,7 @@ from art_gym.denoisers.networks import NO_LABEL, SIGMA_DATA, NetworkConfig, Prec
 from art_gym.measures.features import LeNet, LeNetConfig
 from art_gym.tasks.images import labelled_patches, photo_patches, split_digits
 
-from .state_file import read_state
+from .state_file import read_state, write_state
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 HELD_OUT = 1024  # pairs of image and noise on which the loss is measured
@@ -205,7 +205,7 @@ def _save(
         "seconds": spent,
     }
     with replacing(file) as temporary:
-        torch.save(content, temporary)
+        write_state(content, temporary)
 
 
 def _load(

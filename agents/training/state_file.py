@@ -1,7 +1,8 @@
-"""Read files of tensors that torch wrote. Their form is checked before anything in them is unpickled."""
+"""Files of tensors, as torch writes them. Their form is checked before anything in them is unpickled."""
 
 from __future__ import annotations
 
+import io
 import pickletools
 import re
 import zipfile
@@ -16,6 +17,13 @@ MOST_PICKLED = 4 * 2**20  # bytes of the part without the numbers
 # What torch.save names for dictionaries, numbers, texts and tensors. Everything else could run code.
 NAMES = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage")
 OTHER_NAMES = ("INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ", "NEWOBJ_EX")  # torch.save writes none
+
+
+def write_state(content: dict[str, Any], file: Path) -> None:
+    """Write a file for `read_state`. Raises an OSError if the disk is full, where torch alone raises its own errors."""
+    made = io.BytesIO()
+    torch.save(content, made)
+    file.write_bytes(made.getbuffer())
 
 
 def read_state(file: Path) -> dict[str, Any]:
