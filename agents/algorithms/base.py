@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from art_gym.common.messages import short
 from art_gym.common.registry import ModuleRegistry
 from art_gym.search.base import SEARCHES
 
@@ -52,11 +53,11 @@ def algorithm_class(name: str) -> type[BaseAlgorithm]:
     names = ", ".join(sorted({*classes, *ALGORITHMS} - {*DISCRETE}))
     if key in DISCRETE:
         raise ValueError(
-            f"{name!r} is for discrete actions, and the size of a step is continuous: choose one of {names}"
+            f"{short(name)} is for discrete actions, and the size of a step is continuous: choose one of {names}"
         )
     if key in SEARCHES:
-        raise ValueError(f"{name!r} finds fixed schedules without RL, and has no class: choose one of {names}")
-    raise ValueError(f"unknown algorithm {name!r}: choose one of {', '.join(SEARCHES)}, {names}")
+        raise ValueError(f"{short(name)} finds fixed schedules without RL, and has no class: choose one of {names}")
+    raise ValueError(f"unknown algorithm {short(name)}: choose one of {', '.join(SEARCHES)}, {names}")
 
 
 @cache

@@ -41,6 +41,6 @@ def sampler_file(out: Path) -> Path:
 def check_agent(name: str | None) -> None:
     """Raise a ValueError if the name is not an agent that can train."""
     if name in SEARCHES:
-        raise ValueError(f"{name!r} is no RL agent: leave --agent out, and CMA-ES runs by default")
+        raise ValueError(f"{short(name)} is no RL agent: leave --agent out, and CMA-ES runs by default")
     if name is not None:
         algorithm_class(name)

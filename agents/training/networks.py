@@ -15,6 +15,7 @@ from tqdm import tqdm
 import art_gym
 from art_gym.common.files import replacing
 from art_gym.common.isolation import isolated
+from art_gym.common.messages import short
 from art_gym.denoisers.networks import NO_LABEL, SIGMA_DATA, NetworkConfig, Preconditioned, save_weights
 from art_gym.measures.features import LeNet, LeNetConfig
 from art_gym.tasks.images import labelled_patches, photo_patches, split_digits
@@ -110,7 +111,7 @@ def train_denoiser(
     from torch.utils.tensorboard import SummaryWriter
 
     if name not in recipes():
-        raise ValueError(f"unknown network {name!r}: choose one of {', '.join(recipes())}")
+        raise ValueError(f"unknown network {short(name)}: choose one of {', '.join(recipes())}")
     recipe = recipes()[name]()
     total = _checked(recipe.updates if updates is None else updates)
     torch.manual_seed(seed)
@@ -252,7 +253,7 @@ def train_classifier(name: str, file: Path, seed: int, updates: int = 1500) -> d
         ValueError: for an unknown name, or fewer than one update.
     """
     if name not in CLASSIFIERS:
-        raise ValueError(f"unknown classifier {name!r}: choose one of {', '.join(CLASSIFIERS)}")
+        raise ValueError(f"unknown classifier {short(name)}: choose one of {', '.join(CLASSIFIERS)}")
     torch.manual_seed(seed)
     rng, began = np.random.default_rng(seed), time.perf_counter()
     updates = _checked(updates)

@@ -16,6 +16,7 @@ from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
+from art_gym.common.messages import short
 from art_gym.denoisers.base import Counted
 from art_gym.envs.actions.base import get_action
 from art_gym.envs.actions.sampler import freedom_of
@@ -87,8 +88,8 @@ def _checked(config: TrainConfig) -> EnvConfig:
     usual = load_config(config_name(config.env_id))
     if freedom_of(get_action(env_config.action)) is None and "action" in config.env:
         raise ValueError(
-            f"{config.algo} plays no episodes and does not use action={env_config.action!r}: leave it out, or choose a "
-            f"sampler's actions, whose freedom it searches"
+            f"{config.algo} plays no episodes and does not use action={short(env_config.action)}: leave it out, or "
+            f"choose a sampler's actions, whose freedom it searches"
         )
     ignored = [key for key in OF_EPISODES if key in config.env and getattr(env_config, key) != getattr(usual, key)]
     if ignored:

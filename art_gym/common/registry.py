@@ -17,6 +17,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from art_gym.common.messages import short
+
 T = TypeVar("T")
 Made = TypeVar("Made", bound=type)
 
@@ -42,7 +44,7 @@ class Registry(Mapping[str, T]):
             ValueError: if the name is not an identifier, or is taken.
         """
         if not isinstance(name, str) or not name.isidentifier():
-            raise ValueError(f"the name of a {self.kind} must be an identifier such as 'my_name', got {name!r}")
+            raise ValueError(f"the name of a {self.kind} must be an identifier such as 'my_name', got {short(name)}")
         if name in self._entries:
             raise ValueError(f"there is a {self.kind} {name!r} already: choose another name")
         self._entries[name] = entry
@@ -61,7 +63,7 @@ class Registry(Mapping[str, T]):
         """Return the object of that name. Raises a ValueError that lists the names, the nearest first."""
         if isinstance(name, str) and name in self:
             return self[name]
-        raise ValueError(f"unknown {self.kind} {name!r}: {nearest(name, self)}choose one of {', '.join(self)}")
+        raise ValueError(f"unknown {self.kind} {short(name)}: {nearest(name, self)}choose one of {', '.join(self)}")
 
     def loaded(self) -> dict[str, T]:
         """Return the objects imported so far: all of ours, and those of other distributions that were looked up."""
@@ -123,7 +125,7 @@ def register_from(module: str, name: str, registry: Registry[Any]) -> None:
     try:
         import_module(module.partition(":")[0])
     except Exception as error:  # another distribution's code can raise anything
-        raise ValueError(f"the {registry.kind} {name!r} of {module} cannot be loaded: {error}") from error
+        raise ValueError(f"the {registry.kind} {short(name)} of {module} cannot be loaded: {error}") from error
     if name not in registry._entries:
         raise ValueError(
             f"the distribution of {module} declares it as the {registry.kind} {name!r}, but it registers no such name"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array
 from art_gym.denoisers.checks import check_denoiser
 from art_gym.denoisers.constants import Constants
@@ -45,7 +46,7 @@ class ExactDataset:
         features: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         if not width > 0:
-            raise ValueError(f"the width of the Gaussians must be positive, got {width!r}")
+            raise ValueError(f"the width of the Gaussians must be positive, got {short(width)}")
         self.points = np.asarray(points, np.float32)
         self.shape = tuple(self.points.shape[1:])
         self.width, self.sigma_min, self.sigma_max = width, sigma_min, sigma_max

@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from art_gym.common.reading import read_json
 INDEX = "model_index.json"
 CODE = (".py", ".pyc", ".so", ".pyd")
 LIBRARIES = ("diffusers", "transformers")
+UNKNOWN = "which is no class of the installed diffusers or transformers"
 REMEDY = "it could run any code: pass trust_remote_code=True (--trust-remote-code) if you trust its author"
 LARGEST = 2**20  # whole number in the configuration of a network or a scheduler
 MOST_LAYERS = 1024  # of a kind
@@ -82,7 +84,8 @@ def _components(index: Path, trusted: bool) -> dict[str, str]:
             raise ValueError(f"{index} names the component {short(name)} as {short(entry)}, not by library and class")
         library, kind = entry
         if not trusted and not _own(library, kind):
-            raise ValueError(f"{index} names the class {short(f'{library}.{kind}')} as its {name}, and {REMEDY}")
+            named = short(f"{library}.{kind}")
+            raise ValueError(f"{index} names {named} as its {name}, {UNKNOWN}, and {REMEDY}")
         found[name] = kind
     return found
 
@@ -91,8 +94,8 @@ def _own(library: str, kind: str) -> bool:
     """Whether a class belongs to diffusers or transformers. Diffusers' pipelines also have classes of their own."""
     if not kind.isidentifier():
         return False
-    if library in LIBRARIES:
-        return _is_class(library, kind)
+    if library in LIBRARIES:  # without transformers, diffusers says that it is missing
+        return find_spec(library) is None or _is_class(library, kind)
     return library.isidentifier() and _is_class(f"diffusers.pipelines.{library}", kind)
 
 
@@ -116,7 +119,7 @@ def _check_config(file: Path, of_index: str | None, trusted: bool) -> None:
                 isinstance(name, str) and any(_own(library, name) for library in LIBRARIES)
             ):
                 continue
-            raise ValueError(f"{file} names the class {short(name)}, which is not diffusers' own, and {REMEDY}")
+            raise ValueError(f"{file} names the class {short(name)}, {UNKNOWN}, and {REMEDY}")
     if "_class_name" in content:
         for key, value in _numbers("", content):
             most = next((bound for pattern, bound in _BOUNDS if pattern.search(key)), LARGEST)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from art_gym.common.files import replacing
-from art_gym.common.messages import one_line
+from art_gym.common.messages import one_line, short
 from art_gym.common.reading import MOST_WEIGHTS, check_regular, parse_json
 
 SIGMA_DATA = 0.5
@@ -45,7 +45,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
         if self.kind not in ("mlp", "unet"):
-            raise ValueError(f"unknown network {self.kind!r}: choose mlp or unet")
+            raise ValueError(f"unknown network {short(self.kind)}: choose mlp or unet")
 
 
 class Preconditioned(nn.Module):

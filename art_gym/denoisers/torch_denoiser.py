@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array
 from art_gym.denoisers.checks import check_denoiser
 from art_gym.denoisers.memory import GIB, rows_within
@@ -58,9 +59,9 @@ class TorchDenoiser:
         flow: bool = False,
     ) -> None:
         if not isinstance(max_batch, int | np.integer) or max_batch < 1:
-            raise ValueError(f"max_batch must be a whole number of at least 1, got {max_batch!r}")
+            raise ValueError(f"max_batch must be a whole number of at least 1, got {short(max_batch)}")
         if max_memory is not None and not (isinstance(max_memory, int | float | np.number) and max_memory > 0):
-            raise ValueError(f"max_memory must be a positive number of GiB, got {max_memory!r}")
+            raise ValueError(f"max_memory must be a positive number of GiB, got {short(max_memory)}")
         self.function = function
         self.shape = tuple(shape) if isinstance(shape, Iterable) else shape  # else refused below
         self.sigma_min, self.sigma_max, self.data_std = float(sigma_min), float(sigma_max), float(data_std)
@@ -147,7 +148,7 @@ def usable_device(device: str | torch.device) -> torch.device:
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:  # an unknown name; a build without CUDA; no such card
         raise ValueError(
-            f"cannot use the device {str(device)!r} ({first_line(error)}): choose cpu, or cuda or mps where torch "
+            f"cannot use the device {short(str(device))} ({first_line(error)}): choose cpu, or cuda or mps where torch "
             f"finds one"
         ) from None
     return found

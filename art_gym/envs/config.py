@@ -46,7 +46,7 @@ def make_config(kind: type[T], values: dict[str, Any]) -> T:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             raise UnknownKeyError(
-                f"unknown key {key!r} for {kind.__name__}: {hint} (unexpected keyword argument {key!r})"
+                f"unknown key {short(key)} for {kind.__name__}: {hint} (unexpected keyword argument {short(key)})"
             )
     return kind(**values)
 
@@ -167,7 +167,9 @@ class EnvConfig:
             try:
                 check(denoiser, self.population)
             except ValueError as error:
-                raise ValueError(f"the reward {self.reward!r} does not fit the task {self.task!r}: {error}") from None
+                raise ValueError(
+                    f"the reward {short(self.reward)} does not fit the task {short(self.task)}: {error}"
+                ) from None
         if self.budgets[1] * math.log1p(STEP_MARGIN) >= math.log(denoiser.sigma_max / denoiser.sigma_min):
             raise ValueError(
                 f"{self.budgets[1]} steps do not fit between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: each "

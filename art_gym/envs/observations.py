@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import Denoiser, models_of, visible
 from art_gym.envs.probing import BOUND, probe_names, write_probe
 from art_gym.envs.problem import Problem
@@ -75,7 +76,7 @@ class Observation:
         unknown = [group for group in self.groups if group not in ALL_GROUPS]
         if unknown or not self.groups or len(set(self.groups)) < len(self.groups):
             raise ValueError(
-                f"observation groups must be distinct ones of {', '.join(ALL_GROUPS)}, got {self.groups!r}"
+                f"observation groups must be distinct ones of {', '.join(ALL_GROUPS)}, got {short(self.groups)}"
             )
 
     def names(self, max_steps: int) -> tuple[str, ...]:

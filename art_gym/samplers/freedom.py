@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import Array, Denoiser
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.schedules.fractions import LIMIT, levels_from_logits, logits_from_levels
@@ -35,10 +36,10 @@ class Freedom:
 
     def __post_init__(self) -> None:
         if type(self.memory) is not int or not 1 <= self.memory <= MOST_MEMORY:
-            raise ValueError(f"memory must be a whole number from 1 to {MOST_MEMORY}, got {self.memory!r}")
+            raise ValueError(f"memory must be a whole number from 1 to {MOST_MEMORY}, got {short(self.memory)}")
         for name in ("told", "shared"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be True or False, got {short(getattr(self, name))}")
 
     @property
     def name(self) -> str:

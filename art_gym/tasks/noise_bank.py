@@ -18,6 +18,7 @@ import numpy as np
 import platformdirs
 
 from art_gym.common.files import replacing
+from art_gym.common.messages import short
 from art_gym.common.reading import MOST_WEIGHTS, check_regular
 from art_gym.denoisers.base import Denoiser, checked, visible
 from art_gym.denoisers.checks import check_call_once
@@ -53,7 +54,7 @@ class NoiseBank:
 
     def __init__(self, denoiser: Denoiser, split: str, size: int) -> None:
         if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+            raise ValueError(f"unknown split {short(split)}: choose one of {', '.join(SPLITS)}")
         if size < 1:
             raise ValueError(f"a noise bank needs at least one noise, got size={size}")
         self.denoiser, self.split = denoiser, split

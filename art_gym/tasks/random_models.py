@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN
 from art_gym.denoisers.diagonal import DiagonalMixture
 
@@ -36,7 +37,7 @@ def random_model(seed: int, kind: str | None = None) -> DiagonalMixture:
         ValueError: for an unknown kind or a negative seed.
     """
     if seed < 0 or (kind is not None and kind not in KINDS):
-        raise ValueError(f"need a seed of at least 0 and a kind of {', '.join(KINDS)}, got {seed} and {kind!r}")
+        raise ValueError(f"need a seed of at least 0 and a kind of {', '.join(KINDS)}, got {seed} and {short(kind)}")
     rng = np.random.default_rng([seed, 25])
     drawn = str(rng.choice(list(KINDS), p=list(SHARES)))  # drawn in any case, so that the kind changes nothing else
     means, variances = KINDS[kind or drawn](rng)  # (M, d) each

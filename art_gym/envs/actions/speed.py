@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from art_gym.common.messages import short
 from art_gym.denoisers.base import Denoiser
 from art_gym.envs.actions.base import action_map
 
@@ -30,7 +31,7 @@ class SpeedMap:
 
     def __post_init__(self) -> None:
         if self.coordinate not in COORDINATES:
-            raise ValueError(f"unknown coordinate {self.coordinate!r}: choose one of {', '.join(COORDINATES)}")
+            raise ValueError(f"unknown coordinate {short(self.coordinate)}: choose one of {', '.join(COORDINATES)}")
 
     def __call__(
         self, action: np.ndarray, sigma: np.ndarray, step: np.ndarray, num_steps: np.ndarray, denoiser: Denoiser

@@ -118,9 +118,11 @@ def make_grid(name: str, num_steps: int, denoiser: Denoiser, *parameters: float 
     try:
         levels = family.levels(num_steps, denoiser.sigma_max, first, second)
     except (ArithmeticError, ValueError) as error:  # from a logarithm or a quotient
-        raise ValueError(f"grid {name!r} cannot have the parameters {short((first, second))}: {error}") from None
+        raise ValueError(f"grid {short(name)} cannot have the parameters {short((first, second))}: {error}") from None
     if not (np.isfinite(levels).all() and (np.diff(levels) < 0).all()):
-        raise ValueError(f"grid {name!r} with parameters {short((first, second))} does not decrease: {short(levels)}")
+        raise ValueError(
+            f"grid {short(name)} with parameters {short((first, second))} does not decrease: {short(levels)}"
+        )
     if not parameters and levels[-2] < denoiser.sigma_min * (1 - 1e-9):
         levels[:-1] = np.maximum(levels[:-1], denoiser.sigma_min * np.linspace(1.001, 1, num_steps))
     return levels
