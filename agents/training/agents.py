@@ -99,13 +99,14 @@ def _learn(model: BaseAlgorithm, setup: Setup, callback: Progress, progress: boo
     except KeyboardInterrupt as stop:
         if callback.points:  # before the first evaluation only the warm start is lost, and a resumed run repeats it
             callback.save()  # at once: a second interrupt may stop the evaluation that follows
-            if place_of(stop) is None:  # a task of the user's own may take for ever
+            if place_of(stop) is None or core.__file__ not in _through(
+                stop
+            ):  # else a task of one's own may take for ever
                 callback.finish()
         raise
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
         # from a value that the algorithm first uses here
-        through = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
-        if not hyperparams or core.__file__ in through:  # the error comes from the user's own part
+        if not hyperparams or core.__file__ in _through(error):  # the error comes from the user's own part
             raise
         raise ValueError(f"{algo} cannot be trained with {short(hyperparams)}: {one_line(error, 200)}") from error
     except Diverged as error:
@@ -114,3 +115,8 @@ def _learn(model: BaseAlgorithm, setup: Setup, callback: Progress, progress: boo
         raise ValueError(
             f"{error}: lower learning_rate or scale the reward down, and look for NaN in the hyperparameters; {kept}"
         ) from None
+
+
+def _through(error: BaseException) -> set[str]:
+    """The files that an error came through."""
+    return {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}

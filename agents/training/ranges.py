@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from art_gym.common.limits import MAX_ENVS, check_whole
-from art_gym.common.messages import short
+from art_gym.common.messages import one_line, short
 
 MOST = 10**12  # any whole number
 MOST_ROWS = 10**7  # of a buffer or a batch
@@ -76,7 +76,7 @@ def _check_number(key: str, value: Any) -> None:
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if not (low <= number <= high and abs(number) <= MOST):
         expected = "a finite number" if low == -math.inf else f"from {low:g} to {min(high, MOST):g}"
-        raise ValueError(f"{key} must be {expected}, got {short(number)}: leave it out for the default")
+        raise ValueError(f"{one_line(key, 60)} must be {expected}, got {short(number)}: leave it out for the default")
 
 
 def _check_layers(layers: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from art_gym.common.messages import short, told
+from art_gym.common.messages import one_line, short, told
 from art_gym.common.parts import split_options
 from art_gym.common.registry import ModuleRegistry, nearest
 from art_gym.denoisers.base import Denoiser
@@ -81,9 +81,10 @@ def get_task(name: str) -> Denoiser:
             f"beside the schedule, or name a task to evaluate it on, such as --task digits"
         )
     if base not in TASKS:
+        name = one_line(base, 40)
         raise ValueError(
             f"unknown task {short(base)}: {nearest(base, TASKS)}choose one of {', '.join(TASKS)}, or register it first "
-            f"with art_gym.register_task (task='my_module:{base}' or --task my_module:{base} imports your module)"
+            f"with art_gym.register_task (task='my_module:{name}' or --task my_module:{name} imports your module)"
         )
     if name not in _made:
         factory = TASKS[base]

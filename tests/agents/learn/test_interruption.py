@@ -94,7 +94,7 @@ def test_interruption_before_anything_was_found(tmp_path: Path) -> None:
 
     task = FunctionDenoiser(interrupted, (2,))
     learner = Learner(task, "mine", 5, "euler", Budget(evaluations=9), tmp_path / "s.json", progress=False)
-    with pytest.raises(ValueError, match=r"it was interrupted before the closed form .*: nothing was written"):
+    with pytest.raises(ValueError, match=r"it was interrupted in .* before the closed form .*: nothing was written"):
         learner.run()
     learner = Learner(
         get_task("ring_2d"), "ring_2d", 5, "euler", Budget(evaluations=9), tmp_path / "s.json", progress=False

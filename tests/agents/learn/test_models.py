@@ -64,7 +64,7 @@ def test_bad_models(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["--model", str(tmp_path / "none")], "no folder of a diffusers model"),
         (["--model", str(tmp_path / "network.pkl")], "is a pickle"),
         (["--model", str(tmp_path / "none"), "--solver", "eulr"], "unknown solver 'eulr'"),  # before a model is loaded
-        (["--model", str(tmp_path / "none"), "--seed", "-1"], "a seed is a whole number of at least 0, got -1"),
+        (["--model", str(tmp_path / "none"), "--seed", "-1"], "a seed is a whole number from 0 to 4294967295, got -1"),
         ([], "name either --model"),
         (
             ["--task", "digits", "--max-batch", "8", "--device", "cuda"],
