@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from art_gym.common.limits import MAX_ENVS, check_whole
@@ -10,7 +11,7 @@ from art_gym.common.messages import one_line, short
 
 MOST = 10**12  # any whole number
 MOST_ROWS = 10**7  # of a buffer or a batch
-WIDEST, DEEPEST = 2**13, 64  # networks
+WIDEST, DEEPEST, MOST_WEIGHTS = 2**13, 64, 2**24  # networks
 # SB3 notices a 0 late, or never. gradient_steps is not here, since it may be −1.
 COUNTS = {
     "num_envs": MAX_ENVS,
@@ -91,3 +92,6 @@ def _check_layers(layers: Any) -> None:
             _check_layers(width)
         else:
             check_whole("a width in net_arch", width, 1, WIDEST)
+    widths = [width for width in layers if not isinstance(width, dict)]
+    if (weights := sum(first * second for first, second in pairwise(widths))) > MOST_WEIGHTS:
+        raise ValueError(f"net_arch asks for {weights} weights, at most {MOST_WEIGHTS} make sense: {short(layers)}")

@@ -67,6 +67,7 @@ def test_many_of_each_are_too_many_together() -> None:
         lambda: setup(num_envs=2**10, n_steps=10**6),
     ):
         assert "too large" in str(refusal(call))
+    assert "16777216 make sense" in str(refusal(lambda: setup(policy_kwargs={"net_arch": [8192] * 3})))
 
 
 @pytest.mark.parametrize("command", [["export", "s.json", "--num-steps"], ["instant", "--task", "digits", "--steps"]])
