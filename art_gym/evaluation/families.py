@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 import art_gym
 from art_gym.common.files import write_text
+from art_gym.common.reading import read_json
 from art_gym.denoisers.base import models_of, visible
 from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.measures.errors import endpoint_error, mean_error
@@ -76,7 +77,7 @@ def best_grid(target: Target, number: int, num_steps: int, seed: int = 0, file: 
     """The (K+1,) levels of the best grid known for one model of a family, stored or found by Gauss-Newton."""
     family, solver = target.denoiser, target.solver.name
     assert isinstance(family, Family)
-    known: Grids = json.loads(file.read_text()) if file.exists() else {}
+    known = stored_grids(file) if file.exists() else {}
     key = f"{target.task} {solver} {num_steps} {number}"
     if key not in known:
         model = family.model(number)
@@ -88,3 +89,11 @@ def best_grid(target: Target, number: int, num_steps: int, seed: int = 0, file: 
         known[key] = [float(f"{level:.{DIGITS}g}") for level in levels]
         write_text(file, json.dumps(known, separators=(",", ":")).replace(',"', ',\n"') + "\n")
     return known[key]
+
+
+def stored_grids(file: Path = GRIDS_FILE) -> Grids:
+    """The levels of the best grids known. Raises a ValueError for a file that holds none."""
+    known = read_json(file)
+    if not isinstance(known, dict) or not all(isinstance(levels, list) for levels in known.values()):
+        raise ValueError(f"{file} holds no grids: name another file")
+    return known

@@ -14,6 +14,7 @@ from art_gym.common import reading
 from art_gym.denoisers import from_diffusers, from_edm
 from art_gym.denoisers.diffusers_folders import load_folder, load_scheduler
 from art_gym.denoisers.networks import load_network
+from art_gym.evaluation import families
 from art_gym.evaluation.references import compute_all
 from art_gym.samplers import Sampler
 from art_gym.samplers.plans import load
@@ -31,6 +32,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "sampler": Sampler.load,
     "plan": load,
     "references": lambda file: load_references.__wrapped__(file),
+    "family grids": families.stored_grids,
     "candidates": lambda file: compute_all((), (), (), file.with_name("none"), candidates=[file]),
     "instant policy": lambda file: instant.load_policy.__wrapped__(file),
     "network": load_network,

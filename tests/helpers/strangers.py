@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from art_gym.common.messages import short
 
 SECONDS, BYTES = 10, 2 * 2**30
 MARK = "the code of a stranger ran"
@@ -33,6 +36,11 @@ class Canary:
     @property
     def sang(self) -> bool:
         return self.mark.exists()
+
+
+def label(value: object) -> str:
+    """The value as the name of a test, which is the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", short(value))
 
 
 class Unbounded(AssertionError):

@@ -17,7 +17,7 @@ from art_gym.agents.runs.config import TrainConfig
 from art_gym.common.messages import LONGEST, short
 from art_gym.envs.env import ARTDiffusionEnv
 from art_gym.envs.vector_env import ARTDiffusionVectorEnv
-from helpers.strangers import refusal
+from helpers.strangers import label, refusal
 
 ENV = "ARTDiffusion-Gaussian1D-v0"
 
@@ -66,7 +66,7 @@ ACTIONS = [
 ]
 
 
-@pytest.mark.parametrize("action", ACTIONS, ids=map(short, ACTIONS))
+@pytest.mark.parametrize("action", ACTIONS, ids=map(label, ACTIONS))
 def test_actions(action: Any) -> None:
     env = ARTDiffusionEnv("gaussian_1d", num_steps=3, population=2)
     env.reset(seed=0)
@@ -89,7 +89,7 @@ def test_actions_that_are_numbers(action: Any) -> None:
 SEEDS = [True, False, np.True_, 2**64, 2**70, 10**400, -1, 1.0, 1.5, "1", b"1", [1], {}, 1j, float("nan"), Broken()]
 
 
-@pytest.mark.parametrize("seed", SEEDS, ids=map(short, SEEDS))
+@pytest.mark.parametrize("seed", SEEDS, ids=map(label, SEEDS))
 def test_seeds(seed: Any) -> None:
     env, lanes = ARTDiffusionEnv("gaussian_1d"), ARTDiffusionVectorEnv(2, "gaussian_1d")
     assert "seed" in str(refusal(lambda: env.reset(seed=seed)))
@@ -144,7 +144,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=map(short, OPTIONS))
+@pytest.mark.parametrize("options", OPTIONS, ids=map(label, OPTIONS))
 def test_options(options: Any) -> None:
     env = ARTDiffusionEnv("gaussian_1d", num_steps=(2, 4), population=2)
     assert refusal(lambda: env.reset(seed=0, options=options)) is not None
@@ -156,7 +156,7 @@ def test_options(options: Any) -> None:
 MODES = [5, 1.5, True, [], {}, ("human",), ["rgb_array"], np.array([1, 2]), b"human", Broken(), object, "text", ""]
 
 
-@pytest.mark.parametrize("mode", MODES, ids=map(short, MODES))
+@pytest.mark.parametrize("mode", MODES, ids=map(label, MODES))
 def test_modes(mode: Any) -> None:
     for make in (
         lambda: ARTDiffusionEnv("gaussian_1d", render_mode=mode),
@@ -226,7 +226,7 @@ def test_parts_that_no_spec_can_hold(make: Callable[..., object], part: object) 
 LONG = [*ACTIONS, "x" * 10**6, [0] * 10**6, np.zeros((100, 100)), 10**5000, "a\nb\r\tc"]
 
 
-@pytest.mark.parametrize("value", LONG, ids=short)
+@pytest.mark.parametrize("value", LONG, ids=label)
 def test_values_in_messages_are_short(value: object) -> None:
     said = short(value)
     assert said

@@ -15,9 +15,8 @@ from art_gym.agents.runs.config import TrainConfig
 from art_gym.agents.runs.folder import Run
 from art_gym.agents.training.checkpoint import load_model
 from art_gym.agents.training.setup import Setup
-from art_gym.common.messages import short
 from art_gym.denoisers import from_diffusers
-from helpers.strangers import answer, refusal
+from helpers.strangers import answer, label, refusal
 
 ENV = "ARTDiffusion-Gaussian1D-v0"
 
@@ -44,7 +43,7 @@ VALUES: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("algo", "name", "value"), VALUES, ids=map(short, VALUES))
+@pytest.mark.parametrize(("algo", "name", "value"), VALUES, ids=map(label, VALUES))
 def test_hyperparameters(algo: str, name: str, value: Any) -> None:
     values = {"warm_start": 0, name: value} if algo != "td3" else {name: value}
     assert refusal(lambda: Setup.resolve(TrainConfig(ENV, algo, hyperparams=values)).make_model()) is not None
@@ -64,7 +63,7 @@ POINTS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("point", POINTS, ids=map(short, POINTS))
+@pytest.mark.parametrize("point", POINTS, ids=map(label, POINTS))
 def test_points_of_a_history(point: Any, run_folder: Path) -> None:
     (run_folder / "history.json").write_text(json.dumps([POINT, point]))
     assert "is not a run's history" in str(refusal(Run(run_folder).history))
@@ -125,7 +124,7 @@ SCHEDULERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("values", SCHEDULERS, ids=map(short, SCHEDULERS))
+@pytest.mark.parametrize("values", SCHEDULERS, ids=map(label, SCHEDULERS))
 def test_schedulers(values: dict[str, Any], model_folder: Path) -> None:
     file = model_folder / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))

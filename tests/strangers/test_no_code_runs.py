@@ -84,7 +84,7 @@ def test_every_reader_is_walked_over() -> None:
         *(f"art_gym/common/{name}.py" for name in ("reading", "documents")),
         *(f"art_gym/denoisers/{name}.py" for name in ("diffusers_folders", "folder_checks", "edm", "networks")),
         *(f"art_gym/tasks/{name}.py" for name in ("noise_bank", "references")),
-        "art_gym/evaluation/references.py",
+        *(f"art_gym/evaluation/{name}.py" for name in ("families", "references")),
         "art_gym/samplers/plans.py",
         "art_gym/schedules/instant.py",
         *(f"agents/training/{name}.py" for name in ("checkpoint", "networks", "state_file")),
