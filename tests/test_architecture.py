@@ -40,7 +40,10 @@ ONLY_IN = {
 }
 # Networks, and gradients through the solver. A reset, a step or an evaluation needs none of these modules.
 TORCH_AT_THE_TOP = {
-    *(f"art_gym.denoisers.{name}" for name in ("memory", "torch_denoiser", "networks", "model_calls", "edm")),
+    *(
+        f"art_gym.denoisers.{name}"
+        for name in ("memory", "torch_denoiser", "networks", "model_calls", "edm", "predictions")
+    ),
     *(f"art_gym.denoisers.diffusers_{name}" for name in ("models", "folders")),
     "art_gym.export.scheduler",
     "art_gym.measures.features",

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from art_gym.common.messages import short
 from art_gym.denoisers.diffusers_folders import check_scheduler, load_folder, load_scheduler
 from art_gym.denoisers.model_calls import fingerprint_of, hashed, network_call, noise_range, tried
-from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser, usable_device
-from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
+from art_gym.denoisers.predictions import Prediction, check_prediction
+from art_gym.denoisers.torch_denoiser import TorchDenoiser, usable_device
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1], and of the scaled latents of latent-diffusion models
 
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -67,89 +65,26 @@ def from_diffusers(
             model that cannot run on such latents, for example because it needs conditioning.
     """
     if prediction_type is not None:
-        _check_prediction(prediction_type)  # before a large model is loaded
+        check_prediction(prediction_type)  # before a large model is loaded
     model, scheduler, vae = _parts(model, scheduler, variant, dtype, trust_remote_code)
-    config = check_scheduler(scheduler, "scheduler is").config
-    known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
-    prediction = prediction_type or _check_prediction(known)
-    all_levels = knows_all_levels(scheduler)
-    if rounding and all_levels:
+    prediction = Prediction.of(check_scheduler(scheduler, "scheduler is"), prediction_type)
+    if rounding and prediction.all_levels:
         raise ValueError("rounding=True is for models of discrete timesteps, but this one knows every σ: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
     network = network_call(lambda x, timestep: run(model, x, timestep), type(model).__name__, dtype)
-    if prediction == "flow_prediction":
-        steps = config.get("num_train_timesteps", 1000)
-        table = flow_sigmas(steps)
-        options["flow"] = True
-        function = _flow(network, steps, rounding)
-    else:
-        table = vp_sigmas(scheduler)
-        known_logs = torch.from_numpy(np.log(table))
-
-        def time(logs: torch.Tensor) -> torch.Tensor:
-            return logs / 4 if all_levels else _interpolated(logs, known_logs)
-
-        function = _variance_preserving(network, prediction, time, rounding)
-    bounds = noise_range(sigma_min, sigma_max, float(table[0]), float(table[-1]))
+    function = prediction.function(network, rounding)
+    options["flow"] = prediction.flow
+    bounds = noise_range(sigma_min, sigma_max, *prediction.bounds)
     if options.get("data_std") is None:
         options["data_std"] = IMAGES_STD if vae is None else LATENTS_STD
     if call is None:  # a hash cannot include the conditioning of a callable
-        facts = (prediction, rounding, str(dtype), table.tolist(), bounds, *hashed(options))
+        facts = (prediction.kind, rounding, str(dtype), prediction.table.tolist(), bounds, *hashed(options))
         options.setdefault("fingerprint", fingerprint_of(facts, model.state_dict()))
     if vae is not None:
         options.setdefault("decoder", _decoder(_placed(vae, device, dtype)))
     return tried(TorchDenoiser(function, shape or _shape(model), *bounds, **options))
-
-
-def _check_prediction(name: object) -> str:
-    """Return a prediction type. Raises a ValueError if it is unknown."""
-    if not isinstance(name, str) or name not in PREDICTIONS:
-        raise ValueError(
-            f"unknown prediction type {short(name)}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
-            f"(--prediction-type)"
-        )
-    return name
-
-
-def _variance_preserving(
-    network: Function, prediction: str, time: Callable[[torch.Tensor], torch.Tensor], rounding: bool
-) -> Function:
-    """Return D of a model that takes x/√(1 + σ²) and the timestep ``time(log σ)``, (B,)."""
-
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        timestep = time(torch.log(sigma.cpu().double())).to(sigma.device, torch.float32)
-        wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
-        total = (1 + wide**2).sqrt()
-        output = network(x / total, timestep.round().long() if rounding else timestep)
-        if prediction == "epsilon":
-            return x - wide * output
-        if prediction == "v_prediction":
-            return x / total**2 - wide / total * output
-        return output
-
-    return function
-
-
-def _flow(network: Function, steps: int, rounding: bool) -> Function:
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        time = sigma / (1 + sigma)  # s, of z = (1 − s) x₀ + s ε
-        wide = time.reshape(-1, *[1] * (x.ndim - 1))
-        z = (1 - wide) * x
-        timestep = time * steps
-        if rounding:  # down, but not from a whole timestep that float32 made slightly too small
-            timestep = (timestep + 1e-3).floor()
-        return z - wide * network(z, timestep)  # the velocity is ε − x₀
-
-    return function
-
-
-def _interpolated(logs: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Return fractional positions of (B,) values in an increasing table, clipped to its ends."""
-    index = (torch.searchsorted(table, logs) - 1).clamp(0, len(table) - 2)
-    share = (logs - table[index]) / (table[index + 1] - table[index])
-    return index + share.clamp(0, 1)
 
 
 def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:

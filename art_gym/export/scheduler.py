@@ -19,7 +19,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin, SchedulerOutput
 
 from art_gym.denoisers.diffusers_folders import check_scheduler
-from art_gym.denoisers.diffusers_models import PREDICTIONS
+from art_gym.denoisers.predictions import PREDICTIONS
 from art_gym.export.network_calls import NetworkCalls, alphas_cumprod, beta_config, refuse_changes
 from art_gym.samplers.coefficients import Coefficients, mix
 from art_gym.samplers.sampler import Sampler, as_sampler

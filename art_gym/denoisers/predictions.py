@@ -1,0 +1,125 @@
+"""What a network of diffusers predicts, at which timesteps, and D made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from art_gym.denoisers.torch_denoiser import Function
+from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
+
+
+def check_prediction(name: object) -> str:
+    """Return a prediction type. Raises a ValueError if it is unknown."""
+    if not isinstance(name, str) or name not in PREDICTIONS:
+        raise ValueError(
+            f"unknown prediction type {name!r}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
+            f"(--prediction-type)"
+        )
+    return name
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network predicts, and the noise levels of its timesteps.
+
+    Attributes:
+        kind: one of `PREDICTIONS`.
+        table: (T,) increasing levels σ of the timesteps, or the (2,) ends of the range for a network of all levels and
+            for flow models.
+        steps: number of timesteps of the training.
+        all_levels: whether the network is told ¼ log σ instead of a timestep.
+    """
+
+    kind: str
+    table: np.ndarray
+    steps: int
+    all_levels: bool
+
+    @classmethod
+    def of(cls, scheduler: Any, prediction_type: str | None = None) -> Prediction:
+        """Return what the network of a scheduler predicts, by default as the scheduler says.
+
+        Raises:
+            ValueError: for an unknown prediction type, or a scheduler without a table of noise levels.
+        """
+        config = scheduler.config
+        known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
+        kind, steps = prediction_type or check_prediction(known), config.get("num_train_timesteps", 1000)
+        table = flow_sigmas(steps) if kind == "flow_prediction" else vp_sigmas(scheduler)
+        return cls(kind, table, steps, knows_all_levels(scheduler))
+
+    @property
+    def flow(self) -> bool:
+        """Whether the network is a flow model."""
+        return self.kind == "flow_prediction"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The noise range."""
+        return float(self.table[0]), float(self.table[-1])
+
+    def function(self, network: Function, rounding: bool = False) -> Function:
+        """Return D(x, σ) of a network, which maps latents in its own scaling and (B,) timesteps to what it predicts."""
+        if self.flow:
+            return _flow(network, self.steps, rounding)
+        known_logs = torch.from_numpy(np.log(self.table))
+
+        def time(logs: torch.Tensor) -> torch.Tensor:
+            return logs / 4 if self.all_levels else _interpolated(logs, known_logs)
+
+        return _variance_preserving(network, self.kind, time, rounding)
+
+    def level(self, timestep: float) -> float:
+        """Return the level σ of a timestep. Levels of flow models end where their noise range ends."""
+        if self.all_levels:
+            return float(np.exp(4 * timestep))
+        if self.flow:
+            share = timestep / self.steps
+            return float(np.clip(share / max(1 - share, 1e-9), *self.bounds))
+        return float(np.exp(np.interp(timestep, np.arange(len(self.table)), np.log(self.table))))
+
+
+def _variance_preserving(
+    network: Function, prediction: str, time: Callable[[torch.Tensor], torch.Tensor], rounding: bool
+) -> Function:
+    """Return D of a model that takes x/√(1 + σ²) and the timestep ``time(log σ)``, (B,)."""
+
+    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        timestep = time(torch.log(sigma.cpu().double())).to(sigma.device, torch.float32)
+        wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
+        total = (1 + wide**2).sqrt()
+        output = network(x / total, timestep.round().long() if rounding else timestep)
+        if prediction == "epsilon":
+            return x - wide * output
+        if prediction == "v_prediction":
+            return x / total**2 - wide / total * output
+        return output
+
+    return function
+
+
+def _flow(network: Function, steps: int, rounding: bool) -> Function:
+    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        time = sigma / (1 + sigma)  # s, of z = (1 − s) x₀ + s ε
+        wide = time.reshape(-1, *[1] * (x.ndim - 1))
+        z = (1 - wide) * x
+        timestep = time * steps
+        if rounding:  # down, but not from a whole timestep that float32 made slightly too small
+            timestep = (timestep + 1e-3).floor()
+        return z - wide * network(z, timestep)  # the velocity is ε − x₀
+
+    return function
+
+
+def _interpolated(logs: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Return fractional positions of (B,) values in an increasing table, clipped to its ends."""
+    index = (torch.searchsorted(table, logs) - 1).clamp(0, len(table) - 2)
+    share = (logs - table[index]) / (table[index + 1] - table[index])
+    return index + share.clamp(0, 1)
