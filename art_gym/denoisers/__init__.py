@@ -1,7 +1,7 @@
 """Denoisers D(x, σ) = E[x₀ | x_σ = x], the only kind of model that the rest of the package uses.
 
 There are exact denoisers (`mixture`, `diagonal`, `dataset`), networks (`torch_denoiser`, `networks`), and adapters for
-other models (`diffusers_models`, `edm`, `function`).
+other models (`diffusers_models`, `pipelines`, `edm`, `function`).
 """
 
 from art_gym.common.lazy import exports
@@ -16,4 +16,5 @@ __all__, __getattr__, __dir__ = exports(
     torch_denoiser="TorchDenoiser from_callable",
     diffusers_models="from_diffusers",
     edm="from_edm",
+    pipelines="from_pipeline",
 )

@@ -11,10 +11,8 @@ import torch
 from art_gym.common.messages import short
 from art_gym.denoisers.diffusers_folders import check_scheduler, load_folder, load_scheduler
 from art_gym.denoisers.model_calls import fingerprint_of, hashed, network_call, noise_range, tried
-from art_gym.denoisers.predictions import Prediction, check_prediction
+from art_gym.denoisers.predictions import IMAGES_STD, LATENTS_STD, Prediction, check_prediction
 from art_gym.denoisers.torch_denoiser import TorchDenoiser, usable_device
-
-IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1], and of the scaled latents of latent-diffusion models
 
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -13,6 +13,7 @@ from art_gym.denoisers.torch_denoiser import Function
 from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
+IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1], and of the scaled latents of latent-diffusion models
 
 
 def check_prediction(name: object) -> str:

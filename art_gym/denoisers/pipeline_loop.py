@@ -1,0 +1,217 @@
+"""A pipeline's own loop as a function of latents and timesteps, for one call of its network at a time.
+
+This module does not import diffusers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from art_gym.denoisers.pipeline_schedulers import STEPS, Ending, Given, OneCall, Reached, Stand, Whole
+from art_gym.denoisers.torch_denoiser import first_line
+
+BATCHES = ("batch_size", "num_images_per_prompt", "num_videos_per_prompt", "num_waveforms_per_prompt")
+EACH = ("prompt", "negative_prompt", "pooled_prompt", "negative_pooled_prompt", "class_labels")  # how their names begin
+OURS = ("num_inference_steps", "timesteps", "sigmas", "latents", "output_type", "return_dict", *BATCHES)
+KEPT = 8  # encodings of prompts that are kept
+LOOKED = 50  # steps of the pipeline's own scheduler, to see where image-to-image begins
+
+
+class Loop:
+    """A pipeline with its arguments, as a function of the network's latents and timesteps.
+
+    Args:
+        pipe: the pipeline. Its scheduler is put back after each call.
+        arguments: of a call of the pipeline. Those whose names begin as `EACH` say hold one value for each condition.
+
+    Raises:
+        ValueError: for a pipeline without a scheduler or an argument that it does not take.
+    """
+
+    def __init__(self, pipe: Any, arguments: Mapping[str, Any]) -> None:
+        self.pipe, self.name = pipe, type(pipe).__name__
+        if not hasattr(pipe, "scheduler") or not callable(pipe):
+            raise ValueError(f"{self.name} has no scheduler to put ours in place of: use from_callable for its network")
+        self.takes = inspect.signature(type(pipe).__call__).parameters
+        check_arguments(self.name, self.takes, arguments)
+        self.source = pipe.scheduler
+        self.each, self.same, self.count = split_conditions(arguments)
+        self.encoded: OrderedDict[str, Any] = OrderedDict()
+        if "generator" in self.takes:
+            self.generator = self.same.pop("generator", None) or torch.Generator().manual_seed(0)
+            self.state = self.generator.get_state()
+        self.takes_latents = "latents" in self.takes
+
+    def __call__(self, latents: torch.Tensor, timestep: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Return (B, *shape) predictions, after guidance.
+
+        Args:
+            latents: (B, *shape) in the scaling of the network.
+            timestep: (B,). Latents of one timestep share a run of the loop.
+            condition: (B,) indices of the prompts or classes.
+        """
+        output = torch.empty_like(latents)
+        for time in torch.unique(timestep).tolist():
+            rows = torch.nonzero(timestep == time)[:, 0]
+            rows = rows[torch.argsort(condition[rows], stable=True)]  # encodings of prompts are kept by their order
+            stand = OneCall(self.source, time, latents[rows])
+            found = self._reached(stand, condition[rows].tolist(), latents[rows]).output
+            output[rows] = found[: len(rows), : latents.shape[1]].to(output)  # no repetitions, no predicted variance
+        return output
+
+    def look(self) -> tuple[torch.Tensor, Stand]:
+        """Return (1, *shape) latents that the loop begins with by itself, and what the scheduler in its place saw.
+
+        Raises:
+            ValueError: for a loop that fails with these arguments, or that calls no scheduler.
+        """
+        stand = Stand(self.source)
+        latents = self._reached(stand, [0], None, LOOKED).sample[:1]
+        if "strength" in self.takes:
+            self.same["strength"] = 1.0  # from now on the loop has all steps
+        if "latents" in self.takes:
+            given = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)).to(latents)
+            try:
+                self.takes_latents = torch.equal(
+                    self._reached(Given(self.source, 1.0, given), [0], given).sample, given
+                )
+            except ValueError:  # the pipeline wants them in another form
+                self.takes_latents = False
+        return latents, stand
+
+    def ended(self, latents: torch.Tensor) -> Any:
+        """Return what the pipeline makes of (B, *shape) clean latents, such as images."""
+        return self._run(Ending(self.source, 1.0, latents), [0] * len(latents), latents, STEPS, output_type="pt")
+
+    def whole(self, scheduler: Any, condition: list[int], noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the pipeline with another scheduler, whose every step it makes.
+
+        Args:
+            scheduler: one that counts its steps as those of diffusers do.
+            condition: B indices of the prompts or classes.
+            noise: (B, *shape) for pipelines that take latents. Others draw their own.
+
+        Returns:
+            (B, *shape) latents at the first step, in the scaling of the network, and after the last.
+        """
+        reached = self._reached(Whole(scheduler), condition, noise, scheduler.num_inference_steps)
+        rows = slice(len(condition))
+        return reached.sample[rows], reached.output[rows]
+
+    def _reached(self, stand: Stand, condition: list[int], latents: torch.Tensor | None, steps: int = STEPS) -> Reached:
+        try:
+            self._run(stand, condition, latents, steps)
+        except Reached as reached:
+            return reached
+        except torch.cuda.OutOfMemoryError:  # TorchDenoiser tries a smaller batch
+            raise
+        except Exception as error:  # the pipeline's code can raise anything
+            raise ValueError(
+                f"{self.name} fails in its own loop ({first_line(error)}): check its arguments, "
+                f"{', '.join({**self.same, **self.each}) or 'of which there are none'}"
+            ) from error
+        raise ValueError(
+            f"{self.name} comes to its end without a step of its scheduler, so it cannot be driven: use from_callable "
+            f"for its network"
+        )
+
+    def _run(
+        self,
+        stand: Stand,
+        condition: list[int],
+        latents: torch.Tensor | None,
+        steps: int,
+        output_type: str | None = None,
+    ) -> Any:
+        """Run the pipeline with another scheduler. Returns the first of its results, such as images."""
+        arguments = {**self.arguments(condition), "num_inference_steps": steps}
+        if latents is not None and self.takes_latents:
+            arguments["latents"] = latents
+        if output_type is not None and "output_type" in self.takes:
+            arguments["output_type"] = output_type
+        with self._driven(stand):
+            return self.pipe(**arguments)[0]
+
+    def labels(self) -> tuple[str, ...]:
+        """Return a label for each condition: its prompt or class, or its number."""
+        named = next((self.each[name] for name in ("prompt", "class_labels") if name in self.each), range(self.count))
+        return tuple(str(label) for label in named)
+
+    def arguments(self, condition: list[int]) -> dict[str, Any]:
+        """Return the arguments of a call for some conditions, one for each image."""
+        found: dict[str, Any] = dict(self.same)
+        for name, values in self.each.items():
+            rows = values[condition] if isinstance(values, torch.Tensor) else [values[i] for i in condition]
+            found[name] = rows
+        if not self.each:
+            found |= {name: len(condition) for name in [name for name in BATCHES if name in self.takes][:1]}
+        if "generator" in self.takes:
+            self.generator.set_state(self.state)
+            found["generator"] = self.generator
+        return found
+
+    @contextmanager
+    def _driven(self, stand: Stand) -> Iterator[None]:
+        """Put a scheduler in the pipeline, without progress bars and with encodings that are kept."""
+        pipe, bars = self.pipe, dict(getattr(self.pipe, "_progress_bar_config", {}))
+        encode = getattr(pipe, "encode_prompt", None)
+        pipe.scheduler = stand
+        pipe.set_progress_bar_config(**{**bars, "disable": True})
+        if encode is not None:
+            pipe.encode_prompt = self._kept(encode)
+        try:
+            yield
+        finally:
+            pipe.scheduler = self.source
+            pipe.set_progress_bar_config(**bars)
+            if encode is not None:
+                del pipe.encode_prompt
+
+    def _kept(self, encode: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that encodes prompts as the pipeline does, but the same prompts only once."""
+
+        def encoded(*args: Any, **kwargs: Any) -> Any:
+            if any(isinstance(value, torch.Tensor) for value in (*args, *kwargs.values())):
+                return encode(*args, **kwargs)
+            key = repr((args, kwargs))
+            if key not in self.encoded:
+                self.encoded[key] = encode(*args, **kwargs)
+                if len(self.encoded) > KEPT:
+                    self.encoded.popitem(last=False)
+            self.encoded.move_to_end(key)
+            return self.encoded[key]
+
+        return encoded
+
+
+def check_arguments(name: str, takes: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Raise a ValueError for an argument that a pipeline does not take, or that is ours to choose."""
+    for given in arguments:
+        if given in OURS:
+            raise ValueError(f"leave out {given}: how many noises are sampled at which levels is ours to choose")
+        if given not in takes:
+            known = ", ".join(other for other in takes if other not in ("self", *OURS))
+            raise ValueError(f"{name} takes no {given!r}: choose among {known}")
+
+
+def split_conditions(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Return what each condition has of its own as lists or tensors, what all share, and the number of conditions.
+
+    Raises:
+        ValueError: for lists of different lengths, or an empty one.
+    """
+    each = {name: value for name, value in arguments.items() if name.startswith(EACH) and value is not None}
+    same = {name: value for name, value in arguments.items() if name not in each}
+    several = {name: value for name, value in each.items() if isinstance(value, list | tuple | torch.Tensor)}
+    counts = {name: len(value) for name, value in several.items()}
+    count = max(counts.values(), default=1)
+    if wrong := [name for name, found in counts.items() if found != count or not found]:
+        shown = ", ".join(f"{name} {found}" for name, found in counts.items())
+        raise ValueError(f"one condition needs one of each, but {wrong[0]} has another number than others ({shown})")
+    return {name: value if name in several else [value] * count for name, value in each.items()}, same, count
