@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from .pipeline_options import OfPipeline
 from .tasks import imported_task
 
 
 @dataclass(frozen=True)
-class OfModel:
+class OfModel(OfPipeline):
     """A model's folder, or a task.
 
     Attributes:
@@ -58,14 +59,16 @@ class OfModel:
             raise ValueError("name either --model, the folder of a diffusers model, or --task, a task's name")
         if self.task is None:
             return None
-        beside = [name for name, value in self.model_options().items() if value != getattr(OfModel, name)]
+        names = [field.name for field in fields(OfModel) if field.name not in ("model", "task")]
+        beside = [name for name in names if getattr(self, name) != getattr(OfModel, name)]
         if beside:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
-            raise ValueError(f"leave out {names}: such options need --model, and the task {self.task!r} is fixed")
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
+            raise ValueError(f"leave out {flags}: such options need --model, and the task {self.task!r} is fixed")
         return imported_task(self.task)[1]
 
     def model_options(self) -> dict[str, Any]:
         """How to read the model's folder, as `art_gym.agents.learn.loading.load_model` takes it."""
-        return {
-            field.name: getattr(self, field.name) for field in fields(OfModel) if field.name not in ("model", "task")
-        }
+        own = [field.name for field in fields(OfModel) if field.name not in ("model", "task")]
+        pipeline = {field.name for field in fields(OfPipeline)}
+        options = {name: getattr(self, name) for name in own if name not in pipeline}
+        return {**options, "arguments": self.pipeline_arguments()}

@@ -27,18 +27,15 @@ from ..reports.comparison import label
 from ..training.divergence import Diverged
 from .book import Book
 from .budget import Budget, BudgetSpent, Metered
+from .noises import CHUNK, REFERENCE_SHARE, Draws, solved
 from .report import LEARNED, SAMPLER, Proof, write_report
 from .request import check_request, sampler_file
 from .samplers import fitted_samplers
 from .searches import ART, HAND_MADE, Quest, Tried, closed_form, dual_forms, evolution, gauss_newton, hand_made
 from .trial import REFERENCE_STEPS, Noises, Trial
 
-REFERENCE_SHARE = 0.3  # share of the budget for the precise endpoints of all three sets
 SCHEDULE_UNTIL = 0.5  # share of the budget after which samplers follow, or an agent if asked for
 SAMPLERS_UNTIL = 0.85  # share of the budget after which CMA-ES follows
-SPLIT = (0.6, 0.15, 0.25)  # shares of the noises to fit, to select and to report on
-CHUNK = 32  # noises that get precise endpoints at a time, and the minimum in all
-MOST_NOISES = 1024
 SPENT = "the budget was spent"
 
 
@@ -74,6 +71,7 @@ class Learner:
         self.num_steps, self.seed, self.agent = num_steps, seed, agent
         self.meter = Metered(denoiser, budget, self._advance)
         self.trial = Trial(denoiser, self.meter, get_solver(solver))
+        self.draws = Draws.of(denoiser, seed)
         self.book = Book(self.trial, name, seed, out)
         self.samplers = Book(self.trial, name, seed, sampler_file(out))
         self.beside: dict[str, np.ndarray] = {}  # other levels to compare with, in addition to hand-made ones
@@ -130,35 +128,18 @@ class Learner:
         model = self.trial.model
         check_call_once(model)
         rng = np.random.default_rng([self.seed, 0])
-        probe = self._draw(2, rng)
+        probe = self.draws.draw(2, rng)
         # These calls show how fast the model is. The meter also checks that its results are finite.
         for sigma in (model.sigma_max, model.data_std, model.sigma_min):
             self.meter(probe, np.full(2, sigma, np.float32))
         _choose_threads(lambda: self.meter(probe, np.full(2, model.data_std, np.float32)))
-        levels = closed_form(self.trial, self.num_steps, lambda count: self._draw(count, rng))
+        levels = closed_form(self.trial, self.num_steps, lambda count: self.draws.draw(count, rng))
         self.beside[ART] = levels
         self.book.offer(ART, levels)
 
     def _noises(self) -> tuple[Noises, Noises, Noises]:
-        """Solve chunks for precise endpoints while one more fits the share, and split them into the three sets.
-
-        The time of the last chunk predicts the next one, because single samples say nothing about the speed of batches.
-        """
         self._stage("precise endpoints")
-        rng = np.random.default_rng([self.seed, 1])
-        chunks: list[Noises] = []
-        until, last = self.meter.share + REFERENCE_SHARE, 0.0
-        while not chunks or (len(chunks) * CHUNK < MOST_NOISES and self.meter.share + last < until):
-            before, start = self.meter.share, self._draw(CHUNK, rng)
-            chunks.append(Noises(start, self.trial.solve(start)))
-            last = self.meter.share - before
-            self._tick()
-        starts, ends = (np.concatenate([getattr(chunk, part) for chunk in chunks]) for part in ("start", "endpoints"))
-        cuts = np.cumsum([round(share * len(starts)) for share in SPLIT[:2]])
-        fitted, chosen, reported = (
-            Noises(a, b) for a, b in zip(np.split(starts, cuts), np.split(ends, cuts), strict=True)
-        )
-        return fitted, chosen, reported
+        return solved(self.trial, self.draws, self.seed, self._tick)
 
     def _search(self, fitted: Noises, chosen: Noises) -> None:
         until = SCHEDULE_UNTIL if self.agent is not None or self._may_sample else np.inf
@@ -213,10 +194,6 @@ class Learner:
         left = self.meter.affordable(1 - self.meter.share)
         best, noises = self._best_levels(), (fitted.start, fitted.endpoints)
         train_agent(self.meter, best, self.trial.solver.name, agent, self.seed, noises, left, offered)
-
-    def _draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        model = self.trial.model
-        return np.float32(model.sigma_max) * rng.standard_normal((count, *model.shape), np.float32)
 
     def _stage(self, label: str) -> None:
         self.stages.append((label, self.meter.seconds, self.meter.evaluations))

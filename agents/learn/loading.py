@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from art_gym.denoisers.base import Denoiser
 
 
-def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
+def load_model(path: Path, dtype: str, arguments: Mapping[str, Any] | None = None, **options: Any) -> Denoiser:
     """The denoiser of a local diffusers folder, with options of `from_diffusers`.
+
+    With arguments of a pipeline's call the pipeline makes every call (`from_pipeline`).
 
     Raises:
         ValueError: if the model or an option is wrong. The message says what.
     """
     import torch
 
+    from art_gym.denoisers.diffusers_folders import load_folder
+    from art_gym.denoisers.diffusers_folders import load_scheduler as of_folder
     from art_gym.denoisers.diffusers_models import from_diffusers
 
     if path.suffix in (".pkl", ".pt", ".pth", ".ckpt", ".bin"):
@@ -26,6 +31,13 @@ def load_model(path: Path, dtype: str, **options: Any) -> Denoiser:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from model libraries, on import and on loading
+        if arguments:
+            from .pipelines import load_pipeline
+
+            pipe = load_folder(path, options.pop("variant"), getattr(torch, dtype))
+            if (scheduler := options.pop("scheduler")) is not None:
+                pipe.scheduler = of_folder(scheduler)
+            return load_pipeline(pipe, path, arguments, **options)
         return from_diffusers(path, dtype=getattr(torch, dtype), **options)
 
 

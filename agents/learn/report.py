@@ -12,7 +12,7 @@ import numpy as np
 from art_gym.common.files import write_text
 from art_gym.denoisers.base import visible
 from art_gym.evaluation.edm_curve import steps_reaching
-from art_gym.measures.errors import image_error
+from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
 from art_gym.samplers.sampler import Sampler
@@ -23,6 +23,9 @@ from ..reports.comparison import label, tuned_label
 from ..reports.report import draw_samples
 from ..reports.sampler_pictures import sampler_picture
 from .book import Found
+from .plugged import CHECKED as PLUGGED
+from .plugged import SAME, difference
+from .prompts import prompt_lines
 from .trial import REFERENCE_STEPS, Noises, Trial
 
 LEARNED, SAMPLER = "learned", "learned sampler"
@@ -86,8 +89,7 @@ class Proof:
         heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
         yield from ("", f"| {' | '.join(heads)} |", f"|:---{'|---:' * (len(heads) - 1)}|")
         for name, found in sorted(self.errors.items(), key=lambda entry: -entry[1].mean()):
-            shown = [visible(x, model) for x in (self.samples[name], self.noises.endpoints)]
-            images = [_interval(image_error(model, *shown))] if decoded else []
+            images = [_interval(self._image_errors(name))] if decoded else []
             wins = f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
             if name != SAMPLER and np.array_equal(levels_of(self.plans[name]), levels_of(self.plans[LEARNED])):
                 # itself, or a grid equal to it
@@ -99,8 +101,18 @@ class Proof:
             yield from (self._of_sampler(), "")
         if tuned_label("edm") not in self.plans:
             yield from ("(The budget did not pay for EDM's grid with its parameters tuned, a stronger rival.)", "")
+        yield from self._of_pipelines()
         if not says_little:
             yield from (*self._steps_saved(), "", f"{precise}.", "")
+
+    @cached_property
+    def _precise_images(self) -> np.ndarray:
+        return np.asarray(self.trial.model.decode(visible(self.noises.endpoints, self.trial.model)))  # type: ignore[attr-defined]
+
+    def _image_errors(self, name: str) -> np.ndarray:
+        """(B,) errors of the decoded samples of a plan."""
+        images = self.trial.model.decode(visible(self.samples[name], self.trial.model))  # type: ignore[attr-defined]
+        return endpoint_error(images, self._precise_images)
 
     def draw(self, file: Path) -> None:
         """Draw samples of the same noises with EDM's grid, with the learned plans, and by the precise solution."""
@@ -125,6 +137,21 @@ class Proof:
             f"With as many calls the sampler has {less:.0f} % less error than the learned schedule, and is better on "
             f"{wins:.0f} % of the noises. Finding it took {self.cost}."
         )
+
+    def _of_pipelines(self) -> Iterator[str]:
+        """The error by prompt, and what a pipeline samples with what was learned. Nothing for other models."""
+        shown = (label("edm"), LEARNED, *([SAMPLER] if SAMPLER in self.plans else []))
+        yield from prompt_lines(self.trial.model, self.noises.start, self.errors, LEARNED, shown)
+        if not hasattr(self.trial.model, "loop") or self.trial.solver.calls_per_step > 1:
+            return
+        plan = self.plans[SAMPLER if self.gains else LEARNED]
+        off = difference(self.trial, plan, self.noises.start[:PLUGGED])
+        if off < SAME:
+            yield f"Plugged into the pipeline by ARTScheduler it gives the samples measured here, to {off:.0e} of them."
+        else:
+            yield f"**Plugged into the pipeline it gives other samples, by {off:.0e} of them.** The pipeline does what"
+            yield "single calls do not show, such as guidance that depends on the number of the step: switch that off."
+        yield ""
 
     def _steps_saved(self) -> Iterator[str]:
         num_steps = len(levels_of(self.plans[LEARNED])) - 1

@@ -8,7 +8,10 @@ import numpy as np
 
 from art_gym.denoisers.base import Denoiser, visible
 from art_gym.measures.errors import endpoint_error
-from art_gym.samplers.plans import Plan, draw
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.freedom import first_told_of_flow
+from art_gym.samplers.plans import Plan, draw, levels_of
+from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate
@@ -49,8 +52,19 @@ class Trial:
 
     def sample(self, plan: Plan, noises: Noises) -> np.ndarray:
         """(B, *shape) samples drawn with (K+1,) levels, or with a sampler."""
+        if getattr(self.model, "flow", False) and self.solver.calls_per_step == 1:
+            plan = self.numbers(plan)
         samples: np.ndarray = draw(self.denoiser, plan, noises.start, self.solver)
         return samples
+
+    def numbers(self, plan: Plan) -> Coefficients:
+        """All numbers of a sampler, or of (K+1,) levels with the solver, as pipelines use them.
+
+        Pipelines of flow models begin with plain noise, so their first told level is fixed (`first_told_of_flow`).
+        """
+        made = plan if isinstance(plan, Coefficients) else Sampler.of(levels_of(plan), self.solver).coefficients()
+        first = first_told_of_flow(self.model)
+        return made if first is None else made._replace(told=np.append(first, made.told[1:]))
 
     def errors(self, samples: np.ndarray, noises: Noises) -> np.ndarray:
         """(B,) endpoint errors, without the channels that carry a condition."""

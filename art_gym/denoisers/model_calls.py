@@ -22,9 +22,9 @@ def network_call(run: Function, name: str, dtype: torch.dtype) -> Function:
             raise
         except Exception as error:  # the model's or the caller's code can raise anything
             raise ValueError(
-                f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a model with "
-                f"conditioning needs call= in Python (see examples/text_to_image.py); else check shape= (--shape), "
-                f"dtype and max_batch"
+                f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a pipeline with "
+                f"conditions needs --prompts, --class-labels or --pipeline-args (from_pipeline in Python), a model "
+                f"alone call= in Python; else check shape= (--shape), dtype and max_batch"
             ) from error
         return of_shape(x, output).float()
 

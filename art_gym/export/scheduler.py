@@ -213,6 +213,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         sample: torch.Tensor,
         return_dict: bool = True,
         generator: torch.Generator | None = None,
+        eta: float = 0.0,
+        use_clipped_model_output: bool | None = None,
     ) -> ARTSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
         """Step to the next level. Half precision is computed in float32 and cast back.
 
@@ -223,11 +225,14 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
             sample: (B, *shape) latents that the network was called with.
             return_dict: return an `ARTSchedulerOutput`, and not its values as a pair.
             generator: not used, because nothing is random here.
+            eta, use_clipped_model_output: what DDIMPipeline passes. Only its defaults are taken.
 
         Raises:
-            ValueError: without ``set_timesteps``, after all K steps, for a timestep that is none of the sampler's, or
-                for an output of another shape.
+            ValueError: for fresh noise (eta) or clipping, without ``set_timesteps``, after all K steps, for a timestep
+                that is none of the sampler's, or for an output of another shape.
         """
+        if eta or use_clipped_model_output:
+            raise ValueError(f"a sampler adds no noise and clips nothing, got eta={eta:g}: leave such options out")
         k = self._next_step(timestep)
         x = sample.to(torch.promote_types(sample.dtype, torch.float32))
         estimate = self._calls.denoised(k, x, model_output.to(x.dtype))

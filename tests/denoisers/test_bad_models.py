@@ -83,7 +83,7 @@ def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
     """They are refused at once in one line, whatever their code raises."""
     scheduler = diffusers.DDPMScheduler()
     for make, message in (
-        (lambda: from_diffusers(conditional_model(), scheduler), "'encoder_hidden_states'.*needs call="),
+        (lambda: from_diffusers(conditional_model(), scheduler), "'encoder_hidden_states'.*needs --prompts"),
         (lambda: from_diffusers(variance_model(), scheduler), "does it predict a variance as well"),
         (lambda: from_diffusers(tiny_model(), scheduler, shape=(3, 8, 8)), r"shape \(1, 3, 8, 8\) .*check shape="),
         (lambda: from_diffusers(tiny_model(), scheduler, call=lambda model, x, time: model(x)), "cannot be run"),

@@ -179,3 +179,15 @@ def test_it_needs_neither_environments_nor_training() -> None:
     )
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_what_ddim_pipelines_pass_to_a_step() -> None:
+    """They pass eta and clipping, by default none. More of either is refused."""
+    scheduler = made(diffusers.DDIMScheduler(clip_sample=False))
+    scheduler.set_timesteps(K)
+    step = scheduler.timesteps[0]
+    plain = scheduler.step(NOISE, step, NOISE, eta=0.0, use_clipped_model_output=None).prev_sample
+    assert torch.isfinite(plain).all()
+    for option in ({"eta": 0.5}, {"use_clipped_model_output": True}):
+        with pytest.raises(ValueError, match=r"adds no noise and clips nothing, got eta=0(\.5)?:"):
+            scheduler.step(NOISE, step, NOISE, **option)

@@ -1,0 +1,102 @@
+"""The noises of `art-gym learn`: their prompts or classes, their precise endpoints, and the files that keep these."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from art_gym.common.files import replacing
+from art_gym.denoisers.base import Denoiser
+from art_gym.tasks.noise_bank import default_cache_folder
+
+from .trial import REFERENCE_STEPS, Noises, Trial
+
+REFERENCE_SHARE = 0.3  # share of the budget for the precise endpoints of all three sets
+SPLIT = (0.6, 0.15, 0.25)  # shares of the noises to fit, to select and to report on
+CHUNK = 32  # noises that get precise endpoints at a time, and the minimum in all
+MOST_NOISES = 1024
+HELD_OUT = 0.25  # share of the prompts or classes that only the report sees
+KEPT_FROM = 1.0  # seconds: endpoints that took longer are kept on disk
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws noises, with prompts or classes if the model has several to choose from.
+
+    Attributes:
+        model: what they are for.
+        fitted: indices of the conditions to fit and to select on.
+        heldout: indices of the others, on which nothing is fitted. The same ones if there is only one condition.
+    """
+
+    model: Denoiser
+    fitted: np.ndarray
+    heldout: np.ndarray
+
+    @classmethod
+    def of(cls, model: Denoiser, seed: int) -> Draws:
+        """Split the conditions of a model at random."""
+        count = len(getattr(model, "labels", ())) or 1
+        order, out = np.random.default_rng([seed, 2]).permutation(count), max(round(HELD_OUT * count), 1)
+        return cls(model, np.sort(order[out:]), np.sort(order[:out])) if count > 1 else cls(model, order, order)
+
+    def draw(self, count: int, rng: np.random.Generator, heldout: int = 0) -> np.ndarray:
+        """Return (count, *shape) noises at σ_max, the last ``heldout`` of them with held-out conditions."""
+        model = self.model
+        noises: np.ndarray = np.float32(model.sigma_max) * rng.standard_normal((count, *model.shape), np.float32)
+        if not hasattr(model, "choose"):
+            return noises
+        parts = ((self.fitted, count - heldout), (self.heldout, heldout))
+        index = np.concatenate([np.resize(rng.permutation(conditions), rows) for conditions, rows in parts])
+        chosen: np.ndarray = model.choose(noises, index)
+        return chosen
+
+
+def solved(trial: Trial, draws: Draws, seed: int, tick: Callable[[], None]) -> tuple[Noises, Noises, Noises]:
+    """Solve chunks for precise endpoints while one more fits the share, and split them into the three sets.
+
+    The time of the last chunk predicts the next one, because single samples say nothing about the speed of batches.
+    """
+    meter, rng = trial.denoiser, np.random.default_rng([seed, 1])
+    cuts = np.cumsum([round(share * CHUNK) for share in SPLIT[:2]])
+    chunks: list[Noises] = []
+    until, last = meter.share + REFERENCE_SHARE, 0.0
+    while not chunks or (len(chunks) * CHUNK < MOST_NOISES and meter.share + last < until):
+        before, start = meter.share, draws.draw(CHUNK, rng, CHUNK - int(cuts[-1]))
+        chunks.append(Noises(start, _endpoints(trial, start)))
+        last = meter.share - before
+        tick()
+    starts, ends = (
+        [np.split(getattr(chunk, part), cuts) for chunk in chunks] for part in ("start", "endpoints")
+    )  # of each chunk, the rows of the three sets
+    fitted, chosen, reported = (
+        Noises(np.concatenate(start), np.concatenate(end))
+        for start, end in zip(zip(*starts, strict=True), zip(*ends, strict=True), strict=True)
+    )
+    return fitted, chosen, reported
+
+
+def _endpoints(trial: Trial, start: np.ndarray) -> np.ndarray:
+    """The precise endpoints of (B, *shape) noises, from disk if an earlier run has kept them."""
+    named = getattr(trial.model, "fingerprint", None)
+    if named is None:
+        return trial.solve(start)
+    digest = hashlib.sha256(f"{named} {REFERENCE_STEPS}".encode() + start.tobytes()).hexdigest()
+    file = default_cache_folder() / "learn" / f"{digest}.npy"
+    try:
+        kept: np.ndarray = np.load(file, allow_pickle=False)
+        if kept.shape == start.shape:
+            return kept
+    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+        pass
+    began = time.perf_counter()
+    found = trial.solve(start)
+    if time.perf_counter() - began > KEPT_FROM:
+        with suppress(OSError), replacing(file) as new:  # a cache that cannot be written is ignored
+            np.save(new, found)
+    return found

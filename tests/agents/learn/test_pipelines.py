@@ -1,0 +1,223 @@
+"""`art-gym learn` on folders of whole pipelines, and its files plugged into the user's pipeline."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from art_gym.agents.cli.main import main
+from art_gym.agents.learn import learner, noises, report
+from art_gym.agents.learn.budget import Budget, Metered
+from art_gym.agents.learn.trial import Trial
+from art_gym.denoisers import from_pipeline
+from art_gym.denoisers.base import visible
+from art_gym.export import ARTScheduler
+from art_gym.samplers.plans import load
+from art_gym.schedules import closed_forms
+from art_gym.solvers.base import get_solver
+from art_gym.tasks.registry import get_task
+from helpers.pipelines import ARGUMENTS, KINDS, diffusers, tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+FOLDERS = [kind for kind in KINDS if kind != "wan"]  # its folders load with accelerate only
+STEPS, CHUNK = 3, 8
+CHUNK_EVALUATIONS = 32 * get_solver("rk4").evaluations(48)
+FLAGS = ("negative_prompt", "guidance_scale", "height", "width", "num_frames", "class_labels")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Few noises, rough endpoints and closed forms. Returns a list that gets the proof of each report."""
+    proofs: list[Any] = []
+    write = report.write_report
+    for module in (noises, learner):
+        monkeypatch.setattr(module, "CHUNK", CHUNK)
+    monkeypatch.setattr(closed_forms, "ART_NODES", 12)
+    monkeypatch.setattr(Trial.solve, "__defaults__", (6,))
+    monkeypatch.setattr(report, "MORE_STEPS", (1.0, 2.0))
+    monkeypatch.setattr(report, "REFERENCE_STEPS", 4)
+
+    def writes(*arguments: Any) -> str:
+        proofs.append(arguments[4])
+        return write(*arguments)
+
+    monkeypatch.setattr(learner, "write_report", writes)
+    return proofs
+
+
+def options(kind: str, folder: Path) -> list[str]:
+    """The arguments of a kind on the command line, in flags where there are some and else in a YAML file."""
+    said, others = ["--model", str(folder / "model")], {}
+    for name, value in ARGUMENTS[kind].items():
+        if name == "prompt":
+            (folder / "prompts.txt").write_text("\n".join(value) + "\n\n")
+            said += ["--prompts", str(folder / "prompts.txt")]
+        elif name in FLAGS:
+            values = value if isinstance(value, list) else [value]
+            said += [f"--{name.replace('_', '-')}", *map(str, values)]
+        elif isinstance(value, torch.Tensor):
+            picture = (255 * value[0].numpy()).round().astype(np.uint8)
+            picture = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
+            Image.fromarray(picture).save(folder / f"{name}.png")
+            others[name] = f"{name}.png"
+        else:
+            others[name] = value
+    if others:
+        (folder / "args.yaml").write_text(yaml.safe_dump(others))
+        said += ["--pipeline-args", str(folder / "args.yaml")]
+    return said
+
+
+def sampled(kind: str, pipe: Any, index: list[int], noise: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a user's pipeline gives for latents of variance 1, and for those that its scheduler does not scale."""
+    arguments = dict(ARGUMENTS[kind])
+    for name in ("prompt", "class_labels"):
+        if name in arguments:
+            arguments[name] = [arguments[name][i] for i in index]
+    if "negative_prompt" in arguments:
+        arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(index)
+    for name, picture in arguments.items():
+        if isinstance(picture, torch.Tensor):  # as in its file
+            arguments[name] = (255 * picture).round() / 255
+    if kind == "img2img":
+        arguments["strength"] = 1.0
+    if kind in ("ddpm", "ddim", "dit", "img2img"):  # these draw their own
+        drawn = noise if kind == "img2img" else noise * float(pipe.scheduler.init_noise_sigma)
+        monkeypatch.setattr(sys.modules[type(pipe).__module__], "randn_tensor", lambda *_, **__: drawn)
+    else:
+        arguments["latents"] = noise
+    if kind.startswith("dd"):
+        arguments["batch_size"] = len(index)
+    last: list[torch.Tensor] = []
+    step: Callable[..., Any] = pipe.scheduler.step
+
+    def noted(*given: Any, **others: Any) -> Any:
+        found = step(*given, **others)
+        last.append(found[0])
+        return found
+
+    monkeypatch.setattr(pipe.scheduler, "step", noted)
+    pipe(**arguments, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(0))
+    return last[-1][: len(index)]
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_from_a_folder_to_the_samples_that_were_measured(
+    kind: str, tmp_path: Path, quick: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    tiny(kind).save_pretrained(tmp_path / "model")
+    out, said = tmp_path / "s.json", options(kind, tmp_path)
+    assert main(["learn", *said, "--steps", str(STEPS), "--budget", "900nfe", "-o", str(out), "--no-progress"]) == 0
+    text, proof = capsys.readouterr().out, quick[0]
+    found = load(out)
+    assert found.heldout_error == pytest.approx(proof.error)
+    model, start = proof.trial.model, proof.noises.start[:2]
+    driven = any(name in said for name in ("--prompts", "--class-labels"))
+    assert ("Plugged into the pipeline by ARTScheduler it gives the samples" in text) == driven
+    assert ("Nothing was fitted or selected on these 1, but on 1" in text) == driven
+
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "model")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = ARTScheduler.from_sampler(found, pipe.scheduler)
+    index = model.condition(start).tolist() if driven else [0] * len(start)
+    noise = torch.from_numpy(visible(start, model) / np.float32(model.sigma_max))
+    samples = sampled(kind, pipe, index, noise, monkeypatch)
+    expected = visible(proof.samples["learned"][:2], model) + np.asarray(getattr(model, "image", 0.0))
+    assert np.abs(samples.numpy() - expected).max() <= 2e-5 * np.abs(expected).max()
+
+
+def test_what_depends_on_the_step_is_said(tmp_path: Path, quick: list[Any], capsys: pytest.CaptureFixture) -> None:
+    """The ControlNet acts in the first step only, and single calls are all first steps."""
+    tiny("controlnet").save_pretrained(tmp_path / "model")
+    said = options("controlnet", tmp_path)
+    with (tmp_path / "args.yaml").open("a") as file:
+        file.write("control_guidance_end: 0.5\n")
+    out = str(tmp_path / "s.json")
+    assert main(["learn", *said, "--steps", str(STEPS), "--budget", "500nfe", "-o", out, "--no-progress"]) == 0
+    assert "**Plugged into the pipeline it gives other samples, by" in capsys.readouterr().out
+
+
+def test_some_prompts_are_held_out() -> None:
+    model = from_pipeline(tiny("sd1"), prompt=[f"a {letter}" for letter in "bcdefghi"], guidance_scale=1.0)
+    draws = noises.Draws.of(model, seed=3)
+    assert sorted([*draws.fitted, *draws.heldout]) == list(range(8))
+    assert len(draws.heldout) == 2
+    index = model.condition(draws.draw(20, np.random.default_rng(0), heldout=6))
+    assert set(index[:14]) == set(draws.fitted)
+    assert sorted(index[14:]) == sorted(np.repeat(draws.heldout, 3))
+
+
+def test_precise_endpoints_outlive_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are found again by their content, and the budget pays for more of them."""
+    monkeypatch.setenv("ART_GYM_CACHE", str(tmp_path))
+    monkeypatch.setattr(noises, "KEPT_FROM", -1.0)
+    task = get_task("digits_net")
+
+    def solved(seed: int) -> tuple[Any, int]:
+        meter = Metered(task, Budget(evaluations=25_000))
+        meter(np.ones((8, 1, 8, 8), np.float32), np.ones(8, np.float32))
+        trial = Trial(task, meter, get_solver("euler"))
+        return noises.solved(trial, noises.Draws.of(task, seed), seed, lambda: None), meter.evaluations
+
+    first, cost = solved(0)
+    again, later = solved(0)
+    assert cost == later == 8 + CHUNK_EVALUATIONS
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.endpoints, other.endpoints[: len(one.endpoints)])
+        assert len(other.endpoints) == 2 * len(one.endpoints)
+    for file in (tmp_path / "learn").iterdir():
+        file.write_bytes(b"damaged")
+    (damaged, *_), _ = solved(0)
+    np.testing.assert_array_equal(damaged.endpoints, first[0].endpoints)
+
+
+def test_bad_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tiny("sd1").save_pretrained(tmp_path / "model")
+    tiny("sd1").unet.save_pretrained(tmp_path / "unet")
+    for name, text in (
+        ("prompts.txt", "a fox"),
+        ("empty.txt", "\n"),
+        ("list.yaml", "[1]"),
+        ("broken.yaml", "a: ["),
+        ("image.yaml", "image: none.png"),
+        ("twice.yaml", "height: 8"),
+        ("unknown.yaml", "colour: red"),
+    ):
+        (tmp_path / name).write_text(text)
+    prompts = ["--prompts", str(tmp_path / "prompts.txt")]
+    for model, arguments, message in (
+        ("model", ["--prompts", str(tmp_path / "none.txt")], "cannot read the prompts of"),
+        ("model", ["--prompts", str(tmp_path / "empty.txt")], "holds no prompt: write one a line"),
+        ("model", ["--pipeline-args", str(tmp_path / "list.yaml")], "must hold arguments of the pipeline"),
+        ("model", ["--pipeline-args", str(tmp_path / "broken.yaml")], "cannot read"),
+        ("model", ["--pipeline-args", str(tmp_path / "image.yaml")], "cannot read the image none.png"),
+        (
+            "model",
+            ["--pipeline-args", str(tmp_path / "twice.yaml"), "--height", "8"],
+            "gives height, and so does",
+        ),
+        (
+            "model",
+            [*prompts, "--pipeline-args", str(tmp_path / "unknown.yaml")],
+            "takes no 'colour': choose among",
+        ),
+        ("model", [*prompts, "--num-frames", "9"], "StableDiffusionPipeline takes no 'num_frames'"),
+        ("model", [*prompts, "--rounding"], "leave out --rounding"),
+        ("model", [], "a pipeline with conditions needs --prompts, --class-labels or --pipeline-args"),
+        ("unet", prompts, "holds a UNet2DConditionModel, but arguments such as --prompts are a pipeline's"),
+    ):
+        said = ["learn", "--model", str(tmp_path / model), *arguments, "-o", str(tmp_path / "s.json"), "--no-progress"]
+        assert main(said) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("art-gym: ")
+        assert message in error
+    assert main(["learn", "--task", "digits", *prompts, "-o", str(tmp_path / "s.json")]) == 2
+    assert "leave out --prompts: such options need --model" in capsys.readouterr().err
