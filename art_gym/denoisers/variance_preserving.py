@@ -74,3 +74,9 @@ def _no_table(scheduler: Any, found: np.ndarray) -> ValueError:
         f"{name} gives no noise levels that increase from above 0, got {shown}: check "
         f"num_train_timesteps and the betas in its configuration"
     )
+
+
+def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Timesteps of noise levels, interpolated in log σ as diffusers does. Levels outside the table get its ends."""
+    timesteps: np.ndarray = np.interp(np.log(sigmas), np.log(table), np.arange(len(table)))
+    return timesteps

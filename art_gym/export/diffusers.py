@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from art_gym.denoisers.base import check_levels
-from art_gym.denoisers.variance_preserving import flow_sigmas, vp_sigmas
+from art_gym.denoisers.variance_preserving import flow_sigmas, fractional_timesteps, vp_sigmas
+from art_gym.export.replacement import replacement
 from art_gym.schedules.schedule import Schedule
 
 REPLACES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
@@ -25,6 +26,8 @@ SAMPLES_WITH = {  # schedulers, and the solver of ours that each one runs
     "FlowMatchEulerDiscreteScheduler": "euler",
     "HeunDiscreteScheduler": "heun",
 }
+# Those that take custom levels and draw noise at every step.
+STOCHASTIC = ("DDPMScheduler", "DDPMParallelScheduler", "LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler")
 MADE_WITH = {  # our solvers, and the scheduler to make for each one
     "euler": "EulerDiscreteScheduler",
     "heun": "HeunDiscreteScheduler",
@@ -67,28 +70,35 @@ def _arguments(schedule: Schedule, scheduler: Any) -> dict[str, Any]:
     name, config = type(scheduler).__name__, scheduler.config
     for option in (*REPLACES, *MOVES):
         if getattr(config, option, None):
-            raise ValueError(f"{name} replaces or changes custom levels when {option} is set: make one without it")
+            remedy = _remedy(schedule, scheduler, "make one without it")
+            raise ValueError(f"{name} replaces or changes custom levels when {option} is set: {remedy}")
     if getattr(config, "final_sigmas_type", "zero") != "zero":
+        remedy = _remedy(schedule, scheduler, "make it with final_sigmas_type='zero'")
         raise ValueError(
-            f"{name} with final_sigmas_type={config.final_sigmas_type!r} does not end at level 0: "
-            f"make it with final_sigmas_type='zero'"
+            f"{name} with final_sigmas_type={config.final_sigmas_type!r} does not end at level 0: {remedy}"
         )
     accepted = inspect.signature(scheduler.set_timesteps).parameters
     if _samples_flows(name, config):
         if "sigmas" not in accepted or "stage_index" in accepted:  # Helios cuts its levels into stages
-            raise ValueError(f"{name} takes no custom levels for flow models: choose FlowMatchEulerDiscrete or UniPC")
+            remedy = _remedy(schedule, scheduler, "choose FlowMatchEulerDiscrete or UniPC")
+            raise ValueError(f"{name} takes no custom levels for flow models: {remedy}")
         least, largest = flow_sigmas(config.num_train_timesteps)
         check_levels(np.array(schedule.sigmas), least, largest, f"{name}'s flow")
         shift = float(getattr(scheduler, "shift", None) or getattr(config, "flow_shift", None) or 1.0)
         return {"sigmas": _unshifted(np.array(schedule.sigmas[:-1]), shift)}
     if "timesteps" not in accepted:
-        remedy = "make it with use_flow_sigmas=True for a flow model, or " if "sigmas" in accepted else ""
-        raise ValueError(f"{name} takes no custom levels: {remedy}choose {TAKES}")
+        raise ValueError(f"{name} takes no custom levels: {_remedy(schedule, scheduler, f'choose {TAKES}')}")
     table = vp_sigmas(scheduler)
     check_levels(np.array(schedule.sigmas), table[0], table[-1], f"{name}'s table")
     if "sigmas" in accepted:
         return {"sigmas": list(schedule.sigmas)}
     return {"timesteps": discrete_timesteps(np.array(schedule.sigmas[:-1]), table)}
+
+
+def _remedy(schedule: Schedule, scheduler: Any, otherwise: str) -> str:
+    """What to do in place of a scheduler that cannot use our levels."""
+    found = replacement(schedule, scheduler)
+    return otherwise if found is None else f"sample with {found}, which is in art_gym.export"
 
 
 def _samples_flows(name: str, config: Any) -> bool:
@@ -110,16 +120,17 @@ def _warn_of_another_kind(schedule: Schedule, scheduler: Any) -> None:
 def _warn_of_another_solver(schedule: Schedule, scheduler: Any) -> None:
     name, config = type(scheduler).__name__, scheduler.config
     solver = SAMPLES_WITH.get(name, "another solver")
-    if getattr(config, "stochastic_sampling", False):  # fresh noise at every step
-        solver = "another solver"
     if name == "DPMSolverMultistepScheduler" and all(getattr(config, key) == value for key, value in MULTISTEP.items()):
         solver = "dpmpp_2m"
-    if schedule.solver not in (None, solver):
-        remedy = MADE_WITH.get(schedule.solver or "")
-        other = f" (for {schedule.solver}, make a {remedy} from its config)" if remedy else ""
+    random = _draws_noise(name, config)
+    if random or schedule.solver not in (None, solver):
+        found = f"was found for {schedule.solver}" if schedule.solver else "was found without noise between steps"
+        does = "draws noise at every step" if random else f"samples with {solver}"
+        made = None if _samples_flows(name, config) else MADE_WITH.get(schedule.solver or "")
+        otherwise = f"make a {made} from its config" if made else "learn for euler or dpmpp_2m"
+        other = _remedy(schedule, scheduler, otherwise)
         warnings.warn(
-            f"the schedule was found for {schedule.solver}, but {name} with these settings samples with {solver}: "
-            f"its gain may be lost{other}",
+            f"the schedule {found}, but {name} with these settings {does}: its gain may be lost, so {other}",
             stacklevel=3,
         )
     # A config may hold options of another scheduler, which this one does not know and ignores.
@@ -133,10 +144,9 @@ def _warn_of_another_solver(schedule: Schedule, scheduler: Any) -> None:
         )
 
 
-def fractional_timesteps(sigmas: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Timesteps of noise levels, interpolated in log σ as diffusers does. Levels outside the table get its ends."""
-    timesteps: np.ndarray = np.interp(np.log(sigmas), np.log(table), np.arange(len(table)))
-    return timesteps
+def _draws_noise(name: str, config: Any) -> bool:
+    sde = str(getattr(config, "algorithm_type", "")).startswith("sde")
+    return name in STOCHASTIC or sde or bool(getattr(config, "stochastic_sampling", False))
 
 
 def discrete_timesteps(sigmas: np.ndarray, table: np.ndarray) -> list[int]:

@@ -6,7 +6,7 @@ This module does not import diffusers at its top.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from art_gym.denoisers.base import Array, check_levels
-from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
-from art_gym.export.diffusers import fractional_timesteps
+from art_gym.denoisers.variance_preserving import flow_sigmas, fractional_timesteps, knows_all_levels, vp_sigmas
 from art_gym.samplers.sampler import Sampler
 
 BETAS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
@@ -98,13 +97,13 @@ class NetworkCalls:
         return output
 
 
-def refuse_changes(scheduler: Any, flow: bool) -> None:
+def refuse_changes(scheduler: Any, flow: bool, ignored: Container[str] = ()) -> None:
     """Raise a ValueError for a setting of the scheduler that changes its steps, which a sampler would ignore."""
     name, config = type(scheduler).__name__, scheduler.config
     # A config may hold options of another scheduler, which this one does not know and ignores.
     known = inspect.signature(type(scheduler).__init__).parameters
     for option, remedy in CHANGES.items():
-        if option in known and config.get(option):
+        if option in known and option not in ignored and config.get(option):
             raise ValueError(f"{name} has {option}={config[option]!r}, but a sampler steps without it: {remedy}")
     if flow and (config.get("sigma_max") or 0) > 1:  # Cosmos
         raise ValueError(
