@@ -76,7 +76,7 @@ def from_diffusers(
     options["flow"] = prediction.flow
     bounds = noise_range(sigma_min, sigma_max, *prediction.bounds)
     if options.get("data_std") is None:
-        options["data_std"] = IMAGES_STD if vae is None else LATENTS_STD
+        options["data_std"] = prediction.edm or (IMAGES_STD if vae is None else LATENTS_STD)
     if call is None:  # a hash cannot include the conditioning of a callable
         facts = (prediction.kind, rounding, str(dtype), prediction.table.tolist(), bounds, *hashed(options))
         options.setdefault("fingerprint", fingerprint_of(facts, model.state_dict()))

@@ -119,7 +119,7 @@ def from_pipeline(
     bounds = noise_range(sigma_min, sigma_max, low, high)
     if data_std is None:
         latent = any(getattr(pipe, name, None) is not None for name in ("vae", "vqvae"))
-        data_std = LATENTS_STD if latent else IMAGES_STD
+        data_std = prediction.edm or (LATENTS_STD if latent else IMAGES_STD)
     facts = (loop.name, prediction.kind, prediction.table.tolist(), bounds, data_std)
     weights = {f"{name}.{key}": value for name, part in modules.items() for key, value in part.state_dict().items()}
     denoiser = PipelineDenoiser(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from art_gym.denoisers.torch_denoiser import Function
-from art_gym.denoisers.variance_preserving import flow_sigmas, knows_all_levels, vp_sigmas
+from art_gym.denoisers.variance_preserving import edm_data, flow_sigmas, knows_all_levels, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1], and of the scaled latents of latent-diffusion models
@@ -36,12 +36,14 @@ class Prediction:
             for flow models.
         steps: number of timesteps of the training.
         all_levels: whether the network is told ¼ log σ instead of a timestep.
+        edm: as `edm_data` says.
     """
 
     kind: str
     table: np.ndarray
     steps: int
     all_levels: bool
+    edm: float | None = None
 
     @classmethod
     def of(cls, scheduler: Any, prediction_type: str | None = None) -> Prediction:
@@ -54,7 +56,7 @@ class Prediction:
         known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
         kind, steps = prediction_type or check_prediction(known), config.get("num_train_timesteps", 1000)
         table = flow_sigmas(steps) if kind == "flow_prediction" else vp_sigmas(scheduler)
-        return cls(kind, table, steps, knows_all_levels(scheduler))
+        return cls(kind, table, steps, knows_all_levels(scheduler), edm_data(scheduler))
 
     @property
     def flow(self) -> bool:
@@ -70,6 +72,8 @@ class Prediction:
         """Return D(x, σ) of a network, which maps latents in its own scaling and (B,) timesteps to what it predicts."""
         if self.flow:
             return _flow(network, self.steps, rounding)
+        if self.edm is not None:
+            return _edm(network, self.edm, 1 if self.kind == "v_prediction" else -1)
         known_logs = torch.from_numpy(np.log(self.table))
 
         def time(logs: torch.Tensor) -> torch.Tensor:
@@ -102,6 +106,18 @@ def _variance_preserving(
         if prediction == "v_prediction":
             return x / total**2 - wide / total * output
         return output
+
+    return function
+
+
+def _edm(network: Function, data: float, sign: int) -> Function:
+    """Return D of a network that is preconditioned for data of this standard deviation. v has the other sign than F."""
+
+    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
+        total = (data**2 + wide**2).sqrt()
+        output = network(x / total, (torch.log(sigma.cpu().double()) / 4).to(sigma.device, torch.float32))
+        return data * (data * x / total - sign * wide * output) / total
 
     return function
 

@@ -24,10 +24,23 @@ def flow_sigmas(steps: int) -> np.ndarray:
     return sigmas
 
 
+def edm_data(scheduler: Any) -> float | None:
+    """Return the standard deviation of the data for which a network is preconditioned as EDM's are. None for others.
+
+    Such networks take x / √(σ² + data²) and give F of D = (data² x + data σ F √(σ² + data²)) / (σ² + data²).
+    """
+    named = type(scheduler).__name__.startswith(("EDM", "ART"))
+    found = scheduler.config.get("sigma_data") if named else None
+    return None if found is None else float(found)
+
+
 def knows_all_levels(scheduler: Any) -> bool:
-    """Whether the model is called at ¼ log σ instead of at a timestep, as Stable Video Diffusion is."""
+    """Whether the model is called at ¼ log σ instead of at a timestep, as Stable Video Diffusion and EDM's are."""
     config = scheduler.config
-    return (config.get("timestep_type"), config.get("prediction_type")) == ("continuous", "v_prediction")
+    return edm_data(scheduler) is not None or (config.get("timestep_type"), config.get("prediction_type")) == (
+        "continuous",
+        "v_prediction",
+    )
 
 
 def vp_sigmas(scheduler: Any) -> np.ndarray:

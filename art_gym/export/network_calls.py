@@ -14,10 +14,21 @@ from typing import Any
 import numpy as np
 
 from art_gym.denoisers.base import Array, check_levels
-from art_gym.denoisers.variance_preserving import flow_sigmas, fractional_timesteps, knows_all_levels, vp_sigmas
+from art_gym.denoisers.variance_preserving import (
+    edm_data,
+    flow_sigmas,
+    fractional_timesteps,
+    knows_all_levels,
+    vp_sigmas,
+)
 from art_gym.samplers.sampler import Sampler
 
 BETAS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+MORE_SOURCES = (  # schedulers whose settings diffusers hands to an ARTScheduler without a message
+    *(f"{kind}Scheduler" for kind in ("CogVideoXDDIM", "CogVideoXDPM", "LCM", "TCD", "SASolver")),
+    *(f"FlowMatch{kind}Scheduler" for kind in ("EulerDiscrete", "HeunDiscrete", "LCM")),
+    *(f"EDM{kind}Scheduler" for kind in ("Euler", "DPMSolverMultistep")),
+)
 SAME = 1e-5  # relative difference of tables that float32 rounding explains
 CHANGES = {  # settings that change what a step gives, and the remedy
     "thresholding": "make it with thresholding=False",
@@ -35,6 +46,7 @@ class NetworkCalls:
         prediction: epsilon, v_prediction, sample or flow_prediction.
         told: (K,) levels τ = cσ.
         timesteps: (K,) timesteps of these levels. They need not be whole.
+        edm: as `edm_data` says.
         scales: (K+1,) factors that take latents of the network's scaling to x = data + σ · noise. The last one is 1.
     """
 
@@ -42,6 +54,7 @@ class NetworkCalls:
     told: np.ndarray
     timesteps: np.ndarray
     scales: np.ndarray
+    edm: float | None = None
 
     @classmethod
     def of(cls, sampler: Sampler, scheduler: Any) -> NetworkCalls:
@@ -69,7 +82,9 @@ class NetworkCalls:
         if flow:
             return cls(prediction, told, steps * told / (1 + told), np.append(1 + told, 1.0))
         timesteps = np.log(told) / 4 if knows_all_levels(scheduler) else fractional_timesteps(told, table)
-        return cls(prediction, told, timesteps, np.append(np.sqrt(1 + told**2), 1.0))
+        edm = edm_data(scheduler)
+        data = 1.0 if edm is None else edm
+        return cls(prediction, told, timesteps, np.append(np.sqrt(data**2 + told**2), 1.0), edm)
 
     def denoised(self, k: int, latents: Array, output: Array) -> Array:
         """Return D_k from (B, *shape) latents in the network's scaling and the network's output.
@@ -88,6 +103,9 @@ class NetworkCalls:
                 f"latents that the model was called with"
             )
         told, scale = float(self.told[k]), float(self.scales[k])
+        if self.edm is not None:
+            sign = 1 if self.prediction == "v_prediction" else -1
+            return self.edm * (self.edm * latents - sign * told * output) / scale
         if self.prediction == "epsilon":
             return scale * latents - told * output
         if self.prediction == "v_prediction":

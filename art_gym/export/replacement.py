@@ -34,7 +34,7 @@ def replacement(schedule: Schedule, scheduler: Any) -> str | None:
     plain = {**config, **dict.fromkeys(switched, False)}
     if flow:
         plain["prediction_type"] = "flow_prediction"
-    seen = SimpleNamespace(config=plain, alphas_cumprod=getattr(scheduler, "alphas_cumprod", None))
+    seen = type(name, (SimpleNamespace,), {})(config=plain, alphas_cumprod=getattr(scheduler, "alphas_cumprod", None))
     try:
         refuse_changes(scheduler, flow, {option: None for option in switched})
         NetworkCalls.of(Sampler.of(schedule, solver), seen)

@@ -20,15 +20,10 @@ from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, Sch
 
 from art_gym.denoisers.diffusers_folders import check_scheduler
 from art_gym.denoisers.predictions import PREDICTIONS
-from art_gym.export.network_calls import NetworkCalls, alphas_cumprod, beta_config, refuse_changes
+from art_gym.export.network_calls import MORE_SOURCES, NetworkCalls, alphas_cumprod, beta_config, refuse_changes
 from art_gym.samplers.coefficients import Coefficients, mix
 from art_gym.samplers.sampler import Sampler, as_sampler
 from art_gym.schedules.schedule import Schedule
-
-MORE_SOURCES = (  # diffusers keeps the settings of such schedulers without a message
-    *("CogVideoXDDIMScheduler", "CogVideoXDPMScheduler", "LCMScheduler", "TCDScheduler", "SASolverScheduler"),
-    *(f"FlowMatch{kind}Scheduler" for kind in ("EulerDiscrete", "HeunDiscrete", "LCM")),
-)
 
 
 @dataclass
@@ -47,8 +42,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
     """Sample with the levels, the weights and the told levels of a `Sampler`, one network call a step.
 
     The results are those of `art_gym.sample` with `from_diffusers`. Between steps the latents are in the scaling that
-    the network takes at its next told level τ = cσ: x / √(1 + τ²), and x / (1 + τ) for flow models. So pipelines that
-    do not call ``scale_model_input`` work too. The last latents are the samples.
+    the network takes at its next told level τ = cσ: x / √(1 + τ²), x / (1 + τ) for flow models, x / √(data² + τ²) for
+    EDM's. So pipelines that do not call ``scale_model_input`` work too. The last latents are the samples.
 
     The first latents are noise ε times ``init_noise_sigma``, which stands for x = σ₀ε. Pipelines of flow models do not
     multiply. Plain noise is x = σ₀ε at τ = σ₀ − 1, so a flow model's first call is told this level (`coefficients`).
@@ -62,6 +57,7 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, rescale_betas_zero_snr: noise levels of
             the network's timesteps, as in DDPMScheduler.
         timestep_type, sigma_min, sigma_max: "continuous" and the ends of the noise range, for a network of all levels.
+        sigma_data: standard deviation of the data for which a network is preconditioned as EDM's are.
 
     Attributes:
         sampler: the sampler in use, which ``set_timesteps`` may have resampled.
@@ -92,6 +88,7 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         timestep_type: str = "discrete",
         sigma_min: float | None = None,
         sigma_max: float | None = None,
+        sigma_data: float | None = None,
     ) -> None:
         if prediction_type not in PREDICTIONS:
             raise ValueError(
@@ -142,8 +139,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
             )
         # Values that the source has only by default may have another default here, so this mark is left out.
         found = {key: value for key, value in config.items() if key != "_use_default_values"}
-        found |= {"_class_name": name, "prediction_type": prediction, "sampler": own}
-        found |= {} if flow else beta_config(scheduler)
+        betas = {} if flow else beta_config(scheduler)
+        found |= {"_class_name": name, "prediction_type": prediction, "sampler": own, **betas}
         return cls.from_config(found)  # type: ignore[return-value]
 
     def set_timesteps(
@@ -224,8 +221,7 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
             timestep: timestep of the call. Only the first step looks at it, to find out where sampling begins.
             sample: (B, *shape) latents that the network was called with.
             return_dict: return an `ARTSchedulerOutput`, and not its values as a pair.
-            generator: not used, because nothing is random here.
-            eta, use_clipped_model_output: what DDIMPipeline passes. Only its defaults are taken.
+            generator, eta, use_clipped_model_output: what pipelines pass. Nothing is random or clipped here.
 
         Raises:
             ValueError: for fresh noise (eta) or clipping, without ``set_timesteps``, after all K steps, for a timestep

@@ -87,7 +87,10 @@ def test_models_that_cannot_be_used_as_given(tiny_model: Any) -> None:
         (lambda: from_diffusers(variance_model(), scheduler), "does it predict a variance as well"),
         (lambda: from_diffusers(tiny_model(), scheduler, shape=(3, 8, 8)), r"shape \(1, 3, 8, 8\) .*check shape="),
         (lambda: from_diffusers(tiny_model(), scheduler, call=lambda model, x, time: model(x)), "cannot be run"),
-        (lambda: from_diffusers(tiny_model(), diffusers.EDMEulerScheduler()), "no table of noise levels"),
+        (
+            lambda: from_diffusers(tiny_model(), diffusers.IPNDMScheduler(), prediction_type="sample"),
+            "no table of noise levels",
+        ),
         (lambda: from_diffusers(tiny_model(), scheduler, device="cuda:99"), "cannot use the device 'cuda:99'"),
         (lambda: from_diffusers(tiny_model(), scheduler, device="foo"), "cannot use the device 'foo'"),
         (lambda: from_diffusers(torch.nn.Linear(2, 2), scheduler), "Linear does not say its latents' shape: pass"),

@@ -138,7 +138,10 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: made(flow_of(stochastic_sampling=True)), "make it with stochastic_sampling=False"),
     (lambda: made(flow_of(invert_sigmas=True)), "has invert_sigmas=True, .*: keep the scheduler"),
     (lambda: made(cosmos()), "has sigma_max=80, .*: keep the scheduler"),
-    (lambda: made(diffusers.EDMEulerScheduler()), "has no table of noise levels"),
+    (
+        lambda: ARTScheduler.from_sampler(SAMPLER, diffusers.IPNDMScheduler(), None, "sample"),
+        "has no table of noise levels",
+    ),
     (lambda: made(SAMPLER), "scheduler is a Sampler, which is no scheduler of diffusers"),
     (lambda: made(flow_of(), replace(FLOW, sigmas=(1.0, *np.linspace(0.5, 0, 6)))), "starts at σ = 1: use one that"),
     (lambda: made(euler(), replace(SAMPLER, told=(20.0, *SAMPLER.told[1:]))), "level 280 is outside the noise range"),

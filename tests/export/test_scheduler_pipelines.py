@@ -13,6 +13,7 @@ import torch
 
 from art_gym import sample
 from art_gym.denoisers import from_diffusers
+from art_gym.denoisers.predictions import PREDICTIONS
 from art_gym.samplers import Coefficients, Sampler, follow
 from art_gym.schedules import Schedule
 
@@ -72,18 +73,22 @@ def tail(start: int) -> Coefficients:
     return Coefficients(sigmas[start:], told[start:], weights[start:])
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample", "continuous"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample", "continuous", "edm"])
 def test_an_unconditional_pipeline(prediction: str, tiny_model: Any) -> None:
     """DDPMPipeline scales neither its first noise nor what the network gets."""
-    source = diffusers.DDPMScheduler(clip_sample=False, prediction_type=prediction)
+    known = prediction if prediction in PREDICTIONS else "epsilon"
+    source = diffusers.DDPMScheduler(clip_sample=False, prediction_type=known)
     if prediction == "continuous":  # a network of all levels
         ends = {"timestep_type": prediction, "sigma_min": 0.002, "sigma_max": 700.0}
         source = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction", **ends)
+    if prediction == "edm":
+        source = diffusers.EDMDPMSolverMultistepScheduler()
     pipe = diffusers.DDPMPipeline(tiny_model(), ARTScheduler.from_sampler(SAMPLER, source))
     pipe.set_progress_bar_config(disable=True)
     found = pipe(2, torch.Generator().manual_seed(3), num_inference_steps=K, output_type="pt").images
     noise = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(3))
-    first = (1 + (SAMPLER.told[0] * LEVELS[0]) ** 2) ** 0.5 * noise
+    data = 0.5 if prediction == "edm" else 1.0
+    first = (data**2 + (SAMPLER.told[0] * LEVELS[0]) ** 2) ** 0.5 * noise
     expected = follow(from_diffusers(pipe.unet, source), SAMPLER.coefficients(), first)
     close(found, (expected / 2 + 0.5).clamp(0, 1))
 

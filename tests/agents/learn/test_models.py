@@ -121,7 +121,7 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
 
     tiny_model().save_pretrained(tmp_path / "model")
     diffusers.DDPMScheduler().save_pretrained(tmp_path / "ddpm")
-    diffusers.EDMEulerScheduler().save_pretrained(tmp_path / "edm")
+    diffusers.IPNDMScheduler().save_pretrained(tmp_path / "ipndm")
     tiny_model().half().save_pretrained(tmp_path / "half", variant="fp16")
     of_any_size(tiny_model()).save_pretrained(tmp_path / "free")
     model = ["--model", str(tmp_path / "model"), "--scheduler", str(tmp_path / "ddpm")]
@@ -133,7 +133,7 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path, tiny_model: Any, capfd
         ([*model, "--device", "foo"], "cannot use the device 'foo'"),
         ([*model[:3], str(tmp_path / "free")], "free holds a UNet2DModel, which is no scheduler of diffusers: give"),
         (["--model", str(tmp_path / "ddpm"), *model[2:]], "a DDPMScheduler is no network: pass a pipeline or a model"),
-        ([*model[:3], str(tmp_path / "edm")], "no table of noise levels"),
+        ([*model[:3], str(tmp_path / "ipndm"), "--prediction-type", "sample"], "no table of noise levels"),
         (model[:2], "pass its scheduler too (--scheduler)"),
         ([*model, "--prediction-type", "score"], "choose one of epsilon, v_prediction, sample, flow_prediction with"),
         ([*model, "--max-memory", "1e-6"], "GiB of tensors, more than max_memory = 1e-06 GiB: give more, or a smaller"),
