@@ -27,12 +27,13 @@ from ..reports.comparison import label
 from ..training.divergence import Diverged
 from .book import Book
 from .budget import Budget, BudgetSpent, Metered
-from .noises import CHUNK, REFERENCE_SHARE, Draws, solved
+from .cost import cost_of, least_evaluations
+from .noises import Draws, solved
 from .report import LEARNED, SAMPLER, Proof, write_report
 from .request import check_request, sampler_file
 from .samplers import fitted_samplers
 from .searches import ART, HAND_MADE, Quest, Tried, closed_form, dual_forms, evolution, gauss_newton, hand_made
-from .trial import REFERENCE_STEPS, Noises, Trial
+from .trial import Noises, Trial
 
 SCHEDULE_UNTIL = 0.5  # share of the budget after which samplers follow, or an agent if asked for
 SAMPLERS_UNTIL = 0.85  # share of the budget after which CMA-ES follows
@@ -133,6 +134,7 @@ class Learner:
         for sigma in (model.sigma_max, model.data_std, model.sigma_min):
             self.meter(probe, np.full(2, sigma, np.float32))
         _choose_threads(lambda: self.meter(probe, np.full(2, model.data_std, np.float32)))
+        self.bar.write(f"art-gym: {cost_of(self.trial, self.draws, self.num_steps, rng)}")
         levels = closed_form(self.trial, self.num_steps, lambda count: self.draws.draw(count, rng))
         self.beside[ART] = levels
         self.book.offer(ART, levels)
@@ -248,7 +250,7 @@ class Learner:
 
     def _advice(self, seconds: float) -> str:
         """The budget that a comparison needs, in words."""
-        wanted = CHUNK * get_solver("rk4").evaluations(REFERENCE_STEPS) / REFERENCE_SHARE
+        wanted = least_evaluations()
         took = wanted * seconds / max(self.meter.evaluations, 1)
         return f"Give at least {wanted:,.0f} evaluations, which take about {took:.0f} s at this speed"
 

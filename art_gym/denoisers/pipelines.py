@@ -114,6 +114,11 @@ def from_pipeline(
     low, high = prediction.bounds
     image: torch.Tensor | float = 0.0
     if saw.image is not None:
+        if prediction.flow:
+            raise ValueError(
+                f"{loop.name} begins at an image, and ARTScheduler begins flow models at plain noise: leave strength "
+                f"out, or use the pipeline without an image"
+            )
         image = saw.image[0].float()
         high = min(prediction.level(float(torch.as_tensor(saw.begun).reshape(-1)[0])), high)
     bounds = noise_range(sigma_min, sigma_max, low, high)

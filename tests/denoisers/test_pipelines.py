@@ -189,3 +189,9 @@ def test_pipelines_that_cannot_be_driven() -> None:
         with pytest.raises(ValueError, match=message) as refused:
             from_pipeline(pipe)
         assert "\n" not in str(refused.value)
+
+
+def test_an_image_of_a_flow_model_is_refused() -> None:
+    pipe = diffusers.AutoPipelineForImage2Image.from_pipe(tiny("sd3"))
+    with pytest.raises(ValueError, match="begins at an image, and ARTScheduler begins flow models at plain noise"):
+        from_pipeline(pipe, prompt="a", image=ARGUMENTS["img2img"]["image"], strength=0.6)

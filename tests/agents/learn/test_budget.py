@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from art_gym.agents.learn import budget
-from art_gym.agents.learn import learner as learn
+from art_gym.agents.learn import budget, cost, noises
 from art_gym.agents.learn.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.learn.learner import Learner
+from art_gym.agents.learn.trial import Trial
 from art_gym.denoisers import FunctionDenoiser
 from art_gym.schedules import Schedule
+from art_gym.solvers.base import get_solver
 from art_gym.tasks.registry import get_task
 
 
@@ -71,5 +72,41 @@ def test_as_many_noises_as_the_budget_pays_for(tmp_path: Path, monkeypatch: pyte
     learner = Learner(task, "mine", 5, "euler", Budget(seconds=5), tmp_path / "s.json", progress=False)
     learner._closed_form()
     sets = learner._noises()
-    assert sum(len(part.start) for part in sets) >= 3 * learn.CHUNK  # five or six chunks of about 0.25 s
+    assert sum(len(part.start) for part in sets) >= 3 * noises.CHUNK  # five or six chunks of about 0.25 s
     assert learner.meter.share < 0.6
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps", "said"),
+    [
+        (
+            Budget(evaluations=100_000),
+            6,
+            "precise endpoints of 128 noises (189 each) and 154 candidates on the 76 to fit on",
+        ),
+        (
+            Budget(evaluations=100_000),
+            6,
+            "pay for 38 of them: choose at most a sampler (weights and told levels of 3 call",
+        ),
+        (
+            Budget(evaluations=21_000),
+            6,
+            "pay for 9 of them: choose at most a sampler (two shared factors), which has 7",
+        ),
+        (Budget(evaluations=21_000), 30, "they pay for 9, fewer than a schedule has (29)"),
+        (Budget(seconds=64.0), 6, "a call takes 2 s for 32 noises, so the budget buys about 1,024 evaluations"),
+        (Budget(seconds=64.0), 6, "too few for a comparison, which needs 20,160, about 1,260 s"),
+    ],
+)
+def test_what_a_budget_buys(budget: Budget, steps: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def slow(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        now[0] += len(x) / 16
+        return x / (1 + sigma[:, None] ** 2)
+
+    task = FunctionDenoiser(slow, (2,), data_std=1.0)
+    trial = Trial(task, Metered(task, budget), get_solver("dpmpp_2m"))
+    assert said in cost.cost_of(trial, noises.Draws.of(task, 0), steps, np.random.default_rng(0))

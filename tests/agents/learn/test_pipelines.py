@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from art_gym.agents.cli.main import main
-from art_gym.agents.learn import learner, noises, report
+from art_gym.agents.learn import cost, learner, noises, report
 from art_gym.agents.learn.budget import Budget, Metered
 from art_gym.agents.learn.trial import Trial
 from art_gym.denoisers import from_pipeline
@@ -38,7 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Few noises, rough endpoints and closed forms. Returns a list that gets the proof of each report."""
     proofs: list[Any] = []
     write = report.write_report
-    for module in (noises, learner):
+    for module in (noises, cost):
         monkeypatch.setattr(module, "CHUNK", CHUNK)
     monkeypatch.setattr(closed_forms, "ART_NODES", 12)
     monkeypatch.setattr(Trial.solve, "__defaults__", (6,))
