@@ -195,3 +195,11 @@ def test_an_image_of_a_flow_model_is_refused() -> None:
     pipe = diffusers.AutoPipelineForImage2Image.from_pipe(tiny("sd3"))
     with pytest.raises(ValueError, match="begins at an image, and ARTScheduler begins flow models at plain noise"):
         from_pipeline(pipe, prompt="a", image=ARGUMENTS["img2img"]["image"], strength=0.6)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "flux", "dit"])
+def test_batches_of_uneven_size(kind: str) -> None:
+    """Splitting the noises changes nothing but rounding, for several prompts and levels."""
+    whole, split = pipeline_denoiser(kind)[1], from_pipeline(tiny(kind), max_batch=2, **ARGUMENTS[kind])
+    x, sigma = noises(whole, [0, 1, 1, 0, 1]), np.array([0.5, 0.5, 2.0, 2.0, 2.0], np.float32)
+    close(split(x, sigma), whole(x, sigma))
