@@ -46,6 +46,7 @@ class Denoiser(Protocol):
       latent's elements that it uses. Conditions are then models of their own, and a mean error is the geometric mean of
       theirs (`Models`).
     - ``flow`` is True for a flow model. Its schedules are marked, because samplers of flow models take s = σ/(1 + σ).
+    - ``from_image`` is True if sampling begins at an image with noise, and not at plain noise.
     """
 
     @property
@@ -139,7 +140,7 @@ class Counted:
         self.shape, self.data_std = denoiser.shape, denoiser.data_std
         self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
         self.carried_channels = getattr(denoiser, "carried_channels", 0)
-        self.flow = getattr(denoiser, "flow", False)
+        self.flow, self.from_image = getattr(denoiser, "flow", False), getattr(denoiser, "from_image", False)
         self.calls = 0
         self.evaluations = 0
 

@@ -75,7 +75,9 @@ class Loop:
         latents = self._reached(stand, [0], None, LOOKED).sample[:1]
         if "strength" in self.takes:
             self.same["strength"] = 1.0  # from now on the loop has all steps
-        if "latents" in self.takes:
+        # Given latents would take the place of an image.
+        self.takes_latents = "latents" in self.takes and stand.image is None
+        if self.takes_latents:
             given = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)).to(latents)
             try:
                 self.takes_latents = torch.equal(

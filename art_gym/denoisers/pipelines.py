@@ -33,6 +33,7 @@ class PipelineDenoiser(TorchDenoiser):
         self, loop: Loop, prediction: Prediction, shape: tuple[int, ...], image: torch.Tensor | float, **options: Any
     ) -> None:
         self.loop, self.prediction, self.image = loop, prediction, image
+        self.from_image = isinstance(image, torch.Tensor)
         self.labels = loop.labels()
         self.carried_channels = int(len(self.labels) > 1)
         whole = (shape[0] + self.carried_channels, *shape[1:])
@@ -114,11 +115,6 @@ def from_pipeline(
     low, high = prediction.bounds
     image: torch.Tensor | float = 0.0
     if saw.image is not None:
-        if prediction.flow:
-            raise ValueError(
-                f"{loop.name} begins at an image, and ARTScheduler begins flow models at plain noise: leave strength "
-                f"out, or use the pipeline without an image"
-            )
         image = saw.image[0].float()
         high = min(prediction.level(float(torch.as_tensor(saw.begun).reshape(-1)[0])), high)
     bounds = noise_range(sigma_min, sigma_max, low, high)

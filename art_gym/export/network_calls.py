@@ -6,6 +6,7 @@ This module does not import diffusers at its top.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -57,26 +58,21 @@ class NetworkCalls:
     edm: float | None = None
 
     @classmethod
-    def of(cls, sampler: Sampler, scheduler: Any) -> NetworkCalls:
+    def of(cls, sampler: Sampler, scheduler: Any, plain: bool = True) -> NetworkCalls:
         """Return the calls for the network of a scheduler, whose configuration and table of noise levels are read.
 
-        Pipelines of flow models give noise ε of variance 1 to their network. That is x = σ₀ε at τ = σ₀ − 1, so the
-        first told level is this one.
+        Pipelines of flow models give plain noise ε of variance 1 to their network. That is x = σ₀ε at τ = σ₀ − 1, so
+        the first told level is this one. It is the sampler's own if they begin at an image (``plain`` is False), and
+        for samplers that begin at σ = 1 or below, which can begin only there.
 
         Raises:
-            ValueError: for a told level outside the noise range of the model, or a flow model's sampler that starts
-                at σ = 1 or below.
+            ValueError: for a told level outside the noise range of the model.
         """
         prediction, steps = scheduler.config["prediction_type"], scheduler.config["num_train_timesteps"]
         flow = prediction == "flow_prediction"
         told = np.array(sampler.told) * np.array(sampler.sigmas[:-1])
-        if flow:
+        if flow and plain and sampler.sigmas[0] > 1:
             told[0] = sampler.sigmas[0] - 1
-            if told[0] <= 0:
-                raise ValueError(
-                    f"pipelines of flow models start from pure noise, but the sampler starts at σ = "
-                    f"{sampler.sigmas[0]:g}: use one that starts above 1"
-                )
         table = flow_sigmas(steps) if flow else vp_sigmas(scheduler)
         check_levels(np.append(told, 0.0), table[0], table[-1], "the model, which the sampler tells it")
         if flow:
@@ -113,6 +109,37 @@ class NetworkCalls:
         if self.prediction == "flow_prediction":
             return latents - told / scale * output  # the velocity is ε − x₀, and s = τ/(1 + τ)
         return output
+
+
+def check_start(sampler: Sampler, prediction: str) -> None:
+    """Raise a ValueError if a sampler cannot begin with plain noise."""
+    if prediction == "flow_prediction" and sampler.sigmas[0] <= 1:
+        raise ValueError(
+            f"pipelines of flow models start from pure noise, but the sampler starts at σ = {sampler.sigmas[0]:g}: use "
+            f"one that starts above 1"
+        )
+
+
+def warn_of_another_kind(sampler: Sampler, flow: bool, name: str) -> None:
+    """Warn the caller's caller if only one of a sampler and a scheduler of that name is for flow models."""
+    if sampler.flow == flow:
+        return
+    warnings.warn(
+        f"the sampler {'was' if sampler.flow else 'does not say (flow=True) that it was'} found for a flow model, "
+        f"but {name} samples {'those' if flow else 'other models'}: its gain may be lost",
+        stacklevel=3,
+    )
+
+
+def resampled(own: Sampler, count: int) -> Sampler:
+    """Return a sampler with another number of steps. Raises a ValueError if its numbers belong to its own."""
+    try:
+        return own.resample(count)
+    except ValueError:
+        raise ValueError(
+            f"this sampler of K = {own.num_steps} steps cannot make {count}: pass "
+            f"num_inference_steps={own.num_steps}, or learn a sampler for {count} steps"
+        ) from None
 
 
 def refuse_changes(scheduler: Any, flow: bool, ignored: Container[str] = ()) -> None:

@@ -8,7 +8,6 @@ This module needs torch and diffusers, and nothing of the environments or of the
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +19,8 @@ from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, Sch
 
 from art_gym.denoisers.diffusers_folders import check_scheduler
 from art_gym.denoisers.predictions import PREDICTIONS
-from art_gym.export.network_calls import MORE_SOURCES, NetworkCalls, alphas_cumprod, beta_config, refuse_changes
+from art_gym.export import network_calls as calls
+from art_gym.export.network_calls import NetworkCalls
 from art_gym.samplers.coefficients import Coefficients, mix
 from art_gym.samplers.sampler import Sampler, as_sampler
 from art_gym.schedules.schedule import Schedule
@@ -46,7 +46,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
     EDM's. So pipelines that do not call ``scale_model_input`` work too. The last latents are the samples.
 
     The first latents are noise ε times ``init_noise_sigma``, which stands for x = σ₀ε. Pipelines of flow models do not
-    multiply. Plain noise is x = σ₀ε at τ = σ₀ − 1, so a flow model's first call is told this level (`coefficients`).
+    multiply. Plain noise is x = σ₀ε at τ = σ₀ − 1, so a flow model's first call is told this level (`coefficients`),
+    unless the pipeline begins at an image.
     DDPMPipeline and DiTPipeline do not multiply either, so they start at x = √(1 + τ²) ε.
 
     Make one with `from_sampler`. ``save_pretrained`` and ``from_pretrained`` keep the sampler.
@@ -72,7 +73,7 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
     """
 
     order = 1
-    _compatibles = [*(kind.name for kind in KarrasDiffusionSchedulers), *MORE_SOURCES]  # noqa: RUF012
+    _compatibles = [*(kind.name for kind in KarrasDiffusionSchedulers), *calls.MORE_SOURCES]  # noqa: RUF012
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
@@ -99,7 +100,7 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         plain = json.loads(json.dumps(asdict(own)))  # lists, as a file gives them
         self.register_to_config(sampler=plain)  # type: ignore[no-untyped-call]
         if prediction_type != "flow_prediction":
-            self.alphas_cumprod = alphas_cumprod(self.config)
+            self.alphas_cumprod = calls.alphas_cumprod(self.config)
         self.num_inference_steps: int | None = None
         self._use(own, None)
 
@@ -130,16 +131,11 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         known = "flow_prediction" if name.startswith("FlowMatch") else config.get("prediction_type")
         prediction = prediction_type or known
         flow = prediction == "flow_prediction"
-        refuse_changes(scheduler, flow)
-        if own.flow != flow:
-            warnings.warn(
-                f"the sampler {'was' if own.flow else 'does not say (flow=True) that it was'} found for a flow model, "
-                f"but {name} samples {'those' if flow else 'other models'}: its gain may be lost",
-                stacklevel=2,
-            )
+        calls.refuse_changes(scheduler, flow)
+        calls.warn_of_another_kind(own, flow, name)
         # Values that the source has only by default may have another default here, so this mark is left out.
         found = {key: value for key, value in config.items() if key != "_use_default_values"}
-        betas = {} if flow else beta_config(scheduler)
+        betas = {} if flow else calls.beta_config(scheduler)
         found |= {"_class_name": name, "prediction_type": prediction, "sampler": own, **betas}
         return cls.from_config(found)  # type: ignore[return-value]
 
@@ -172,19 +168,12 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
             num_inference_steps = len(given)
         own = Sampler(**self.config["sampler"])
         count = own.num_steps if num_inference_steps is None else int(num_inference_steps)
-        try:
-            used = own.resample(count)
-        except ValueError:
-            raise ValueError(
-                f"this sampler of K = {own.num_steps} steps cannot make {count}: pass "
-                f"num_inference_steps={own.num_steps}, or learn a sampler for {count} steps"
-            ) from None
         self.num_inference_steps = count
-        self._use(used, device)
+        self._use(calls.resampled(own, count), device)
 
     def _use(self, sampler: Sampler, device: str | torch.device | None) -> None:
         """Take over the numbers of a sampler, and forget what was sampled before."""
-        self.sampler, self._calls = sampler, NetworkCalls.of(sampler, self)
+        self.sampler, self._calls, self._plain = sampler, NetworkCalls.of(sampler, self), True
         self.timesteps = torch.tensor(self._calls.timesteps, dtype=torch.float32, device=device)
         self._places = self.timesteps.tolist()  # so that looking one up does not wait for the device
         if self.config["prediction_type"] == "flow_prediction":
@@ -194,6 +183,15 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         self.step_index: int | None = None
         self.begin_index: int | None = None
         self._estimates: list[torch.Tensor] = []  # the latest first
+
+    def _begin_at_image(self) -> None:
+        """Tell the first call of a flow model the sampler's own level, because its latents are not plain noise."""
+        self._calls, self._plain = NetworkCalls.of(self.sampler, self, plain=False), False
+        self.init_noise_sigma = self.sampler.sigmas[0] / float(self._calls.scales[0])
+        if self.config["prediction_type"] == "flow_prediction":  # in place, because the loop holds them already
+            self.timesteps[0] = self._calls.timesteps[0]
+            self.sigmas[0] = self._calls.told[0] / (1 + self._calls.told[0])
+            self._places = self.timesteps.tolist()
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Say with which step sampling begins. Pipelines do so for image-to-image."""
@@ -248,6 +246,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
         if self.step_index is None:
             asked = float(torch.as_tensor(timestep).reshape(-1)[0])
             self.step_index = self._place(asked) if self.begin_index is None else self.begin_index
+            if self.step_index == 0 and self._plain:
+                calls.check_start(self.sampler, self.config["prediction_type"])
         if not 0 <= self.step_index < self.num_inference_steps:
             raise ValueError(
                 f"step {self.step_index} is none of the sampler's, 0 to {self.num_inference_steps - 1}: call "
@@ -277,6 +277,8 @@ class ARTScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # both h
             places = [self._place(timestep) for timestep in asked]
         else:
             places = [self.begin_index if self.step_index is None else self.step_index]
+        if self.step_index is None and not any(places):
+            self._begin_at_image()
         x = original_samples.to(torch.promote_types(original_samples.dtype, torch.float32))
         sigmas, scales = (
             torch.tensor(numbers, dtype=x.dtype, device=x.device)[places].reshape(-1, *[1] * (x.ndim - 1))

@@ -137,6 +137,7 @@ def first_told_of_flow(denoiser: Denoiser) -> float | None:
     """The factor on a flow model's first told level; None for other models.
 
     Pipelines of flow models begin with noise ε as it is. The network takes x/(1 + τ), so ε stands for x = σ₀ε only if
-    it is told τ = σ₀ − 1.
+    it is told τ = σ₀ − 1. If they begin at an image, the first level is free.
     """
-    return 1 - 1 / denoiser.sigma_max if getattr(denoiser, "flow", False) else None
+    plain = getattr(denoiser, "flow", False) and not getattr(denoiser, "from_image", False)
+    return 1 - 1 / denoiser.sigma_max if plain else None

@@ -253,6 +253,11 @@ def img2img() -> Any:
     return stable_diffusion("StableDiffusionImg2ImgPipeline", diffusers.EulerDiscreteScheduler(**SCALED))
 
 
+@kind
+def flow_img2img() -> Any:
+    return diffusers.StableDiffusion3Img2ImgPipeline(**sd3().components)
+
+
 PROMPTS = ["red", "sea"]
 PICTURE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 PROMPTED = {"prompt": PROMPTS, "guidance_scale": 3.0}
@@ -271,4 +276,5 @@ ARGUMENTS: dict[str, dict[str, Any]] = {  # that make a call of each kind small
     "inpaint": {**PROMPTED, "image": PICTURE, "mask_image": PICTURE[:, :1].round(), "height": 8, "width": 8},
     "controlnet": {**PROMPTED, "image": PICTURE, "height": 8, "width": 8},
     "img2img": {**PROMPTED, "image": PICTURE, "strength": 0.6},
+    "flow_img2img": {**PROMPTED, "image": PICTURE, "strength": 0.6, "height": 8, "width": 8},
 }

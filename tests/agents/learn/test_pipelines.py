@@ -87,10 +87,10 @@ def sampled(kind: str, pipe: Any, index: list[int], noise: torch.Tensor, monkeyp
     for name, picture in arguments.items():
         if isinstance(picture, torch.Tensor):  # as in its file
             arguments[name] = (255 * picture).round() / 255
-    if kind == "img2img":
+    if "strength" in arguments:
         arguments["strength"] = 1.0
-    if kind in ("ddpm", "ddim", "dit", "img2img"):  # these draw their own
-        drawn = noise if kind == "img2img" else noise * float(pipe.scheduler.init_noise_sigma)
+    if kind in ("ddpm", "ddim", "dit", "img2img", "flow_img2img"):  # these draw their own
+        drawn = noise if kind.endswith("img2img") else noise * float(pipe.scheduler.init_noise_sigma)
         monkeypatch.setattr(sys.modules[type(pipe).__module__], "randn_tensor", lambda *_, **__: drawn)
     else:
         arguments["latents"] = noise
