@@ -26,6 +26,8 @@ class Learn(OfModel):
         seed: seed of the noises and the search.
         agent: RL agent that follows Gauss-Newton, instead of samplers and CMA-ES: ppo, sac, or any class of
             stable-baselines3 or sb3-contrib by name.
+        metric: your own functions, such as my_module:score, of images and their prompts. The report shows their scores
+            beside the endpoint error.
         progress: show a progress bar.
     """
 
@@ -35,6 +37,7 @@ class Learn(OfModel):
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("schedule.json")
     seed: int = 0
     agent: str | None = None
+    metric: tuple[str, ...] = ()
     progress: bool = True
 
     def run(self) -> None:
@@ -44,16 +47,17 @@ class Learn(OfModel):
         from ..learn.budget import Budget
         from ..learn.learner import Learner
         from ..learn.loading import load_model
+        from ..learn.metrics import load_metrics
         from ..learn.request import check_request, sampler_file
 
-        budget = Budget.parse(self.budget)
+        budget, metrics = Budget.parse(self.budget), load_metrics(self.metric)
         task = self.checked_task()
         check_request(self.steps, self.solver, self.seed, self.out, self.agent)  # before a large model is loaded
         if self.model is None:
             denoiser, name = get_task(str(task)), str(task)
         else:
             denoiser, name = load_model(self.model, **self.model_options()), Path(os.path.realpath(self.model)).name
-        options = budget, self.out, self.seed, self.progress, self.agent
+        options = budget, self.out, self.seed, self.progress, self.agent, metrics
         print(Learner(denoiser, name, self.steps, self.solver, *options).run())
         found = sampler_file(self.out)
         files = f"{self.out}, {found.name}" if found.exists() else self.out

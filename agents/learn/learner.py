@@ -9,7 +9,7 @@ best so far.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from ..training.divergence import Diverged
 from .book import Book
 from .budget import Budget, BudgetSpent, Metered
 from .cost import cost_of, least_evaluations
+from .metrics import Metric
 from .noises import Draws, solved
 from .report import LEARNED, SAMPLER, Proof, write_report
 from .request import check_request, sampler_file
@@ -51,6 +52,7 @@ class Learner:
         out: schedule file. The sampler's is beside it (`sampler_file`).
         progress: show a bar.
         agent: an SB3 algorithm that follows Gauss-Newton, instead of samplers and CMA-ES.
+        metrics: functions of images and their prompts, whose scores the report shows.
 
     Raises:
         ValueError: if the number of steps, the solver or the agent is invalid, or the file cannot be written.
@@ -67,9 +69,10 @@ class Learner:
         seed: int = 0,
         progress: bool = True,
         agent: str | None = None,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         check_request(num_steps, solver, seed, out, agent)
-        self.num_steps, self.seed, self.agent = num_steps, seed, agent
+        self.num_steps, self.seed, self.agent, self.metrics = num_steps, seed, agent, metrics or {}
         self.meter = Metered(denoiser, budget, self._advance)
         self.trial = Trial(denoiser, self.meter, get_solver(solver))
         self.draws = Draws.of(denoiser, seed)
@@ -223,7 +226,7 @@ class Learner:
             history = sorted(history + self.samplers.history, key=lambda found: found.seconds)
         proof = None
         if reported is not None:
-            proof = Proof(self.trial, reported, plans, self._cost_of_samplers(seconds))
+            proof = Proof(self.trial, reported, plans, self._cost_of_samplers(seconds), self.metrics)
             book.document(proof.error).save(book.out)
             if proof.gains:
                 self.samplers.document(proof.error_of(SAMPLER)).save(self.samplers.out)

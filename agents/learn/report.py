@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ..reports.comparison import label, tuned_label
 from ..reports.report import draw_samples
 from ..reports.sampler_pictures import sampler_picture
 from .book import Found
+from .metrics import Metric, scores
 from .plugged import CHECKED as PLUGGED
 from .plugged import SAME, difference
 from .prompts import prompt_lines
@@ -43,12 +44,14 @@ class Proof:
         noises: to report on.
         plans: (K+1,) levels by name, including the learned ones, and the sampler if one was found.
         cost: what finding the sampler took, in words. Empty if none was searched for.
+        metrics: a user's own, by name.
     """
 
     trial: Trial
     noises: Noises
     plans: Mapping[str, Plan]
     cost: str = ""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
@@ -85,17 +88,18 @@ class Proof:
             yield "If the model is trained and smooth in σ down to sigma_min, the schedule is as precise as they are."
             yield ""
         yield f"Mean endpoint error on {len(self.noises.start)} noises on which no schedule was fitted or selected:"
-        decoded = getattr(model, "decode", None) is not None
-        heads = ["schedule", "error ± 95 %", *(["image error ± 95 %"] if decoded else []), "learned is better on"]
+        heads = ["schedule", *(f"{kind} ± 95 %" for kind in self._columns(LEARNED)), "learned is better on"]
         yield from ("", f"| {' | '.join(heads)} |", f"|:---{'|---:' * (len(heads) - 1)}|")
         for name, found in sorted(self.errors.items(), key=lambda entry: -entry[1].mean()):
-            images = [_interval(self._image_errors(name))] if decoded else []
             wins = f"{100 * float((self.errors[LEARNED] < found).mean()):.0f} % of them"
             if name != SAMPLER and np.array_equal(levels_of(self.plans[name]), levels_of(self.plans[LEARNED])):
                 # itself, or a grid equal to it
                 wins = "–" if name == LEARNED else "the same"
             label = f"**{name}**" if name in (LEARNED, SAMPLER) else name
-            yield f"| {' | '.join([label, _interval(found), *images, wins])} |"
+            yield f"| {' | '.join([label, *map(_interval, self._columns(name).values()), wins])} |"
+        for kind, metric in self.metrics.items():
+            precise_scores = scores(kind, metric, model, self.noises.start, self.noises.endpoints)
+            yield from ("", f"The precise endpoints have {kind} {_interval(precise_scores)}.")
         yield ""
         if self.cost:
             yield from (self._of_sampler(), "")
@@ -108,6 +112,15 @@ class Proof:
     @cached_property
     def _precise_images(self) -> np.ndarray:
         return np.asarray(self.trial.model.decode(visible(self.noises.endpoints, self.trial.model)))  # type: ignore[attr-defined]
+
+    def _columns(self, name: str) -> dict[str, np.ndarray]:
+        """(B,) numbers by column of the table: the error, the error of images if there are any, and the metrics."""
+        found = {"error": self.errors[name]}
+        if getattr(self.trial.model, "decode", None) is not None:
+            found["image error"] = self._image_errors(name)
+        for kind, metric in self.metrics.items():
+            found[kind] = scores(kind, metric, self.trial.model, self.noises.start, self.samples[name])
+        return found
 
     def _image_errors(self, name: str) -> np.ndarray:
         """(B,) errors of the decoded samples of a plan."""

@@ -221,3 +221,34 @@ def test_bad_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert message in error
     assert main(["learn", "--task", "digits", *prompts, "-o", str(tmp_path / "s.json")]) == 2
     assert "leave out --prompts: such options need --model" in capsys.readouterr().err
+
+
+def test_metrics_of_ones_own(
+    tmp_path: Path, quick: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "scoring.py").write_text(
+        "def redness(images, prompts):\n"
+        "    assert images.shape[1:] == (3, 8, 8) and set(prompts) <= {'red', 'sea'}\n"
+        "    return images[:, 0].mean(axis=(1, 2)) + (100 if 'red' in prompts else 200)\n"
+        "def few(images, prompts):\n"
+        "    return [1.0]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tiny("sd1").save_pretrained(tmp_path / "model")
+    said = ["learn", *options("sd1", tmp_path), "--steps", str(STEPS), "--budget", "500nfe", "--no-progress"]
+    assert main([*said, "--metric", "scoring:redness", "-o", str(tmp_path / "s.json")]) == 0
+    text = capsys.readouterr().out
+    assert "| schedule | error ± 95 % | image error ± 95 % | redness ± 95 % | learned is better on |" in text
+    proof = quick[0]
+    hundreds = 100 if proof.trial.model.condition(proof.noises.start)[0] == 0 else 200
+    images = proof.trial.model.decode(visible(proof.noises.endpoints, proof.trial.model))
+    expected = images[:, 0].mean(axis=(1, 2)).mean() + hundreds
+    said_precise = float(text.partition("The precise endpoints have redness ")[2].split()[0])
+    assert said_precise == pytest.approx(expected, abs=1e-3)
+    for metric, message in (
+        ("scoring:few", "the metric few must give 2 finite scores, one for each image, got shape (1,)"),
+        ("scoring:none", "cannot find the metric scoring:none"),
+        ("scoring", "a metric is module:function, a function of images and prompts, got 'scoring'"),
+    ):
+        assert main([*said, "--metric", metric, "-o", str(tmp_path / f"{metric.replace(':', '_')}.json")]) == 2
+        assert message in capsys.readouterr().err
