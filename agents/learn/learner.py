@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,18 @@ from .noises import Draws, solved
 from .report import LEARNED, SAMPLER, Proof, write_report
 from .request import check_request, sampler_file
 from .samplers import fitted_samplers
-from .searches import ART, HAND_MADE, Quest, Tried, closed_form, dual_forms, evolution, gauss_newton, hand_made
+from .searches import (
+    ART,
+    HAND_MADE,
+    Quest,
+    Tried,
+    closed_form,
+    dual_forms,
+    evolution,
+    from_probe,
+    gauss_newton,
+    hand_made,
+)
 from .trial import Noises, Trial
 
 SCHEDULE_UNTIL = 0.5  # share of the budget after which samplers follow, or an agent if asked for
@@ -152,7 +164,8 @@ class Learner:
         for book in (self.book, self.samplers):
             book.choose_on(chosen)
         published = {label(name) for name in HAND_MADE}
-        for stage, found in (("hand-made grids", hand_made(quest)), ("closed forms", dual_forms(quest))):
+        from_probes = chain(from_probe(quest), dual_forms(quest))
+        for stage, found in (("hand-made grids", hand_made(quest)), ("closed forms", from_probes)):
             for method, levels in self._watched(stage, found):
                 if method not in published:
                     self.beside[method] = levels_of(levels)

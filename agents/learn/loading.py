@@ -34,7 +34,8 @@ def load_model(path: Path, dtype: str, arguments: Mapping[str, Any] | None = Non
         if arguments:
             from .pipelines import load_pipeline
 
-            pipe = load_folder(path, options.pop("variant"), getattr(torch, dtype))
+            trusted = options.pop("trust_remote_code")
+            pipe = load_folder(path, options.pop("variant"), getattr(torch, dtype), trusted)
             if (scheduler := options.pop("scheduler")) is not None:
                 pipe.scheduler = of_folder(scheduler)
             return load_pipeline(pipe, path, arguments, **options)

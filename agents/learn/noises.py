@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from art_gym.common.files import replacing
+from art_gym.common.reading import check_regular
 from art_gym.denoisers.base import Denoiser
 from art_gym.tasks.noise_bank import default_cache_folder
 
@@ -88,15 +90,21 @@ def _endpoints(trial: Trial, start: np.ndarray) -> np.ndarray:
         return trial.solve(start)
     digest = hashlib.sha256(f"{named} {REFERENCE_STEPS}".encode() + start.tobytes()).hexdigest()
     file = default_cache_folder() / "learn" / f"{digest}.npy"
-    try:
-        kept: np.ndarray = np.load(file, allow_pickle=False)
-        if kept.shape == start.shape:
-            return kept
-    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
-        pass
+    if (kept := _kept(file, start.shape)) is not None:
+        return kept
     began = time.perf_counter()
     found = trial.solve(start)
     if time.perf_counter() - began > KEPT_FROM:
         with suppress(OSError), replacing(file) as new:  # a cache that cannot be written is ignored
             np.save(new, found)
     return found
+
+
+def _kept(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The endpoints in a file; None if there is none, or it is damaged."""
+    try:
+        check_regular(file)
+        kept = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return kept if isinstance(kept, np.ndarray) and kept.shape == shape else None

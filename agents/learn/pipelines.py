@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from art_gym.common.messages import one_line
+from art_gym.common.reading import check_regular, read_text, read_yaml
 from art_gym.denoisers.pipelines import PipelineDenoiser, from_pipeline
 from art_gym.denoisers.torch_denoiser import usable_device
 
@@ -20,7 +20,7 @@ def read_prompts(file: Path) -> list[str]:
         ValueError: if the file cannot be read or holds no prompt.
     """
     try:
-        found = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        found = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cannot read the prompts of {file} ({error}): write a text file with a prompt a line"
@@ -39,15 +39,15 @@ def read_arguments(file: Path) -> dict[str, Any]:
     from PIL import Image
 
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"cannot read {file} ({said}): write lines such as guidance_rescale: 0.7") from None
+        found = read_yaml(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {file} ({one_line(error)}): write lines such as guidance_rescale: 0.7") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ValueError(f"{file} must hold arguments of the pipeline, lines such as guidance_rescale: 0.7")
     for name, value in found.items():
         if "image" in name and isinstance(value, str):
             try:
+                check_regular(file.parent / value)
                 found[name] = Image.open(file.parent / value).convert("L" if name.startswith("mask") else "RGB")
             except OSError as error:
                 raise ValueError(

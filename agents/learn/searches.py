@@ -15,6 +15,9 @@ from art_gym.samplers.coefficients import Coefficients
 from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellation_aware, dual_weighted
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
+from art_gym.schedules.instant import STEPS as INSTANT_STEPS
+from art_gym.schedules.instant import find
+from art_gym.schedules.probe import LEVELS, NOISES
 from art_gym.search.defect import FINALISTS, SCREENING, STEPS, screening
 from art_gym.search.evolution import evolve
 from art_gym.search.gauss_newton import GaussNewton, jacobian_cost
@@ -29,6 +32,7 @@ HAND_MADE = ("edm", "log_snr", "cosine", "arctan", "sigmoid")
 TUNING_SHARE = 0.03  # share of the budget for EDM's grid with its two parameters fitted
 FEWEST_TUNED = 8  # noises for this fit
 CLOSED_FORM_SHARE = 0.05  # share of the budget for each closed form
+INSTANT_SOLVERS = "dpmpp_2m", "euler"
 DUAL_FORMS = {"dual-weighted closed form": dual_weighted, "cancellation-aware closed form": cancellation_aware}
 DUAL_EVALUATIONS = DUAL_NODES * (DUAL_NODES + 2)  # per noise: two solutions from each node to the end
 DUAL_NOISES = (8, 64)  # below the first number they are skipped, above the second more do not help
@@ -89,6 +93,14 @@ def hand_made(quest: Quest) -> Iterator[Tried]:
         noises = quest.fitted.start[:count], quest.fitted.endpoints[:count]
         levels, _ = tuned("edm", quest.num_steps, trial.denoiser, trial.solver, *noises)
         yield Tried(tuned_label("edm"), levels)
+
+
+def from_probe(quest: Quest) -> Iterator[Tried]:
+    """The instant schedule, where there is one for the solver and K, and the budget pays for a probe."""
+    denoiser, solver = quest.trial.denoiser, quest.trial.solver.name
+    affordable = denoiser.affordable(CLOSED_FORM_SHARE) >= NOISES * (LEVELS + 2)
+    if affordable and solver in INSTANT_SOLVERS and INSTANT_STEPS[0] <= quest.num_steps <= INSTANT_STEPS[1]:
+        yield Tried("instant", np.array(find(denoiser, quest.num_steps, solver).schedule.sigmas))
 
 
 def dual_forms(quest: Quest) -> Iterator[Tried]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ LIBRARIES = ("diffusers", "transformers")
 UNKNOWN = "which is no class of the installed diffusers or transformers"
 REMEDY = "it could run any code: pass trust_remote_code=True (--trust-remote-code) if you trust its author"
 LARGEST = 2**20  # whole number in the configuration of a network or a scheduler
+NO_BOUND = "lambda_min_clipped"  # may be −∞, which is diffusers' default
 MOST_LAYERS = 1024  # of a kind
 MOST_SIZE = 2048  # height or width of a latent
 _BOUNDS = ((re.compile(r"layers|blocks|depth"), MOST_LAYERS), (re.compile(r"sample_size|height|width"), MOST_SIZE))
@@ -123,7 +125,7 @@ def _check_config(file: Path, of_index: str | None, trusted: bool) -> None:
     if "_class_name" in content:
         for key, value in _numbers("", content):
             most = next((bound for pattern, bound in _BOUNDS if pattern.search(key)), LARGEST)
-            if abs(value) > most:
+            if abs(value) > most and not (key == NO_BOUND and value == -math.inf):
                 raise ValueError(f"{file} sets {key} to {short(value)}, and at most {most} makes sense")
 
 

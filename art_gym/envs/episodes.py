@@ -15,6 +15,7 @@ from art_gym.common.messages import short
 from art_gym.tasks.noise_bank import NoiseBank
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FAMILY_SPEED = 16  # times as many noises become available to episodes of a family of models
 NOISE_STREAM, BUDGET_STREAM = np.uint64(1), np.uint64(2)
 
 
@@ -78,10 +79,12 @@ class Episodes:
     def _available(self, episode: np.ndarray) -> np.ndarray:
         """(L,) numbers of rows to draw from: one chunk at first, doubled whenever about as many noises have been used.
 
-        So the first episode waits for only one chunk of endpoints. The number depends only on the environment's own
+        So the first episode waits for only one chunk of endpoints. A family of models doubles it sooner, so that
+        training meets most of them. The number depends only on the environment's own
         episodes, so a rollout does not depend on other environments.
         """
-        used = episode * self.population // self.bank.chunk
+        speed = FAMILY_SPEED if hasattr(self.bank.denoiser, "arrange") else 1
+        used = episode * self.population * speed // self.bank.chunk
         doublings = np.floor(np.log2(used + 1)).astype(np.int64)
         limits: np.ndarray = np.minimum(self.bank.chunk << np.minimum(doublings, 30), self.bank.size).astype(np.uint64)
         return limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from art_gym.agents.learn import noises, pipelines
 from art_gym.agents.runs.folder import Run
 from art_gym.agents.studies.study import Study
 from art_gym.agents.training import networks
@@ -46,10 +47,16 @@ READERS: dict[str, Callable[[Path], object]] = {
     "records": lambda file: Study(file.parent.name, file.parent.parent).records(),
     "model": lambda file: from_diffusers(file.parent),
     "folder": lambda file: load_folder(file.parent),
+    "prompts": pipelines.read_prompts,
+    "pipeline arguments": pipelines.read_arguments,
+    "kept endpoints": lambda file: noises._kept(file, ENDPOINTS),
     "scheduler": lambda file: load_scheduler(file.parent),
     "network checkpoint": lambda file: networks._load(file, 0, *[None] * 3),  # type: ignore[arg-type]
 }
-DATA = ("bytes", "text", "json", "yaml", "endpoints", "candidates", "records")  # they give data, or make it anew
+DATA = (  # they give data, or make it anew
+    *("bytes", "text", "json", "yaml", "endpoints", "candidates", "records"),
+    *("prompts", "pipeline arguments", "kept endpoints"),
+)
 NAMES = {  # under which the readers of folders look for what they read
     "history": "history.json",
     "configuration": "config.yaml",

@@ -52,6 +52,7 @@ def test_learns_within_a_budget_of_evaluations(solver: str, tmp_path: Path, caps
     assert [report.index(f"{stage} until") for stage in stages] == sorted(report.index(f"{s} until") for s in stages)
     assert "| ART closed form |" in report
     assert "| EDM, tuned |" in report
+    assert ("| instant |" in report) == (solver == "dpmpp_2m")
     assert "did not pay for EDM's" not in report
     assert "The precise endpoints themselves are" in report
     assert "say little" not in report
@@ -140,6 +141,7 @@ def test_an_agent_that_diverges_ends_in_a_report(tmp_path: Path, monkeypatch: py
         return {**load_hyperparams(*given), "gamma": float("nan")}
 
     monkeypatch.setattr("art_gym.agents.training.setup.load_hyperparams", diverging)
+    monkeypatch.setattr("art_gym.agents.training.setup.check_values", lambda values: None)  # it refuses NaN at once
     monkeypatch.setattr(searches, "screening", nothing_found)
     out = tmp_path / "s.json"
     learner = Learner(
