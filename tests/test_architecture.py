@@ -48,8 +48,9 @@ TORCH_AT_THE_TOP = {
     *(f"art_gym.denoisers.{name}" for name in ("pipelines", "pipeline_loop", "pipeline_schedulers")),
     "art_gym.export.scheduler",
     "art_gym.measures.features",
+    "art_gym.tasks.conditions",
     "art_gym.tasks.network_task",
-    *(f"art_gym.tasks.learned.{name}" for name in ("digits_class", "digits_inpaint")),
+    *(f"art_gym.tasks.learned.{name}_inpaint" for name in ("digits", "mnist")),
 }
 
 

@@ -14,7 +14,7 @@ class TrainDenoiser:
     """Train one of the shipped networks again.
 
     Attributes:
-        name: digits or photos.
+        name: digits, mnist or photos.
         kind: the denoiser, or the small classifier that gives the features for comparing images.
         out: weight file (safetensors). Checkpoints and TensorBoard logs go beside it.
         seed: seed of everything random.
@@ -33,7 +33,8 @@ class TrainDenoiser:
 
     def run(self) -> None:
         """Train and print the facts."""
-        from ..training.networks import train_classifier, train_denoiser
+        from ..training.classifiers import train_classifier
+        from ..training.networks import train_denoiser
 
         file = self.out or Path("runs") / f"{self.name}_{'net' if self.kind == 'denoiser' else 'lenet'}.safetensors"
         if self.kind == "classifier" and self.resume:
@@ -41,7 +42,7 @@ class TrainDenoiser:
         if file.exists() and not self.resume:
             raise ValueError(f"{file} exists already: remove it, or name another with --out")
         if self.kind == "classifier":
-            facts = train_classifier(self.name, file, self.seed, *(() if self.updates is None else (self.updates,)))
+            facts = train_classifier(self.name, file, self.seed, self.updates)
         else:
             facts = train_denoiser(self.name, file, self.seed, self.resume, self.progress, self.updates)
         print(f"written to {file}: " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))

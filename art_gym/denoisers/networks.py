@@ -29,10 +29,12 @@ class NetworkConfig:
     Attributes:
         kind: "mlp" for a residual MLP over all pixels, "unet" for a small convolutional U-Net.
         shape: (channels, height, width).
-        width: features of the MLP, or channels of the U-Net at full resolution.
+        width: features of the MLP, or the unit of the U-Net's channels.
         blocks: residual blocks of the MLP, or of each resolution of the U-Net.
         labels: number of classes, 0 for none.
         dropout: dropout rate in the residual blocks.
+        multipliers: channels of the U-Net at each resolution, finest first, in units of ``width``.
+        patch: side of the squares of pixels that the U-Net takes as one, with a channel for each pixel.
     """
 
     kind: str
@@ -41,9 +43,12 @@ class NetworkConfig:
     blocks: int
     labels: int = 0
     dropout: float = 0.0
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    patch: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "multipliers", tuple(self.multipliers))
         if self.kind not in ("mlp", "unet"):
             raise ValueError(f"unknown network {short(self.kind)}: choose mlp or unet")
 
@@ -113,11 +118,12 @@ class MLP(nn.Module):
 
 
 class UNet(nn.Module):
-    """Three resolutions, residual blocks scaled and shifted by the embedding, skips by concatenation."""
+    """Some resolutions, residual blocks scaled and shifted by the embedding, skips by concatenation."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        channels, widths = config.shape[0], [config.width, 2 * config.width, 2 * config.width]
+        channels, widths = config.shape[0] * config.patch**2, [config.width * m for m in config.multipliers]
+        self.patch = config.patch
         self.embed = Embedding(64, config.labels)
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.last = nn.Conv2d(widths[0], channels, 3, padding=1)
@@ -136,10 +142,10 @@ class UNet(nn.Module):
     def forward(self, x: torch.Tensor, noise: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Map (B, *shape) to the same shape."""
         embedded = self.embed(noise, label)
-        h, skips = self.first(x), []
+        h, skips = self.first(functional.pixel_unshuffle(x, self.patch)), []  # (B, C, H/patch, W/patch)
         for level, blocks in enumerate(self.down):
             if level:
-                h = functional.avg_pool2d(h, 2)
+                h = functional.avg_pool2d(h, 2, ceil_mode=True)
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, embedded)
             skips.append(h)
@@ -149,9 +155,8 @@ class UNet(nn.Module):
             for block in self.up[level]:  # type: ignore[attr-defined]
                 h = block(h, embedded)
             if level:
-                h = functional.interpolate(h, scale_factor=2.0)
-        found: torch.Tensor = self.last(h)
-        return found
+                h = functional.interpolate(h, size=skips[level - 1].shape[2:])
+        return functional.pixel_shuffle(self.last(h), self.patch)
 
 
 class Block(nn.Module):

@@ -10,6 +10,7 @@ from gymnasium.envs.registration import register, registry
 from art_gym.tasks.registry import TASKS
 
 DEFAULT = "digits"  # the configuration of ARTDiffusion-v0
+ACRONYMS = {"Mnist": "MNIST"}
 
 
 def register_environments() -> None:
@@ -59,5 +60,6 @@ def variant_id(env_id: str) -> str:
 
 
 def _camel(name: str) -> str:
-    words = "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    camel = (word[:1].upper() + word[1:] for word in name.split("_"))
+    words = "".join(ACRONYMS.get(word, word) for word in camel)
     return re.sub(r"(\d)([a-z])", lambda match: match[1] + match[2].upper(), words)  # 2d becomes 2D

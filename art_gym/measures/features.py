@@ -27,12 +27,14 @@ class LeNetConfig:
         side: side of the images in pixels.
         classes: number of classes.
         features: size of the last hidden layer.
+        pools: 1 to halve the side after the second convolution, 2 to halve it after the first one too.
     """
 
     channels: int
     side: int
     classes: int
     features: int = 32
+    pools: int = 1
 
 
 class LeNet(nn.Module):
@@ -43,12 +45,14 @@ class LeNet(nn.Module):
         self.config = config
         self.conv1 = nn.Conv2d(config.channels, 16, 3, padding=1)
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
-        self.hidden = nn.Linear(32 * (config.side // 2) ** 2, config.features)
+        self.hidden = nn.Linear(32 * (config.side // 2**config.pools) ** 2, config.features)
         self.classify = nn.Linear(config.features, config.classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, channels, side, side) images to (B, features)."""
         h = functional.silu(self.conv1(images))
+        if self.config.pools == 2:
+            h = functional.max_pool2d(h, 2)
         h = functional.max_pool2d(functional.silu(self.conv2(h)), 2)
         return torch.tanh(self.hidden(h.flatten(1)))
 
@@ -58,7 +62,7 @@ def features_of(images: np.ndarray, name: str) -> np.ndarray:
 
     Args:
         images: in the units of the data, mean 0 and standard deviation 0.5.
-        name: the shipped classifier, "digits" or "photos".
+        name: the shipped classifier, "digits", "mnist" or "photos".
 
     Raises:
         ValueError: for images of another shape.

@@ -9,6 +9,7 @@ import numpy as np
 
 PATCH = 16  # pixels a side
 HELD_OUT_DIGITS = 180  # the last of a fixed shuffle: networks are not trained on them
+HELD_OUT_MNIST = 1000  # the same of MNIST
 HELD_OUT_SHARE = 0.25  # of each photograph's width, on the right
 
 
@@ -24,9 +25,28 @@ def digit_images() -> tuple[np.ndarray, np.ndarray]:
 
 def split_digits(held_out: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits that networks are trained on, or the held-out digits, with their labels."""
-    images, labels = digit_images()
+    return _split(digit_images(), HELD_OUT_DIGITS, held_out)
+
+
+@cache
+def mnist_images() -> tuple[np.ndarray, np.ndarray]:
+    """Return 10,000 MNIST digits (10000, 1, 28, 28), with mean 0 and standard deviation 0.5, and their labels."""
+    with resources.files("art_gym").joinpath("data/mnist.npz").open("rb") as file:
+        stored = np.load(file, allow_pickle=False)
+        images, labels = stored["images"].astype(np.float32), stored["labels"]
+    return ((images - images.mean()) / images.std() * np.float32(0.5))[:, None], labels
+
+
+@cache
+def split_mnist(held_out: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the MNIST digits that networks are trained on, or the held-out ones, with their labels."""
+    return _split(mnist_images(), HELD_OUT_MNIST, held_out)
+
+
+def _split(known: tuple[np.ndarray, np.ndarray], count: int, held_out: bool) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = known
     order = np.random.default_rng(8).permutation(len(images))
-    rows = order[-HELD_OUT_DIGITS:] if held_out else order[:-HELD_OUT_DIGITS]
+    rows = order[-count:] if held_out else order[:-count]
     return images[rows], labels[rows].astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Tasks on the shipped networks: digits without and with a class, with known pixels, and patches of photographs.
+"""Tasks on the shipped networks: digits and MNIST without and with a class or known pixels, and patches of photographs.
 
 One more channel of the latents carries the condition, and the denoiser returns it unchanged. The flow leaves it alone
 (x − D = 0), so solvers, banks and searches need no special code for conditional tasks. Each noise has its own
@@ -14,15 +14,15 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from art_gym.denoisers.networks import Preconditioned, load_network
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser
 from art_gym.measures.features import features_of
-from art_gym.tasks.images import split_digits
+from art_gym.tasks.images import split_digits, split_mnist
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 SIGMA_MIN, SIGMA_MAX = 0.01, 40.0  # the training range, three standard deviations of ln σ either way
+MNIST_RANGE = 0.002, 80.0  # the paper's; also three standard deviations of ln σ in training
 
 
 class NetworkTask(TorchDenoiser):
@@ -31,10 +31,12 @@ class NetworkTask(TorchDenoiser):
     Args:
         function, shape, fingerprint: as for `TorchDenoiser`.
         data: maps (count, rng) to (count, *visible shape) images.
-        kind: kind of images, "digits" or "photos". Its classifier gives the features to compare samples with data.
+        kind: kind of images, "digits", "mnist" or "photos". Its classifier gives the features to compare samples with
+            data.
         carried_channels: trailing channels of the latent that carry a condition.
         condition: maps (B, *shape) noises to (B,) whole numbers. The noises of an episode share one number. None if
             they need not.
+        sigma_min, sigma_max: the noise range.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class NetworkTask(TorchDenoiser):
         kind: str,
         carried_channels: int = 0,
         condition: Callable[[np.ndarray], np.ndarray] | None = None,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
     ) -> None:
         self.carried_channels = carried_channels
         self.condition = condition
         self._data = data
         self.features = partial(features_of, name=kind)
-        super().__init__(function, shape, SIGMA_MIN, SIGMA_MAX, 0.5, fingerprint=fingerprint)
+        super().__init__(function, shape, sigma_min, sigma_max, 0.5, fingerprint=fingerprint)
 
     def sample_data(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Draw (count, *visible shape) images."""
@@ -60,7 +64,7 @@ class NetworkTask(TorchDenoiser):
 
 @cache
 def load_shipped(name: str) -> tuple[Preconditioned, str]:
-    """The network on "digits" or "photos" that ships with the package, and its fingerprint."""
+    """The network on "digits", "mnist" or "photos" that ships with the package, and its fingerprint."""
     with resources.as_file(resources.files("art_gym").joinpath(f"data/{name}_net.safetensors")) as file:
         network, _, fingerprint = load_network(Path(file))
     return network, fingerprint
@@ -72,9 +76,7 @@ def draw_digits(count: int, rng: np.random.Generator) -> np.ndarray:
     return images[rng.integers(len(images), size=count)]
 
 
-def uniform(carried: torch.Tensor) -> torch.Tensor:
-    """Return (B,) uniform numbers from carried channels, which hold σ_max times standard normal noise."""
-    flat = carried.flatten(1)
-    normal = flat.sum(dim=1) / (SIGMA_MAX * flat.shape[1] ** 0.5)
-    uniform: torch.Tensor = torch.special.ndtr(normal)
-    return uniform
+def draw_mnist(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw (count, 1, 28, 28) images from the training data of the network."""
+    images = split_mnist(held_out=False)[0]
+    return images[rng.integers(len(images), size=count)]

@@ -101,7 +101,8 @@ for agent in (None, "ppo"):
 """,
         """
 from pathlib import Path
-from art_gym.agents.training.networks import train_classifier, train_denoiser
+from art_gym.agents.training.classifiers import train_classifier
+from art_gym.agents.training.networks import train_denoiser
 train_classifier("digits", Path(folder) / "a.safetensors", 0, 1)
 train_denoiser("digits", Path(folder) / "b.safetensors", 0, False, False, 1)
 same("training a network")

@@ -29,7 +29,7 @@ def random_actions(env: gym.Env, count: int, seed: int = 0) -> np.ndarray:
 
 def test_every_task_has_an_id() -> None:
     names = {"Gaussian1D", "Mixture1D", "Ring2D", "Checkerboard2D", "Digits"}
-    names |= {"DigitsNet", "DigitsClass", "DigitsInpaint", "PhotosNet"}
+    names |= {"DigitsNet", "DigitsClass", "DigitsInpaint", "PhotosNet", "MNIST", "MNISTClass", "MNISTInpaint"}
     names |= {"Procedural", "ProceduralValidation", "ProceduralTest", "Context"}
     names |= {"Mixture1D-PerSample", "Ring2D-PerSample"}
     names |= {f"{name}-Sampler" for name in names if "-" not in name} | {"Sampler"}

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-import torch
-
-from art_gym.denoisers.networks import NO_LABEL, Preconditioned
-from art_gym.tasks.network_task import NetworkTask, draw_digits, load_shipped, uniform
+from art_gym.tasks.conditions import checked_guidance, classes, guided
+from art_gym.tasks.network_task import SIGMA_MAX, NetworkTask, draw_digits, load_shipped
 from art_gym.tasks.registry import task
-
-CLASSES = 10
 
 
 @task
@@ -24,36 +19,13 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
     Raises:
         ValueError: for a guidance that is not finite.
     """
-    if not np.isfinite(guidance):
-        raise ValueError(f"guidance must be a finite number, got {guidance}")
     network, fingerprint = load_shipped("digits")
     return NetworkTask(
-        partial(_guided, network, guidance),
+        partial(guided, network, checked_guidance(guidance), SIGMA_MAX),
         (2, 8, 8),
         f"{fingerprint} class {guidance}",
         draw_digits,
         "digits",
         carried_channels=1,
-        condition=_classes,
+        condition=partial(classes, SIGMA_MAX),
     )
-
-
-def _guided(network: Preconditioned, guidance: float, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    image, carried = x[:, :1], x[:, 1:]
-    label = _class(carried)
-    both = network(
-        torch.cat([image, image]),
-        torch.cat([sigma, sigma]),
-        torch.cat([torch.full_like(label, NO_LABEL), label]),
-    )
-    free, given = both.chunk(2)
-    return torch.cat([free + guidance * (given - free), carried], dim=1)
-
-
-def _classes(noises: np.ndarray) -> np.ndarray:
-    return _class(torch.from_numpy(noises[:, 1:])).numpy()
-
-
-def _class(carried: torch.Tensor) -> torch.Tensor:
-    """Return (B,) classes from carried channels, all equally likely."""
-    return torch.floor(uniform(carried) * CLASSES).long().clamp(0, CLASSES - 1)
