@@ -14,7 +14,8 @@ class Reproduce:
     """Run a study of docs/results and write its table, its plot and its records. It keeps existing records.
 
     Attributes:
-        study: theory (ART's theory, measured), table1 (the paper's Table 1), dual (dual-weighted stiffness),
+        study: theory (ART's theory, measured), table1 (the paper's Table 1), table4 (its Table 4, on
+            MNIST), dual (dual-weighted stiffness),
             defect (measured defects, for solvers other than Euler too), per_sample (policies that see the latents),
             headroom (such policies, trained by gradients through the solver), transfer (to other K and tasks),
             networks (the shipped networks), discount (discounts by clock time, for PPO and SAC), choices (ART-RL's
@@ -30,6 +31,7 @@ class Reproduce:
         Literal[
             "theory",
             "table1",
+            "table4",
             "dual",
             "defect",
             "per_sample",
@@ -67,6 +69,7 @@ class Reproduce:
             sampler_agents,
             samplers,
             table1,
+            table4,
             theory,
             transfer,
         )
@@ -74,6 +77,7 @@ class Reproduce:
         studies = {
             "theory": theory.theory,
             "table1": table1.table1,
+            "table4": table4.table4,
             "dual": grids.dual,
             "defect": grids.defects,
             "per_sample": per_sample.per_sample,
