@@ -29,7 +29,7 @@ class Train:
         timesteps: environment steps, instead of the number in the YAML of hyperparameters. For defect, which plays no
             episodes, it is denoiser evaluations for each K.
         out: folder of the run, by default under runs/.
-        resume: continue an interrupted run in that folder.
+        resume: continue an interrupted run in that folder, with its own options if none but --out is given.
         progress: show a progress bar.
     """
 
@@ -67,7 +67,10 @@ class Train:
         values = dict(self.hyperparams or {})
         config = TrainConfig(env, self.algo.lower(), self.seed, overrides, values, self.timesteps)
         folder = self.out or Path("runs") / f"{self.env}_{self.algo}_s{self.seed}"
-        if self.resume and not Run(folder).has_results():
+        run = Run(folder)
+        if self.resume and not run.has_results():
             print(f"art-gym: {folder} holds no run to continue: a new run begins there", file=sys.stderr)
-        print(train_and_report(config, Run(folder), self.resume, self.progress))
+        elif self.resume and config == TrainConfig():
+            config = run.config()
+        print(train_and_report(config, run, self.resume, self.progress))
         print(f"\nwritten to {folder}: report.md, the schedule or sampler files, TensorBoard logs")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
 from art_gym.common.messages import place_of
-from art_gym.denoisers.base import Denoiser
+from art_gym.denoisers.base import Denoiser, check_single
 from art_gym.denoisers.checks import check_call_once
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
 from art_gym.schedules.grids.base import make_grid
@@ -142,6 +142,7 @@ class Learner:
     def _closed_form(self) -> None:
         self._stage("closed form")
         model = self.trial.model
+        check_single(model)
         check_call_once(model)
         rng = np.random.default_rng([self.seed, 0])
         probe = self.draws.draw(2, rng)

@@ -18,7 +18,7 @@ from art_gym.schedules.grids.base import edm_grid
 from art_gym.tasks.target import Target
 
 from ..runs.folder import Point
-from ..runs.outcome import Outcome
+from ..runs.outcome import INSTANT, Outcome
 from . import pictures
 from .comparison import (
     FLOORS,
@@ -146,8 +146,10 @@ def _begun(outcome: Outcome, history: list[Point]) -> list[str]:
         lines.append(
             f"The error{at} on validation noise was {errors[0]:.4f} then, and at best {min(errors):.4f} in training."
         )
-    search = f"{outcome.begun_by} found in {history[0].seconds:.0f} s ({outcome.begun_with})"
-    return [f"The policy began with {found} that {search}. {' '.join(lines)}"]
+    took = f"in {history[0].seconds:.0f} s ({outcome.begun_with})"
+    if outcome.begun_by == INSTANT:
+        return [f"The policy began with {INSTANT}, to which it was fitted {took}. {' '.join(lines)}"]
+    return [f"The policy began with {found} that {outcome.begun_by} found {took}. {' '.join(lines)}"]
 
 
 def _draw(folder: Path, target: Target, outcome: Outcome, rows: list[Row], history: list[Point]) -> list[str]:

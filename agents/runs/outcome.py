@@ -11,6 +11,8 @@ from art_gym.common.files import write_text
 from art_gym.evaluation.heldout import Evaluation
 from art_gym.samplers.plans import Document, is_sampler, load
 
+INSTANT = "instant schedules"  # what an agent for any model begins with
+
 
 @dataclass(frozen=True)
 class Outcome:

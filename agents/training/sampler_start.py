@@ -123,7 +123,13 @@ def _played(
 
 
 def fit_policy(
-    model: Fittable, seen: Observed, wanted: np.ndarray, steps: int, rate: float, batch: int | None = None
+    model: Fittable,
+    seen: Observed,
+    wanted: np.ndarray,
+    steps: int,
+    rate: float,
+    batch: int | None = None,
+    progress: bool = False,
 ) -> None:
     """Fit the mean of a policy to actions by Adam, whose rate falls to 0.
 
@@ -133,6 +139,7 @@ def fit_policy(
         wanted: (N, A) actions.
         steps, rate: of Adam. A sampler's numbers must fit each other to about four digits.
         batch: how many observations a step uses, by default all. It needs observations that are arrays.
+        progress: show a progress bar.
     """
     policy, targets = model.policy, torch.as_tensor(wanted)
     inputs, _ = policy.obs_to_tensor(seen)
@@ -140,7 +147,7 @@ def fit_policy(
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
     chance = torch.Generator().manual_seed(0)
     policy.set_training_mode(True)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="fit of the policy", disable=not progress):
         given, aims = inputs, targets
         if batch is not None:
             rows = torch.randint(len(targets), (batch,), generator=chance)

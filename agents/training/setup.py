@@ -22,6 +22,7 @@ from art_gym.tasks.target import Target
 
 from ..algorithms.base import algorithm_class
 from ..runs.config import TrainConfig, config_name, reported_budgets
+from ..runs.outcome import INSTANT
 from .hyperparams import (
     as_objects,
     clock_buffer,
@@ -121,7 +122,7 @@ class Setup:
     def begun_by(self) -> str | None:
         """The search that the agent begins with; None without one."""
         if self.instant:
-            return "instant schedules"
+            return INSTANT
         return "Gauss-Newton" if self.start_evaluations else "CMA-ES" if self.searches else None
 
     @property

@@ -101,6 +101,15 @@ def models_of(x: np.ndarray, denoiser: Denoiser) -> Models | None:
     return Models(numbers, *scales(numbers))
 
 
+def check_single(denoiser: Denoiser) -> None:
+    """Raise a ValueError for a denoiser that is many models, where one is meant."""
+    if getattr(denoiser, "scales", None) is not None:
+        raise ValueError(
+            f"this is for one model, and {type(denoiser).__name__} is many: take one of them, as with "
+            f"art_gym.get_task('procedural').model(3)"
+        )
+
+
 def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
     """Return the (B, *shape) estimate, or raise a ValueError that names the levels where it is not finite."""
     if not math.isfinite(float(denoised.sum())):

@@ -24,6 +24,7 @@ from art_gym.envs.observations import ALL_GROUPS, GROUPS, Observation
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import REWARDS, Reward, get_reward
 from art_gym.solvers.base import SOLVERS, Solver, get_solver
+from art_gym.tasks.families.base import ROWS, Family
 from art_gym.tasks.noise_bank import SPLITS, get_bank
 from art_gym.tasks.registry import TASKS, name_of_task
 from art_gym.tasks.target import Target
@@ -170,6 +171,11 @@ class EnvConfig:
                 raise ValueError(
                     f"the reward {short(self.reward)} does not fit the task {short(self.task)}: {error}"
                 ) from None
+        if isinstance(denoiser, Family) and self.population > ROWS:
+            raise ValueError(
+                f"population must be at most {ROWS}, the noises that {self.task!r} has of a model in a row, got "
+                f"{self.population}"
+            )
         if self.budgets[1] * math.log1p(STEP_MARGIN) >= math.log(denoiser.sigma_max / denoiser.sigma_min):
             raise ValueError(
                 f"{self.budgets[1]} steps do not fit between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: each "

@@ -132,8 +132,10 @@ class Found(NamedTuple):
     def summary(self) -> str:
         """One line: what the probe cost, and which schedule it gave."""
         cost = f"the probe took {self.probe.evaluations} evaluations in {self.probe.calls} calls"
-        unlike = f"the profile's distance from the training models is {self.distance:.2f} of {self.threshold:.2f}"
-        return f"{cost}; {unlike}" + ("" if self.known else ", so this is the ART closed form")
+        far = f"the profile's distance from the training models is {self.distance:.2f}"
+        if self.known:
+            return f"{cost}; {far}, within the limit of {self.threshold:.2f}"
+        return f"{cost}; {far}, above the limit of {self.threshold:.2f}, so this is the ART closed form"
 
 
 def instant(denoiser: Denoiser, num_steps: int, solver: str = "dpmpp_2m") -> Schedule:

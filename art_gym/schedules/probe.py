@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, Denoiser, visible
+from art_gym.denoisers.base import Counted, Denoiser, check_single, visible
 from art_gym.schedules.closed_forms import equidistribute, norms, trajectory
 from art_gym.schedules.fine import reference_grid
 
@@ -48,8 +48,10 @@ def probe(denoiser: Denoiser, noises: int = NOISES, levels: int = LEVELS, seed: 
         seed: of the noises.
 
     Raises:
-        ValueError: for fewer than one noise or 8 levels, or values of D that are not finite; the message names σ.
+        ValueError: for fewer than one noise or 8 levels, many models at once, or values of D that are not finite; the
+            message names σ.
     """
+    check_single(denoiser)
     if noises < 1 or levels < 8:
         raise ValueError(f"a probe needs at least 1 noise and 8 levels, got {noises} and {levels}: ask for more")
     rng = np.random.default_rng([seed, 31])

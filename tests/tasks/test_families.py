@@ -138,6 +138,16 @@ def test_a_wrong_number_of_models_is_refused(models: float) -> None:
         art_gym.get_task(f"procedural?models={models}")
 
 
+def test_a_population_is_of_one_model() -> None:
+    with pytest.raises(ValueError, match="population must be at most 16, the noises that 'context' has of a model in a"):
+        gym.make("ARTDiffusion-Context-v0", population=17)
+
+
+def test_what_is_for_one_model_refuses_many() -> None:
+    with pytest.raises(ValueError, match="this is for one model, and Family is many: take one of them"):
+        art_gym.instant(art_gym.get_task("context"), 5)
+
+
 def test_actions_that_choose_samplers_need_one_solver() -> None:
     with pytest.raises(ValueError, match="drawn is two: choose dpmpp_2m"):
         gym.make("ARTDiffusion-Procedural-v0", action="sampler")
