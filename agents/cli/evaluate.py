@@ -15,7 +15,7 @@ class Evaluate:
     """Evaluate schedules, samplers, run folders or named grids on held-out noise, next to EDM's grid.
 
     Attributes:
-        what: schedule files, sampler files, run folders, or grids as name:K, such as edm:10.
+        what: schedule files, sampler files, run folders, or grids as name:K, such as edm:10 or art:10.
         task: task to evaluate on, if a file names none or you want another. For a task of your own, my_module:name
             first imports my_module, which registers it. A run's folder or a file never imports a module by itself.
         solver: solver to evaluate schedules with, if a file names none or you want another. A sampler needs none.

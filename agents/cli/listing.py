@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class List:
-    """List environments, tasks, solvers, grids, rewards, action maps, searches and algorithms."""
+    """List environments, tasks, solvers, grids, fitted grids, rewards, action maps, searches and algorithms."""
 
     def run(self) -> None:
         """Print them."""
@@ -17,6 +17,7 @@ class List:
         from art_gym.envs.actions.sampler import SamplerMap
         from art_gym.envs.observations import ALL_GROUPS
         from art_gym.envs.rewards.base import REWARDS
+        from art_gym.schedules.fitted.base import FITTED
         from art_gym.schedules.grids.base import GRIDS
         from art_gym.search.base import SEARCHES
         from art_gym.solvers.base import SOLVERS
@@ -30,6 +31,7 @@ class List:
             "tasks": task_names(),
             "solvers": SOLVERS,
             "grids": GRIDS,
+            "fitted grids": FITTED,
             "rewards": REWARDS,
             "action maps": [name for name in ACTIONS if name not in for_samplers],
             "for samplers": for_samplers,

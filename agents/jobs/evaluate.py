@@ -6,15 +6,19 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from art_gym.common.limits import MAX_STEPS
 from art_gym.common.messages import short
+from art_gym.common.registry import nearest
 from art_gym.denoisers.base import check_levels
 from art_gym.envs.ids import DEFAULT
 from art_gym.evaluation.heldout import HELDOUT, whole_populations
 from art_gym.samplers.freedom import Freedom
 from art_gym.samplers.plans import Document, levels_of, load
 from art_gym.samplers.sampler import Sampler, check_told
-from art_gym.schedules.grids.base import GRIDS, edm_grid, get_grid, make_grid
+from art_gym.schedules.fitted.base import FITTED, NOISES, fitted_grid
+from art_gym.schedules.grids.base import GRIDS, edm_grid, make_grid
 from art_gym.search.base import SEARCHES
 from art_gym.tasks.target import Target
 
@@ -70,7 +74,7 @@ def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], n
     """One table of the given rows, the named grids, EDM's grid as published and tuned, and the score's floors."""
     rows = [*rows]
     for thing, (name, num_steps) in named.items():
-        rows.append(row(thing, target, make_grid(name, num_steps, target.denoiser), noises))
+        rows.append(row(thing, target, _levels(name, num_steps, target), noises))
     for k in sorted({entry.num_steps for entry in rows}):
         if f"edm:{k}" not in named:
             rows.append(row(label("edm"), target, edm_grid(k, target.denoiser), noises))
@@ -84,12 +88,19 @@ def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], n
     return "\n\n".join([heading, table(rows), *fitted_lines(rows)])
 
 
+def _levels(name: str, num_steps: int, target: Target) -> np.ndarray:
+    if name in GRIDS:
+        return make_grid(name, num_steps, target.denoiser)
+    return fitted_grid(name, num_steps, target.denoiser, target.noises("train", NOISES)[0])
+
+
 def _named_grid(thing: str) -> tuple[str, int] | None:
     """Name and K of a grid such as edm:10. None for a file or a run's folder."""
     name, _, budget = thing.partition(":")
-    if name not in GRIDS and budget.isdigit() and not Path(thing).exists():
-        get_grid(name)  # its error lists the names
-    if name not in GRIDS or (Path(thing) / "config.yaml").is_file():
+    known = dict.fromkeys((*GRIDS, *FITTED))
+    if name not in known and budget.isdigit() and not Path(thing).exists():
+        raise ValueError(f"unknown grid {short(name)}: {nearest(name, known)}choose one of {', '.join(known)}")
+    if name not in known or (Path(thing) / "config.yaml").is_file():
         return None
     if not budget.isdigit() or not 1 <= int(budget) <= MAX_STEPS:
         raise ValueError(

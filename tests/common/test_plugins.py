@@ -13,6 +13,7 @@ GROUPS = {  # names by group of entry points, each in the module of the first
     "art_gym.tasks": "one_gaussian",
     "art_gym.solvers": "half_euler",
     "art_gym.schedules.grids": "cubic",
+    "art_gym.schedules.fitted": "by_spread",
     "art_gym.envs.rewards": "landing landing_twice",
     "art_gym.envs.actions": "halving",
     "art_gym.search": "luck",
@@ -42,6 +43,14 @@ from art_gym.schedules.grids import grid
 @grid("cubic", shape=3.0, reaches_zero=True)
 def cubic(u, high, low, power):
     return high * (1 - u) ** power
+""",
+    "by_spread": """
+import numpy as np
+from art_gym.schedules.fitted import fitted
+
+@fitted("by_spread")
+def by_spread(denoiser, num_steps, start):
+    return np.append(np.geomspace(start.std(), denoiser.data_std, num_steps), 0.0)
 """,
     "landing": """
 from dataclasses import dataclass
@@ -104,7 +113,7 @@ assert main(["list"]) == 0
 common = ["--env", "ARTDiffusion-OneGaussian-v0", "--solver", "half_euler", "--num-steps", "3", "--no-progress"]
 assert main(["train", *common, "--algo", "luck", "--out", "luck"]) == 0
 assert main(["train", *common, "--algo", "slow_ppo", "--out", "agent"]) == 0
-assert main(["evaluate", "cubic:3", "luck/schedule_K3.json", "--noises", "64"]) == 0
+assert main(["evaluate", "cubic:3", "by_spread:3", "luck/schedule_K3.json", "--noises", "64"]) == 0
 assert main(["references", "--tasks", "one_gaussian", "--solvers", "half_euler", "--steps", "2", "--file", "r.json"]) == 0
 print("used them all")
 """

@@ -52,7 +52,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     text = capsys.readouterr().out
-    for word in ("ARTDiffusion-v0", "ring_2d", "dpmpp_2m", "log_normal", "log_ratio", "fraction", "sac"):
+    for word in (
+        "ARTDiffusion-v0",
+        "ring_2d",
+        "dpmpp_2m",
+        "log_normal",
+        "constant_rate",
+        "log_ratio",
+        "fraction",
+        "sac",
+    ):
         assert word in text
 
 
