@@ -78,3 +78,16 @@ class Diffused:
     def estimate(self, x: np.ndarray, sigma: float) -> np.ndarray:
         """(B, *visible shape) D(x, σ)."""
         return np.asarray(visible(self.denoise(x, np.full(len(x), sigma, x.dtype)), self.denoiser))
+
+
+def equal_parts(nodes: np.ndarray, lengths: np.ndarray, num_steps: int) -> np.ndarray:
+    """Return (K+1,) levels: the (M−1,) lengths between (M,) nodes in K equal parts, and σ_min replaced by 0.
+
+    Published grids that end at σ_min have K calls so. A length of 0 counts as a millionth of them all, so that the
+    levels decrease.
+    """
+    lengths = np.maximum(lengths, 1e-6 * lengths.sum())
+    ends = np.append(0, np.cumsum(lengths))
+    levels: np.ndarray = np.exp(np.interp(np.linspace(0, ends[-1], num_steps + 1), ends, np.log(nodes)))
+    levels[0], levels[-1] = nodes[0], 0.0
+    return levels
