@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from scipy import integrate, optimize
 
+from art_gym.denoisers import FunctionDenoiser
+from art_gym.denoisers.base import Counted
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules import make_grid
-from art_gym.schedules.fitted import FITTED, fitted_grid
+from art_gym.schedules.fitted import FITTED, fitted_grid, optimal_steps
+from art_gym.schedules.fitted.gits import TEACHER, _off_line, cheapest_path
+from art_gym.solvers.loop import integrate as integrate_flow
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
 
@@ -82,6 +87,68 @@ def test_score_optimal_steps_on_the_gaussian() -> None:
 def test_known_errors_of_rescaled_entropic_time(num_steps: int, error: float) -> None:
     """Those of an independent implementation on Digits with 2M."""
     assert digits_error("entropic_rescaled", num_steps) == pytest.approx(error, rel=0.02)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 4])
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_the_cheapest_path_is_that_of_all_paths(num_steps: int, factor: float) -> None:
+    costs = np.triu(np.random.default_rng(num_steps).normal(size=(9, 9)), 1)
+    costs[np.tril_indices(9)] = np.inf
+
+    def cost(inner: tuple[int, ...]) -> float:
+        return sum(factor**k * costs[step] for k, step in enumerate(pairwise((0, *inner, 8))))
+
+    best = min(combinations(range(1, 8), num_steps - 1), key=cost)
+    assert cheapest_path(costs, num_steps, factor) == [0, *best, 8]
+
+
+def test_distances_from_the_line() -> None:
+    points = np.array([[[0.0, 0.0]], [[9.0, 9.0]], [[3.0, 4.0]]])
+    np.testing.assert_allclose(_off_line(np.array([[-4.0, 3.0]]), points), [5.0])  # at a right angle
+    np.testing.assert_allclose(_off_line(np.array([[6.0, 8.0]]), points), [0.0], atol=1e-12)
+
+
+def test_gits_takes_the_levels_where_a_path_turns() -> None:
+    """D jumps once, so the path has two straight parts, and two Euler steps follow them without any cost."""
+
+    def function(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        return np.where(sigma[:, None] > turn, np.float32(0), np.full_like(x, 1))
+
+    fine = make_grid("edm", TEACHER, get_task("ring_2d"))
+    turn = (fine[30] + fine[31]) / 2
+    denoiser = FunctionDenoiser(function, (2,), data_std=1.0)
+    for name in ("gits", "gits_l2"):
+        levels = fitted_grid(name, 2, denoiser, noises("ring_2d")[:32])
+        assert levels[1] in fine[30:32]
+
+
+def test_two_optimal_steps_are_the_best_of_all_pairs() -> None:
+    denoiser, start = get_task("mixture_1d"), noises("mixture_1d")[:7]
+    fine = make_grid("edm", optimal_steps.TEACHER, denoiser)
+    ends = integrate_flow(denoiser, fine, start, "euler")
+    errors = [(integrate_flow(denoiser, [fine[0], level, 0.0], start, "euler") - ends) ** 2 for level in fine[1:-1]]
+    best = 1 + np.array(errors).reshape(len(errors), -1).argmin(axis=0)  # (7,)
+    assert fitted_grid("optimal_steps", 2, denoiser, start)[1] == fine[int(np.median(best))]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "tolerance"), [("gits", 0.1663, 0.06), ("gits_l2", 0.1081, 0.01), ("optimal_steps", 0.1076, 0.07)]
+)
+def test_known_errors_of_dynamic_programming(name: str, error: float, tolerance: float) -> None:
+    """Those of the authors' code or an independent implementation on Digits with 2M and K = 5.
+
+    The levels are those of a fine grid, and with other noises the choice moves to the next one.
+    """
+    assert digits_error(name, 5) == pytest.approx(error, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"), [("constant_rate", 128), ("entropic", 128), ("score_optimal", 190), ("gits", 61)]
+)
+def test_what_a_fit_costs(name: str, cost: int) -> None:
+    denoiser = Counted(get_task("ring_2d"))
+    fitted_grid(name, 5, denoiser, noises("ring_2d")[:8])
+    assert denoiser.evaluations == 8 * cost
 
 
 def test_errors_of_fitted_grids() -> None:
