@@ -19,9 +19,9 @@ class Reproduce:
             defect (measured defects, for solvers other than Euler too), per_sample (policies that see the latents),
             headroom (such policies, trained by gradients through the solver), transfer (to other K and tasks),
             networks (the shipped networks), discount (discounts by clock time, for PPO and SAC), choices (ART-RL's
-            actors, advantages and critics compared), floors (scores without any learning), instant (schedules from
-            one probe), samplers (weights and told levels chosen too, beside published samplers), sampler_agents (agents
-            that choose them).
+            actors, advantages and critics compared), floors (scores without any learning),instant (schedules from
+            one probe), peers (all grids that need no search, published or ours), samplers (weights and told levels
+            chosen too, beside published samplers), sampler_agents (agents that choose them).
         seeds: seeds of the training runs.
         out: output folder.
         quick: use a fraction of the training, to check that everything works.
@@ -43,6 +43,7 @@ class Reproduce:
             "floors",
             "instant",
             "calls",
+            "peers",
             "procedural",
             "samplers",
             "sampler_agents",
@@ -64,6 +65,7 @@ class Reproduce:
             headroom,
             instant,
             networks,
+            peer_grids,
             per_sample,
             procedural,
             sampler_agents,
@@ -89,6 +91,7 @@ class Reproduce:
             "floors": floors.floor_scores,
             "instant": instant.instant_schedules,
             "calls": calls.calls,
+            "peers": peer_grids.peer_grids,
             "procedural": procedural.procedural,
             "samplers": samplers.samplers,
             "sampler_agents": sampler_agents.sampler_agents,

@@ -161,3 +161,5 @@ def test_errors_of_fitted_grids() -> None:
     start = np.zeros((4, *family.shape), np.float32)
     with pytest.raises(ValueError, match=r"'art' is fitted to one model, but .* is several: give one of them"):
         fitted_grid("art", 5, family, start)
+    with pytest.raises(ValueError, match="'gits' needs latents of at least 2 elements, got 1: take 'gits_l2'"):
+        fitted_grid("gits", 5, denoiser, noises("gaussian_1d"))

@@ -29,8 +29,13 @@ def gits(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.ndarray:
     published default, of a range from 1.1 to 1.2. σ_min is replaced by 0.
 
     Cost: 61 evaluations for each latent. Free parameters: the factor, the cost and the fine path.
+
+    Raises:
+        ValueError: for latents of one element, which do not leave the line.
     """
     levels, points, slopes = _fine_path(denoiser, num_steps, start)
+    if points.shape[-1] == 1:
+        raise ValueError("the grid 'gits' needs latents of at least 2 elements, got 1: take 'gits_l2'")
     off = [_off_line(x, points) for x in points]
     costs = _costs(levels, points, slopes, lambda x, j: float((_off_line(x, points) - off[j]).mean()))
     return np.append(levels[cheapest_path(costs, num_steps, FACTOR)[:-1]], 0.0)
