@@ -6,7 +6,8 @@ size, so its samplers are a start that an agent does not find by playing in the 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -20,9 +21,8 @@ from art_gym.envs.core import Core
 from art_gym.envs.observations import Observed
 from art_gym.envs.state import State
 from art_gym.samplers.coefficients import Coefficients
-from art_gym.search.base import exhaust
-from art_gym.search.least_squares import Fit, by_error
-from art_gym.search.sampler_defect import STEPS, SamplerProblem, sampler_defect
+from art_gym.search.sampler_defect import STEPS, sampler_defect
+from art_gym.search.sampler_newton import SamplerNewton
 
 from .warm_start import joined, quiet
 
@@ -30,7 +30,7 @@ Fittable = PPO | A2C | TRPO | SAC | TD3 | TQC | CrossQ  # their policies have a 
 
 ROUNDS, LANES = 4, 16  # episodes by each sampler, for the policy's fit
 NEAR = 0.003  # deviation of the actions in all rounds but the first
-REPAIRS, LATENTS = 4, 512  # of a sampler that lies outside of the actions' range
+LATENTS = 512  # for the improvement of a sampler that lies outside of the actions' range
 FIT_STEPS, FIT_RATE = 4000, 1e-2  # of Adam, whose rate falls to 0
 
 
@@ -61,7 +61,7 @@ def sampler_start(
     for num_steps in tqdm(budgets, desc="Gauss-Newton", unit="K", disable=not progress):
         freedom = core.action_map.freedom
         made = sampler_defect(denoiser, num_steps, freedom, bank.start, bank.endpoints, seed, evaluations)
-        made = _in_reach(core, made)
+        made = _in_reach(core, made, evaluations)
         spent = denoiser.evaluations
         rng = np.random.default_rng([seed, num_steps])
         for round in range(ROUNDS):
@@ -73,34 +73,70 @@ def sampler_start(
     model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
 
 
-def _in_reach(core: Core, made: Coefficients) -> Coefficients:
-    """The best sampler found that actions can choose: this one, or improved ones moved to the edge of their range."""
-    bank, denoiser = core.problem.bank, core.problem.denoise
-    assert isinstance(core.action_map, SamplerMap)
-    num_steps, rows = len(made.told), slice(LATENTS)
-    problem = SamplerProblem(denoiser, num_steps, core.action_map.freedom, bank.start[rows], bank.endpoints[rows])
-    newton, rng = problem.newton(core.action_map.freedom), np.random.default_rng(0)
-    found: list[Fit] = []
-    for _ in range(REPAIRS):
-        state = exhaust(_played(core, made, 0.0, rng))
-        reached = Coefficients(
-            np.append(state.grid[0, :num_steps], 0.0), state.told[0, :num_steps], state.weights[0, :num_steps]
+def _in_reach(core: Core, made: Coefficients, evaluations: float) -> Coefficients:
+    """A sampler that actions can choose: this one, or the best that Gauss-Newton finds from its nearest one.
+
+    No new Jacobian begins after so many evaluations.
+    """
+    bank, denoiser, action_map = core.problem.bank, core.problem.denoise, core.action_map
+    assert isinstance(action_map, SamplerMap)
+    num_steps, freedom = len(made.told), action_map.freedom
+
+    def reachable(numbers: np.ndarray) -> Coefficients:
+        return _nearest(core, freedom.coefficients(numbers, num_steps, denoiser))
+
+    numbers = freedom.numbers(made, denoiser)
+    if np.allclose(freedom.numbers(reachable(numbers), denoiser), numbers, atol=1e-3):
+        return made
+    noises, budget = (bank.start[:LATENTS], bank.endpoints[:LATENTS]), denoiser.evaluations + evaluations
+    newton = SamplerNewton(denoiser, num_steps, reachable, *noises, budget)
+    return reachable(newton.improve(numbers, STEPS).numbers)
+
+
+def _nearest(core: Core, made: Coefficients) -> Coefficients:
+    """The sampler of the actions that are nearest to the ones that a sampler asks for."""
+    solver, denoiser, action_map = core.problem.solver, core.problem.denoiser, core.action_map
+    assert isinstance(action_map, SamplerMap)
+    num_steps = len(made.told)
+    sigmas, told = np.append(made.sigmas[0], np.zeros(num_steps)), np.ones(num_steps)
+    weights = np.zeros((num_steps, action_map.memory - 1))
+    wanted = np.zeros_like(weights)
+    wanted[:, : made.weights.shape[1]] = made.weights[:, : weights.shape[1]]
+    for k in range(num_steps):
+        state = cast(  # a map reads no more of a state
+            State,
+            SimpleNamespace(
+                step=np.array([k]),
+                num_steps=np.array([num_steps]),
+                sigma=sigmas[k : k + 1],
+                previous_sigma=sigmas[k - 1 : k] if k else np.array([np.inf]),
+            ),
         )
-        found.append(newton.improve(problem.numbers(reached), 0))
-        if np.allclose(found[-1].numbers, problem.numbers(made), atol=1e-3):
-            break
-        made = problem.made(newton.improve(found[-1].numbers, STEPS).numbers)
-    return problem.made(min(found, key=by_error).numbers)
+        asked = _steering(made, wanted, k, 1)
+        chosen = action_map(action_map.action(asked, state, solver, denoiser), state, solver, denoiser)
+        weights[k] = chosen.weights[0]
+        if k == 0:
+            told[0] = chosen.told_first[0]
+        if k + 1 < num_steps:
+            sigmas[k + 1], told[k + 1] = chosen.sigma_next[0], chosen.told_next[0]
+    return Coefficients(sigmas, told, weights)
+
+
+def _steering(made: Coefficients, weights: np.ndarray, k: int, lanes: int) -> Steering:
+    """What a sampler asks of step k, in some lanes at once. ``weights`` are its (K, M) weights."""
+    after = made.told[min(k + 1, len(made.told) - 1)]
+    return Steering(
+        np.full(lanes, made.sigmas[k + 1]),
+        np.tile(weights[k], (lanes, 1)),
+        np.full(lanes, after),
+        np.full(lanes, made.told[0]),
+    )
 
 
 def _played(
     core: Core, made: Coefficients, spread: float, rng: np.random.Generator
-) -> Generator[tuple[Observed, np.ndarray], None, State]:
-    """Episodes near a sampler: (E, …) observations, and the (E, A) actions that go on with the sampler from there.
-
-    Returns:
-        The state at their end.
-    """
+) -> Iterator[tuple[Observed, np.ndarray]]:
+    """Episodes near a sampler: (E, …) observations, and the (E, A) actions that go on with the sampler from there."""
     num_steps, denoiser, solver = len(made.told), core.problem.denoiser, core.problem.solver
     assert isinstance(core.action_map, SamplerMap)
     noise = rng.integers(core.problem.bank.size, size=(LANES, core.population))
@@ -108,18 +144,10 @@ def _played(
     weights = np.zeros((num_steps, core.action_map.memory - 1))
     weights[:, : made.weights.shape[1]] = made.weights[:, : weights.shape[1]]
     for k in range(num_steps):
-        after = made.told[min(k + 1, num_steps - 1)]
-        steering = Steering(
-            np.full(LANES, made.sigmas[k + 1]),
-            np.tile(weights[k], (LANES, 1)),
-            np.full(LANES, after),
-            np.full(LANES, made.told[0]),
-        )
-        actions = core.action_map.action(steering, state, solver, denoiser)
+        actions = core.action_map.action(_steering(made, weights, k, LANES), state, solver, denoiser)
         yield core.observe(state), actions
         moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])
-    return state
 
 
 def fit_policy(

@@ -92,9 +92,9 @@ def test_a_sampler_that_actions_cannot_choose_is_improved_from_their_edge() -> N
     made = sampler_defect(denoiser, 4, freedom, bank.start, bank.endpoints, 0, 100_000)
     beyond = made._replace(told=np.append(made.told[:3], 40.0))
     edge = made._replace(told=np.append(made.told[:3], 6.0))  # the largest factor of an action
-    reached = _in_reach(core, beyond)
+    reached = _in_reach(core, beyond, np.inf)
     assert reached.told.max() < 6.001
     errors = [evaluate_plan(setup.target, each, distances=False).error for each in (edge, reached)]
     assert errors[1] < 0.5 * errors[0]
-    same = _in_reach(core, made)
+    same = _in_reach(core, made, np.inf)
     assert all(np.allclose(*pair, atol=1e-3) for pair in zip(same, made, strict=True))
