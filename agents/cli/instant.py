@@ -31,7 +31,8 @@ class Instant(OfModel):
 
     def run(self) -> None:
         """Probe, write and report."""
-        from ..jobs.instant import check_noises, compared, make_instant
+        from ..jobs.evaluate import check_noises
+        from ..jobs.instant import compared, make_instant
 
         check_noises(self.noises)
         task = self.checked_task()

@@ -57,8 +57,7 @@ def evaluate_things(
     """
     if not what:
         raise ValueError("name what to evaluate: schedule files, sampler files, run folders, or grids such as edm:10")
-    if not 1 <= noises <= HELDOUT:
-        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
+    check_noises(noises)
     named = {thing: grid for thing in what if (grid := _named_grid(thing))}
     found = [entry for thing in what if thing not in named for entry in _rows(thing, task, solver, noises, modules)]
     groups: dict[tuple[str, str], tuple[Target, list[Row]]] = {}
@@ -68,6 +67,12 @@ def evaluate_things(
         target = Target.of(task or DEFAULT, solver or "dpmpp_2m")
         groups[target.task, target.solver.name] = target, []
     return "\n\n".join(_table(target, rows, named, noises) for target, rows in groups.values())
+
+
+def check_noises(noises: int) -> None:
+    """Raise a ValueError for a number of held-out noises that there is not."""
+    if not 1 <= noises <= HELDOUT:
+        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
 
 
 def _table(target: Target, rows: list[Row], named: dict[str, tuple[str, int]], noises: int) -> str:

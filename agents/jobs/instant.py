@@ -19,12 +19,6 @@ from ..learn.loading import load_model
 from ..reports.comparison import label, row, table
 
 
-def check_noises(noises: int) -> None:
-    """Raise a ValueError for a number of held-out noises that there is not."""
-    if not 1 <= noises <= HELDOUT:
-        raise ValueError(f"the number of noises must be from 1 to {HELDOUT}, the number held out, got {noises}")
-
-
 def make_instant(
     model: Path | None, task: str | None, num_steps: int, solver: str, out: Path, options: dict[str, Any]
 ) -> tuple[Found, Denoiser]:

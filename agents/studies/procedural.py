@@ -11,13 +11,13 @@ import numpy as np
 
 from art_gym.denoisers.threads import one_thread
 from art_gym.envs.probing import probe_of_model
-from art_gym.evaluation.families import best_grid, error_of_grids
+from art_gym.evaluation.families import best_grids, error_of_grids
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.instant import load_policy
 from art_gym.schedules.probe import Probe
 from art_gym.search.defect import defect
-from art_gym.tasks.families.base import Family
+from art_gym.tasks.families.base import ROWS, Family
 from art_gym.tasks.noise_bank import Same
 from art_gym.tasks.target import Target
 
@@ -82,7 +82,7 @@ def _by_model(levels: ByModel) -> Record:
     target = _target()
     family = target.denoiser
     assert isinstance(family, Family)
-    solvers = np.where(family.second_order(np.arange(len(family.seeds))), "dpmpp_2m", "euler").tolist()
+    solvers = family.solvers(np.arange(len(family.seeds)))
     probes = [probe_of_model(Same(family), number) for number in range(len(family.seeds))]
     grids = {
         k: [levels(found, solver, k).tolist() for found, solver in zip(probes, solvers, strict=True)] for k in STEPS
@@ -93,12 +93,8 @@ def _by_model(levels: ByModel) -> Record:
 def _best() -> Record:
     """The errors on the test models with the best grid known for each."""
     target = _target()
-    family = target.denoiser
-    assert isinstance(family, Family)
-    errors = {}
-    for k in STEPS:
-        errors[str(k)] = error_of_grids(target, [best_grid(target, number, k) for number in range(len(family.seeds))])
-    edm = {str(k): evaluate_plan(target, edm_grid(k, family), distances=False).error for k in STEPS}
+    errors = {str(k): error_of_grids(target, best_grids(target, k)) for k in STEPS}
+    edm = {str(k): evaluate_plan(target, edm_grid(k, target.denoiser), distances=False).error for k in STEPS}
     return {"errors": errors, "edm": edm}
 
 
@@ -114,8 +110,8 @@ def _shared(quick: bool) -> Record:
             solver: defect(train.denoiser, k, solver, start[rows], endpoints[rows], 0, SHARED_EVALUATIONS).tolist()
             for solver, rows in (("dpmpp_2m", second), ("euler", ~second))
         }
-        each = family.second_order(np.arange(len(family.seeds)))
-        errors[str(k)] = error_of_grids(target, [grids["dpmpp_2m" if two else "euler"] for two in each])
+        solvers = family.solvers(np.arange(len(family.seeds)))
+        errors[str(k)] = error_of_grids(target, [grids[solver] for solver in solvers])
     return {"errors": errors}
 
 
@@ -123,7 +119,7 @@ def _trained(models: int, started: bool, seed: int, steps: int) -> Record:
     """An agent's errors on the test models, and its gain over EDM's grid there and on its training models."""
     task = f"procedural?models={models}"
     hyperparams = {} if started else {"warm_start": 0}
-    config = TrainConfig(ENV, "ppo", seed, {"task": task, "noises": 16 * models}, hyperparams, steps)
+    config = TrainConfig(ENV, "ppo", seed, {"task": task, "noises": ROWS * models}, hyperparams, steps)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
         outcome = train_agent(config, run, progress=False)

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from art_gym.denoisers.base import models_of
 from art_gym.envs.actions.fraction import FractionMap
 from art_gym.envs.core import Core
 from art_gym.envs.observations import Observed
-from art_gym.envs.probing import probe_of_model, second_order
+from art_gym.envs.probing import model_numbers, probe_of_model, second_order
 from art_gym.envs.state import State
 from art_gym.schedules.instant import load_policy
 from art_gym.tasks.noise_bank import Same
@@ -71,8 +70,7 @@ def _played(core: Core, num_steps: int, rng: np.random.Generator) -> Iterator[tu
 
 def _levels(core: Core, state: State, num_steps: int) -> np.ndarray:
     """(E, K+1) instant schedules for the models of E environments."""
-    models, policy = models_of(state.x[:, 0], core.problem.denoiser), load_policy()
-    numbers = [-1] * len(state.x) if models is None else models.numbers.tolist()
+    policy, numbers = load_policy(), model_numbers(state, core.problem)
     solvers = np.where(second_order(state, core.problem), "dpmpp_2m", "euler").tolist()
     probes = [probe_of_model(Same(core.problem.denoiser), number) for number in numbers]
     return np.stack([policy.levels(found, num_steps, name) for found, name in zip(probes, solvers, strict=True)])
@@ -81,8 +79,6 @@ def _levels(core: Core, state: State, num_steps: int) -> np.ndarray:
 def _actions(core: Core, state: State, sigma_next: np.ndarray) -> np.ndarray:
     """(E, 1) actions of a `FractionMap` that lead to these levels, as near as their range allows."""
     assert isinstance(core.action_map, FractionMap)
-    share = np.log(state.sigma / sigma_next) / np.log(state.sigma / core.problem.denoiser.sigma_min)
-    share = np.clip(share, 1e-6, 1 - 1e-6)
-    ahead = state.num_steps - state.step - 1
-    actions: np.ndarray = np.clip(np.log(share / (1 - share) * ahead) / core.action_map.sharpness, -1, 1)
-    return actions[:, None]
+    actions = core.action_map.action(sigma_next, state.sigma, state.step, state.num_steps, core.problem.denoiser)
+    kept: np.ndarray = np.clip(actions, -1, 1)[:, None]
+    return kept

@@ -100,8 +100,6 @@ def _nearest(core: Core, made: Coefficients) -> Coefficients:
     num_steps = len(made.told)
     sigmas, told = np.append(made.sigmas[0], np.zeros(num_steps)), np.ones(num_steps)
     weights = np.zeros((num_steps, action_map.memory - 1))
-    wanted = np.zeros_like(weights)
-    wanted[:, : made.weights.shape[1]] = made.weights[:, : weights.shape[1]]
     for k in range(num_steps):
         state = cast(  # a map reads no more of a state
             State,
@@ -112,7 +110,7 @@ def _nearest(core: Core, made: Coefficients) -> Coefficients:
                 previous_sigma=sigmas[k - 1 : k] if k else np.array([np.inf]),
             ),
         )
-        asked = _steering(made, wanted, k, 1)
+        asked = _steering(made, action_map, k, 1)
         chosen = action_map(action_map.action(asked, state, solver, denoiser), state, solver, denoiser)
         weights[k] = chosen.weights[0]
         if k == 0:
@@ -122,12 +120,15 @@ def _nearest(core: Core, made: Coefficients) -> Coefficients:
     return Coefficients(sigmas, told, weights)
 
 
-def _steering(made: Coefficients, weights: np.ndarray, k: int, lanes: int) -> Steering:
-    """What a sampler asks of step k, in some lanes at once. ``weights`` are its (K, M) weights."""
+def _steering(made: Coefficients, action_map: SamplerMap, k: int, lanes: int) -> Steering:
+    """What a sampler asks of step k, in some lanes at once."""
     after = made.told[min(k + 1, len(made.told) - 1)]
+    weights = np.zeros((lanes, action_map.memory - 1))
+    known = made.weights[k, : weights.shape[1]]
+    weights[:, : len(known)] = known
     return Steering(
         np.full(lanes, made.sigmas[k + 1]),
-        np.tile(weights[k], (lanes, 1)),
+        weights,
         np.full(lanes, after),
         np.full(lanes, made.told[0]),
     )
@@ -141,10 +142,9 @@ def _played(
     assert isinstance(core.action_map, SamplerMap)
     noise = rng.integers(core.problem.bank.size, size=(LANES, core.population))
     state = core.denoise(core.start(noise, np.full(LANES, num_steps)))
-    weights = np.zeros((num_steps, core.action_map.memory - 1))
-    weights[:, : made.weights.shape[1]] = made.weights[:, : weights.shape[1]]
     for k in range(num_steps):
-        actions = core.action_map.action(_steering(made, weights, k, LANES), state, solver, denoiser)
+        asked = _steering(made, core.action_map, k, LANES)
+        actions = core.action_map.action(asked, state, solver, denoiser)
         yield core.observe(state), actions
         moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])

@@ -92,18 +92,22 @@ class Models(NamedTuple):
         return MODEL_FLOOR * self.scales
 
 
+def is_several(denoiser: Denoiser) -> bool:
+    """Whether a denoiser is several models."""
+    return getattr(denoiser, "scales", None) is not None
+
+
 def models_of(x: np.ndarray, denoiser: Denoiser) -> Models | None:
     """The models of (B, *shape) latents; None for a single model."""
-    condition, scales = (getattr(denoiser, name, None) for name in ("condition", "scales"))
-    if condition is None or scales is None:
+    if not is_several(denoiser):
         return None
-    numbers = condition(x)
-    return Models(numbers, *scales(numbers))
+    numbers = denoiser.condition(x)  # type: ignore[attr-defined]
+    return Models(numbers, *denoiser.scales(numbers))  # type: ignore[attr-defined]
 
 
 def check_single(denoiser: Denoiser) -> None:
     """Raise a ValueError for a denoiser that is many models, where one is meant."""
-    if getattr(denoiser, "scales", None) is not None:
+    if is_several(denoiser):
         raise ValueError(
             f"this is for one model, and {type(denoiser).__name__} is many: take one of them, as with "
             f"art_gym.get_task('procedural').model(3)"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from art_gym.common.messages import short
 from art_gym.denoisers.torch_denoiser import Function
 from art_gym.denoisers.variance_preserving import edm_data, flow_sigmas, knows_all_levels, vp_sigmas
 
@@ -20,7 +21,7 @@ def check_prediction(name: object) -> str:
     """Return a prediction type. Raises a ValueError if it is unknown."""
     if not isinstance(name, str) or name not in PREDICTIONS:
         raise ValueError(
-            f"unknown prediction type {name!r}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
+            f"unknown prediction type {short(name)}: choose one of {', '.join(PREDICTIONS)} with prediction_type= "
             f"(--prediction-type)"
         )
     return name

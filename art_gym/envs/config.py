@@ -15,7 +15,7 @@ from art_gym.common.limits import MAX_NOISES, MAX_POPULATION, MAX_STEPS, check_e
 from art_gym.common.messages import short
 from art_gym.common.parts import import_module, text_of
 from art_gym.common.reading import parse_yaml
-from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.base import Counted, Denoiser, is_several
 from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
 from art_gym.envs.actions.sampler import SamplerMap, freedom_of
 from art_gym.envs.core import Core
@@ -24,7 +24,7 @@ from art_gym.envs.observations import ALL_GROUPS, GROUPS, Observation
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import REWARDS, Reward, get_reward
 from art_gym.solvers.base import SOLVERS, Solver, get_solver
-from art_gym.tasks.families.base import ROWS, Family
+from art_gym.tasks.families.base import ROWS
 from art_gym.tasks.noise_bank import SPLITS, get_bank
 from art_gym.tasks.registry import TASKS, name_of_task
 from art_gym.tasks.target import Target
@@ -171,7 +171,7 @@ class EnvConfig:
                 raise ValueError(
                     f"the reward {short(self.reward)} does not fit the task {short(self.task)}: {error}"
                 ) from None
-        if isinstance(denoiser, Family) and self.population > ROWS:
+        if is_several(denoiser) and self.population > ROWS:
             raise ValueError(
                 f"population must be at most {ROWS}, the noises that {self.task!r} has of a model in a row, got "
                 f"{self.population}"
@@ -181,7 +181,7 @@ class EnvConfig:
                 f"{self.budgets[1]} steps do not fit between {denoiser.sigma_max:g} and {denoiser.sigma_min:g}: each "
                 f"divides the level by at least 1 + {STEP_MARGIN:g}, so give fewer with num_steps"
             )
-        if target.solver.name == "drawn" and getattr(denoiser, "scales", None) is None:
+        if target.solver.name == "drawn" and not is_several(denoiser):
             raise ValueError(
                 f"solver='drawn' is for tasks that are many models, and {self.task!r} is one: choose dpmpp_2m or euler"
             )

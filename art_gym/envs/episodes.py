@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from art_gym.common.messages import short
+from art_gym.denoisers.base import is_several
 from art_gym.tasks.noise_bank import NoiseBank
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -80,10 +81,10 @@ class Episodes:
         """(L,) numbers of rows to draw from: one chunk at first, doubled whenever about as many noises have been used.
 
         So the first episode waits for only one chunk of endpoints. A family of models doubles it sooner, so that
-        training meets most of them. The number depends only on the environment's own
-        episodes, so a rollout does not depend on other environments.
+        training meets most of them. The number depends only on the environment's own episodes, so a rollout does not
+        depend on other environments.
         """
-        speed = FAMILY_SPEED if hasattr(self.bank.denoiser, "arrange") else 1
+        speed = FAMILY_SPEED if is_several(self.bank.denoiser) else 1
         used = episode * self.population * speed // self.bank.chunk
         doublings = np.floor(np.log2(used + 1)).astype(np.int64)
         limits: np.ndarray = np.minimum(self.bank.chunk << np.minimum(doublings, 30), self.bank.size).astype(np.uint64)

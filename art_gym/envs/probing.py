@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, models_of
+from art_gym.denoisers.base import Denoiser, is_several
 from art_gym.envs.problem import Problem
 from art_gym.envs.state import State
 from art_gym.schedules.instant import NODES, profile
@@ -29,11 +29,18 @@ def write_probe(features: np.ndarray, state: State, problem: Problem, max_steps:
     The elements are whether the solver is of second order, the noise range and the profile in logarithms relative to
     the data, and the levels of ART's closed form for the budget, as those of the group ``grid``.
     """
-    models = models_of(state.x[:, 0], problem.denoiser)
-    numbers = [-1] * len(features) if models is None else models.numbers.tolist()
-    for row, number, num_steps in zip(features, numbers, state.num_steps.tolist(), strict=True):
-        row[1:] = _known(Same(problem.denoiser), number, num_steps, max_steps)
+    same = Same(problem.denoiser)
+    for row, number, num_steps in zip(features, model_numbers(state, problem), state.num_steps.tolist(), strict=True):
+        row[1:] = _known(same, number, num_steps, max_steps)
     features[:, 0] = second_order(state, problem)
+
+
+def model_numbers(state: State, problem: Problem) -> list[int]:
+    """The number of each environment's model, −1 for a task that is a single model."""
+    if not is_several(problem.denoiser):
+        return [-1] * len(state.x)
+    numbers: list[int] = problem.denoiser.condition(state.x[:, 0]).tolist()  # type: ignore[attr-defined]
+    return numbers
 
 
 def second_order(state: State, problem: Problem) -> np.ndarray:

@@ -29,7 +29,7 @@ DIGITS = 7
 Grids = dict[str, list[float]]  # by "task solver K number"
 
 
-def family_reference(target: Target, num_steps: int, seed: int = 0, file: Path = GRIDS_FILE) -> Reference:
+def family_reference(target: Target, num_steps: int, seed: int = 0) -> Reference:
     """The reference of a family: geometric means over its models of the errors of EDM's grid and of their best grids.
 
     Searches are stored one by one, so an interrupted one goes on.
@@ -40,10 +40,7 @@ def family_reference(target: Target, num_steps: int, seed: int = 0, file: Path =
     family = target.denoiser
     if not isinstance(family, Family):
         raise ValueError(f"{target.task} is a single model, not a family: compute its own reference")
-    grids = [
-        best_grid(target, number, num_steps, seed, file)
-        for number in tqdm(range(len(family.seeds)), desc=f"models, K = {num_steps}", leave=False)
-    ]
+    grids = best_grids(target, num_steps, seed)
     return Reference(
         task=target.task,
         solver=target.solver.name,
@@ -73,22 +70,29 @@ def error_of_grids(target: Target, grids: list[list[float]]) -> float:
     return mean_error(errors, models)[0]
 
 
-def best_grid(target: Target, number: int, num_steps: int, seed: int = 0, file: Path = GRIDS_FILE) -> list[float]:
-    """The (K+1,) levels of the best grid known for one model of a family, stored or found by Gauss-Newton."""
+def best_grids(target: Target, num_steps: int, seed: int = 0) -> list[list[float]]:
+    """The (K+1,) levels of the best grid known for each model of a family, stored or found by Gauss-Newton."""
+    family = target.denoiser
+    assert isinstance(family, Family)
+    known = stored_grids() if GRIDS_FILE.exists() else {}
+    keys = [f"{target.task} {target.solver.name} {num_steps} {number}" for number in range(len(family.seeds))]
+    missing = [number for number, key in enumerate(keys) if key not in known]
+    for number in tqdm(missing, desc=f"models, K = {num_steps}", leave=False, disable=not missing):
+        known[keys[number]] = searched_grid(target, number, num_steps, seed)
+        write_text(GRIDS_FILE, json.dumps(known, separators=(",", ":")).replace(',"', ',\n"') + "\n")
+    return [known[key] for key in keys]
+
+
+def searched_grid(target: Target, number: int, num_steps: int, seed: int = 0) -> list[float]:
+    """The (K+1,) levels that Gauss-Newton finds for one model of a family."""
     family, solver = target.denoiser, target.solver.name
     assert isinstance(family, Family)
-    known = stored_grids(file) if file.exists() else {}
-    key = f"{target.task} {solver} {num_steps} {number}"
-    if key not in known:
-        model = family.model(number)
-        if solver == "drawn":
-            solver = "dpmpp_2m" if family.second_order(np.array(number)) else "euler"
-        noise = np.random.default_rng([seed, number, 29]).standard_normal((NOISES, *model.shape))
-        start = (noise * model.sigma_max).astype(np.float32)
-        levels = defect(model, num_steps, solver, start, precise_endpoints(model, start), seed, EVALUATIONS)
-        known[key] = [float(f"{level:.{DIGITS}g}") for level in levels]
-        write_text(file, json.dumps(known, separators=(",", ":")).replace(',"', ',\n"') + "\n")
-    return known[key]
+    model = family.model(number)
+    (drawn,) = family.solvers(np.array([number]))
+    noise = np.random.default_rng([seed, number, 29]).standard_normal((NOISES, *model.shape))
+    start, kind = (noise * model.sigma_max).astype(np.float32), drawn if solver == "drawn" else solver
+    levels = defect(model, num_steps, kind, start, precise_endpoints(model, start), seed, EVALUATIONS)
+    return [float(f"{level:.{DIGITS}g}") for level in levels]
 
 
 def stored_grids(file: Path = GRIDS_FILE) -> Grids:

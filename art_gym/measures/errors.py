@@ -25,8 +25,7 @@ def endpoint_error(samples: np.ndarray, endpoints: np.ndarray, batch_axes: int =
 def mean_error(errors: np.ndarray, models: Models | None) -> tuple[float, float]:
     """The mean of (B,) errors, and half its 95 % interval.
 
-    For several models it is the geometric mean of their mean errors, so that none
-    rules it.
+    For several models it is the geometric mean of their mean errors, so that none rules it.
     """
     if models is None:
         return float(errors.mean()), float(1.96 * errors.std() / np.sqrt(len(errors)))

@@ -28,3 +28,17 @@ class FractionMap:
         fraction = odds / (num_steps - step - 1 + odds)  # logit(1/m) = −log(m − 1)
         proposed: np.ndarray = sigma * (denoiser.sigma_min / sigma) ** fraction
         return proposed
+
+    def action(
+        self,
+        sigma_next: np.ndarray,
+        sigma: np.ndarray,
+        step: np.ndarray,
+        num_steps: np.ndarray,
+        denoiser: Denoiser,
+    ) -> np.ndarray:
+        """The (E,) actions that lead to these levels. They may lie outside [−1, 1]. A last step has none."""
+        share = np.log(sigma / sigma_next) / np.log(sigma / denoiser.sigma_min)
+        share = np.clip(share, 1e-9, 1 - 1e-9)
+        actions: np.ndarray = np.log(share / (1 - share) * np.maximum(num_steps - step - 1, 1)) / self.sharpness
+        return actions

@@ -113,12 +113,10 @@ class SamplerMap:
     def action(self, steering: Steering, state: State, solver: Solver, denoiser: Denoiser) -> np.ndarray:
         """The (E, A) actions that choose this, as near as their range allows. What a landing ignores is 0."""
         step, landing = state.step, state.step + 1 == state.num_steps
-        left = np.log(state.sigma / denoiser.sigma_min)
         sigma_next = np.where(landing, state.sigma / 2, steering.sigma_next)  # a landing has none
         sigma_next = bounded(sigma_next, state.sigma, state.num_steps - step - 2, denoiser)
-        share = np.clip(np.log(state.sigma / sigma_next) / left, 1e-9, 1 - 1e-9)
-        ahead = np.maximum(state.num_steps - step - 1, 1)
-        size = np.where(landing, 0.0, np.log(share / (1 - share) * ahead) / self.sharpness)
+        size = FractionMap(self.sharpness).action(sigma_next, state.sigma, step, state.num_steps, denoiser)
+        size = np.where(landing, 0.0, size)
         columns = [size]
         if self.told:
             told = _straight(np.log(steering.told_next) / math.log(self.told_range))

@@ -74,6 +74,10 @@ class Family:
         even: np.ndarray = np.asarray(self.seeds)[numbers] % 2 == 0
         return even
 
+    def solvers(self, numbers: np.ndarray) -> list[str]:
+        """The names of the solvers drawn for these models."""
+        return ["dpmpp_2m" if second else "euler" for second in self.second_order(numbers)]
+
     def scales(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(…,) standard deviations of these models' data, and shares of the elements that they use."""
         unique, where = np.unique(numbers, return_inverse=True)
