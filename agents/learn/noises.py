@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from art_gym.common.files import replacing
-from art_gym.common.reading import check_regular
 from art_gym.denoisers.base import Denoiser
-from art_gym.tasks.noise_bank import default_cache_folder
+from art_gym.tasks.noise_bank import default_cache_folder, load_endpoints, save_endpoints
 
 from .trial import REFERENCE_STEPS, Noises, Trial
 
@@ -89,22 +85,11 @@ def _endpoints(trial: Trial, start: np.ndarray) -> np.ndarray:
     if named is None:
         return trial.solve(start)
     digest = hashlib.sha256(f"{named} {REFERENCE_STEPS}".encode() + start.tobytes()).hexdigest()
-    file = default_cache_folder() / "learn" / f"{digest}.npy"
-    if (kept := _kept(file, start.shape)) is not None:
+    file = default_cache_folder() / "learn" / f"{digest}.npz"
+    if (kept := load_endpoints(file, start.shape)) is not None:
         return kept
     began = time.perf_counter()
     found = trial.solve(start)
     if time.perf_counter() - began > KEPT_FROM:
-        with suppress(OSError), replacing(file) as new:  # a cache that cannot be written is ignored
-            np.save(new, found)
+        save_endpoints(file, found)
     return found
-
-
-def _kept(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The endpoints in a file; None if there is none, or it is damaged."""
-    try:
-        check_regular(file)
-        kept = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return kept if isinstance(kept, np.ndarray) and kept.shape == shape else None

@@ -49,6 +49,15 @@ class Registry(Mapping[str, T]):
             raise ValueError(f"there is a {self.kind} {name!r} already: choose another name")
         self._entries[name] = entry
 
+    def named(self, name: str) -> Callable[[T], T]:
+        """Register an object where it is defined: ``@SEARCHES.named("cma")``."""
+
+        def decorate(entry: T) -> T:
+            self.add(name, entry)
+            return entry
+
+        return decorate
+
     def presets(self, **named: Mapping[str, Any]) -> Callable[[Made], Made]:
         """Register objects of a class by name, each with its field values: ``@REWARDS.presets(linear={})``."""
 

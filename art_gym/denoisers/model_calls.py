@@ -1,4 +1,4 @@
-"""Code that all network adapters share: calls in the network's own precision, noise ranges, fingerprints."""
+"""Code that network adapters share: calls in the network's own precision, noise ranges, conditions, fingerprints."""
 
 from __future__ import annotations
 
@@ -44,6 +44,16 @@ def noise_range(sigma_min: float | None, sigma_max: float | None, low: float, hi
         if value is not None and not low * (1 - RANGE_TOLERANCE) <= value <= high * (1 + RANGE_TOLERANCE):
             raise ValueError(f"{name}={value:g} is outside the range that the model knows, {low:.6g} to {high:.6g}")
     return low if sigma_min is None else float(sigma_min), high if sigma_max is None else float(sigma_max)
+
+
+def chosen(carried: torch.Tensor, sigma_max: float, count: int) -> torch.Tensor:
+    """Return the (B,) choices among ``count`` conditions that (B, …) carried elements make, all equally likely.
+
+    The elements are σ_max times standard normal noise.
+    """
+    flat = carried.flatten(1)
+    normal = flat.sum(dim=1) / (sigma_max * flat.shape[1] ** 0.5)
+    return torch.floor(torch.special.ndtr(normal) * count).long().clamp(0, count - 1)
 
 
 def hashed(options: dict[str, Any]) -> tuple[Any, ...]:

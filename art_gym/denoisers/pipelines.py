@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from art_gym.denoisers.diffusers_folders import check_scheduler
-from art_gym.denoisers.model_calls import fingerprint_of, noise_range, tried
+from art_gym.denoisers.model_calls import chosen, fingerprint_of, noise_range, tried
 from art_gym.denoisers.pipeline_loop import Loop
 from art_gym.denoisers.predictions import IMAGES_STD, LATENTS_STD, Prediction
 from art_gym.denoisers.torch_denoiser import TorchDenoiser
@@ -49,16 +49,14 @@ class PipelineDenoiser(TorchDenoiser):
             return x
         middle = torch.from_numpy((np.asarray(index) + 0.5) / len(self.labels))
         carried = self.sigma_max * torch.special.ndtri(middle) / x[0, -1].size ** 0.5
-        chosen = x.copy()
-        chosen[:, -1] = carried.numpy().reshape(-1, *[1] * (x.ndim - 2))
-        return chosen
+        made = x.copy()
+        made[:, -1] = carried.numpy().reshape(-1, *[1] * (x.ndim - 2))
+        return made
 
     def _condition(self, x: torch.Tensor) -> torch.Tensor:
         if not self.carried_channels:
             return torch.zeros(len(x), dtype=torch.long)
-        flat = x[:, -1].flatten(1).double()
-        normal = flat.sum(dim=1) / (self.sigma_max * flat.shape[1] ** 0.5)
-        return torch.floor(torch.special.ndtr(normal) * len(self.labels)).long().clamp(0, len(self.labels) - 1)
+        return chosen(x[:, -1].double(), self.sigma_max, len(self.labels))
 
     def _denoised(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         own, carried = (x[:, :-1], x[:, -1:]) if self.carried_channels else (x, x[:, :0])

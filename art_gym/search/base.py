@@ -72,13 +72,4 @@ def exhaust(steps: Generator[Any, None, Result]) -> Result:
 
 Search = Callable[[Sought], Iterator[Candidate]]
 SEARCHES: Registry[Search] = Registry("search", "art_gym.search")
-
-
-def search(name: str) -> Callable[[Search], Search]:
-    """Register a search under a name for `art-gym train --algo`."""
-
-    def decorate(function: Search) -> Search:
-        SEARCHES.add(name, function)
-        return function
-
-    return decorate
+search = SEARCHES.named  # decorates a search, with its name for `art-gym train --algo`

@@ -1,11 +1,22 @@
-"""Conditions of tasks on networks: a class with guidance, and known pixels. Both are read from one carried channel."""
+"""Tasks on grey images of digits, which ours and MNIST have alike: as they are, with a class, and with one half given.
+
+The class and the given half are read from one carried channel.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
+from art_gym.denoisers.model_calls import chosen
 from art_gym.denoisers.networks import NO_LABEL, Preconditioned
+from art_gym.denoisers.torch_denoiser import Function
+from art_gym.tasks.images import split_digits, split_mnist
+from art_gym.tasks.network_task import SIGMA_MAX, SIGMA_MIN, NetworkTask, load_shipped
 
 CLASSES = 10
 
@@ -15,7 +26,7 @@ def guided(
 ) -> torch.Tensor:
     """D = D₀ + w (D_class − D₀) for (B, 2, H, W) latents, which carry a class (Ho & Salimans 2022)."""
     image, carried = x[:, :1], x[:, 1:]
-    label = _class(carried, sigma_max)
+    label = chosen(carried, sigma_max, CLASSES)
     both = network(
         torch.cat([image, image]),
         torch.cat([sigma, sigma]),
@@ -34,11 +45,11 @@ def checked_guidance(guidance: float) -> float:
 
 def classes(sigma_max: float, noises: np.ndarray) -> np.ndarray:
     """Return the (B,) classes that (B, 2, H, W) noises carry."""
-    return _class(torch.from_numpy(noises[:, 1:]), sigma_max).numpy()
+    return chosen(torch.from_numpy(noises[:, 1:]), sigma_max, CLASSES).numpy()
 
 
 def inpainted(
-    network: Preconditioned, known: torch.Tensor, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor
+    network: Preconditioned, known: np.ndarray, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
     """The estimate with the left half of one of the known images in place (replacement, Song et al. 2021).
 
@@ -52,21 +63,71 @@ def inpainted(
         x, sigma: (B, 2, H, W) latents and their (B,) levels.
     """
     image, carried = x[:, :1], x[:, 1:]
-    row = torch.floor(_uniform(carried, sigma_max) * len(known)).long().clamp(0, len(known) - 1)
-    given = known.to(x)[row]
+    given = torch.from_numpy(known).to(x)[chosen(carried, sigma_max, len(known))]
     estimate = network(image, sigma)
     half = x.shape[3] // 2
     return torch.cat([torch.cat([given[..., :half], estimate[..., half:]], dim=3), carried], dim=1)
 
 
-def _class(carried: torch.Tensor, sigma_max: float) -> torch.Tensor:
-    """Return (B,) classes from carried channels, all equally likely."""
-    return torch.floor(_uniform(carried, sigma_max) * CLASSES).long().clamp(0, CLASSES - 1)
+@dataclass(frozen=True)
+class Digits:
+    """Images of digits with a shipped network.
+
+    Attributes:
+        name: of the network and of the classifier.
+        side: of an image in pixels.
+        split: returns the images and labels that are held out (True), or those of the training.
+        sigma_min, sigma_max: the noise range.
+    """
+
+    name: str
+    side: int
+    split: Callable[[bool], tuple[np.ndarray, np.ndarray]]
+    sigma_min: float
+    sigma_max: float
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw (count, 1, side, side) images from the training data of the network."""
+        images = self.split(False)[0]
+        return images[rng.integers(len(images), size=count)]
+
+    def unconditional(self) -> NetworkTask:
+        """The network as it is."""
+        network, fingerprint = load_shipped(self.name)
+        return self._task(network, fingerprint)
+
+    def of_class(self, guidance: float) -> NetworkTask:
+        """A class for each episode, with guidance. Raises a ValueError for a guidance that is not finite."""
+        network, fingerprint = load_shipped(self.name)
+        function = partial(guided, network, checked_guidance(guidance), self.sigma_max)
+        return self._task(function, f"{fingerprint} class {guidance}", 1, partial(classes, self.sigma_max))
+
+    def half_given(self) -> NetworkTask:
+        """The left half of a held-out image is given."""
+        network, fingerprint = load_shipped(self.name)
+        function = partial(inpainted, network, self.split(True)[0], self.sigma_max)
+        return self._task(function, f"{fingerprint} inpaint", 1)
+
+    def _task(
+        self,
+        function: Function,
+        fingerprint: str,
+        carried: int = 0,
+        condition: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> NetworkTask:
+        return NetworkTask(
+            function,
+            (1 + carried, self.side, self.side),
+            fingerprint,
+            self.draw,
+            self.name,
+            carried_channels=carried,
+            condition=condition,
+            sigma_min=self.sigma_min,
+            sigma_max=self.sigma_max,
+        )
 
 
-def _uniform(carried: torch.Tensor, sigma_max: float) -> torch.Tensor:
-    """Return (B,) uniform numbers from carried channels, which hold σ_max times standard normal noise."""
-    flat = carried.flatten(1)
-    normal = flat.sum(dim=1) / (sigma_max * flat.shape[1] ** 0.5)
-    uniform: torch.Tensor = torch.special.ndtr(normal)
-    return uniform
+DIGITS = Digits("digits", 8, split_digits, SIGMA_MIN, SIGMA_MAX)
+# The paper's noise range; also three standard deviations of ln σ in training.
+MNIST = Digits("mnist", 28, split_mnist, 0.002, 80.0)

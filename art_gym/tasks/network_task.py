@@ -18,11 +18,9 @@ import numpy as np
 from art_gym.denoisers.networks import Preconditioned, load_network
 from art_gym.denoisers.torch_denoiser import Function, TorchDenoiser
 from art_gym.measures.features import features_of
-from art_gym.tasks.images import split_digits, split_mnist
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 SIGMA_MIN, SIGMA_MAX = 0.01, 40.0  # the training range, three standard deviations of ln σ either way
-MNIST_RANGE = 0.002, 80.0  # the paper's; also three standard deviations of ln σ in training
 
 
 class NetworkTask(TorchDenoiser):
@@ -68,15 +66,3 @@ def load_shipped(name: str) -> tuple[Preconditioned, str]:
     with resources.as_file(resources.files("art_gym").joinpath(f"data/{name}_net.safetensors")) as file:
         network, _, fingerprint = load_network(Path(file))
     return network, fingerprint
-
-
-def draw_digits(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw (count, 1, 8, 8) images from the training data of the networks."""
-    images = split_digits(held_out=False)[0]
-    return images[rng.integers(len(images), size=count)]
-
-
-def draw_mnist(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw (count, 1, 28, 28) images from the training data of the network."""
-    images = split_mnist(held_out=False)[0]
-    return images[rng.integers(len(images), size=count)]

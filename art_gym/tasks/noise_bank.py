@@ -162,10 +162,10 @@ class NoiseBank:
         file = default_cache_folder() / "endpoints" / f"{key}.npz"
         endpoints = _shipped(key)
         if endpoints is None:
-            endpoints = _load(file, start.shape)
+            endpoints = load_endpoints(file, start.shape)
         if endpoints is None:
             endpoints = precise_endpoints(self.denoiser, start, tick)
-            _save(file, endpoints)
+            save_endpoints(file, endpoints)
         return start, endpoints
 
     def noises(self, chunk: int) -> np.ndarray:
@@ -208,7 +208,7 @@ def _shipped(key: str) -> np.ndarray | None:
         return found
 
 
-def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def load_endpoints(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the cached array, or None if it is missing or damaged. Then it is made again."""
     try:
         check_regular(file, MOST_WEIGHTS)
@@ -220,7 +220,7 @@ def _load(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return array if usable else None
 
 
-def _save(file: Path, array: np.ndarray) -> None:
+def save_endpoints(file: Path, array: np.ndarray) -> None:
     """Write to a temporary name, then rename. A cache that cannot be written is ignored."""
     with suppress(OSError), replacing(file) as temporary:
         np.savez(temporary, endpoints=array, checksum=zlib.crc32(array.tobytes()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from art_gym.agents.learn import noises, pipelines
+from art_gym.agents.learn import pipelines
 from art_gym.agents.runs.folder import Run
 from art_gym.agents.studies.study import Study
 from art_gym.agents.training import networks
@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "instant policy": lambda file: instant.load_policy.__wrapped__(file),
     "network": load_network,
     "edm": from_edm,
-    "endpoints": lambda file: noise_bank._load(file, ENDPOINTS),
+    "endpoints": lambda file: noise_bank.load_endpoints(file, ENDPOINTS),
     "state": read_state,
     "history": lambda file: Run(file.parent).history(),
     "configuration": lambda file: Run(file.parent).config(),
@@ -49,13 +49,12 @@ READERS: dict[str, Callable[[Path], object]] = {
     "folder": lambda file: load_folder(file.parent),
     "prompts": pipelines.read_prompts,
     "pipeline arguments": pipelines.read_arguments,
-    "kept endpoints": lambda file: noises._kept(file, ENDPOINTS),
     "scheduler": lambda file: load_scheduler(file.parent),
     "network checkpoint": lambda file: networks._load(file, 0, *[None] * 3),  # type: ignore[arg-type]
 }
 DATA = (  # they give data, or make it anew
     *("bytes", "text", "json", "yaml", "endpoints", "candidates", "records"),
-    *("prompts", "pipeline arguments", "kept endpoints"),
+    *("prompts", "pipeline arguments"),
 )
 NAMES = {  # under which the readers of folders look for what they read
     "history": "history.json",

@@ -88,7 +88,7 @@ def test_every_reader_is_walked_over() -> None:
         "art_gym/samplers/plans.py",
         "art_gym/schedules/instant.py",
         *(f"agents/training/{name}.py" for name in ("checkpoint", "networks", "state_file")),
-        *(f"agents/learn/{name}.py" for name in ("noises", "pipelines")),
+        "agents/learn/pipelines.py",
         "agents/runs/folder.py",
         "agents/studies/study.py",
     }

@@ -19,15 +19,7 @@ FEWEST = 2
 Form = Callable[[Denoiser, int, np.ndarray], np.ndarray]
 FITTED: Registry[Form] = Registry("fitted grid", "art_gym.schedules.fitted")
 
-
-def fitted(name: str) -> Callable[[Form], Form]:
-    """Register a form under a name, as `art-gym evaluate name:10` takes it."""
-
-    def decorate(form: Form) -> Form:
-        FITTED.add(name, form)
-        return form
-
-    return decorate
+fitted = FITTED.named  # decorates a form, with its name as `art-gym evaluate name:10` takes it
 
 
 def fitted_grid(name: str, num_steps: int, denoiser: Denoiser, start: np.ndarray) -> np.ndarray:

@@ -6,14 +6,13 @@ The published code is followed. It takes the costs of its last batch of noises a
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, checked, visible
+from art_gym.denoisers.base import Denoiser, visible
+from art_gym.schedules.closed_forms import trajectory
 from art_gym.schedules.fitted.base import fitted
 from art_gym.schedules.grids.base import make_grid
-from art_gym.solvers.base import SOLVERS, Previous
 
 TEACHER = 61  # levels of the fine path, on EDM's grid to σ_min
 FACTOR = 1.15  # with deviations as costs, on the cost of all that follows a step
@@ -81,16 +80,10 @@ def _costs(levels: np.ndarray, points: np.ndarray, slopes: np.ndarray, cost: Cos
 def _fine_path(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N,) levels to σ_min, and there (N, B, d) points of the path by 2M and (N, B, d) dx/dσ."""
     levels = make_grid("edm", max(TEACHER, num_steps + 1), denoiser)[:-1]
-    denoise, batch = checked(denoiser), [np.full(len(start), level, start.dtype) for level in levels]
-    x, denoised = start, denoise(start, batch[0])
-    previous = Previous(np.zeros_like(x), np.full(len(start), np.inf, start.dtype))
-    points, slopes = [x], [(x - denoised) / batch[0][0]]
-    for sigma, sigma_next in pairwise(batch):
-        moved = SOLVERS["dpmpp_2m"].step(denoise, x, denoised, sigma, sigma_next, previous)
-        previous = Previous(denoised, sigma)
-        x, denoised = moved, denoise(moved, sigma_next)
+    points, slopes = [], []
+    for level, (x, denoised, _) in zip(levels, trajectory(denoiser, levels, start), strict=True):
         points.append(x)
-        slopes.append((x - denoised) / sigma_next[0])
+        slopes.append((x - denoised) / start.dtype.type(level))
 
     def flat(vectors: list[np.ndarray]) -> np.ndarray:
         return np.stack([visible(y, denoiser).reshape(len(y), -1) for y in vectors])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from art_gym.tasks.conditions import checked_guidance, classes, guided
-from art_gym.tasks.network_task import SIGMA_MAX, NetworkTask, draw_digits, load_shipped
+from art_gym.tasks.conditions import DIGITS
+from art_gym.tasks.network_task import NetworkTask
 from art_gym.tasks.registry import task
 
 
@@ -19,13 +17,4 @@ def digits_class(guidance: float = 2.0) -> NetworkTask:
     Raises:
         ValueError: for a guidance that is not finite.
     """
-    network, fingerprint = load_shipped("digits")
-    return NetworkTask(
-        partial(guided, network, checked_guidance(guidance), SIGMA_MAX),
-        (2, 8, 8),
-        f"{fingerprint} class {guidance}",
-        draw_digits,
-        "digits",
-        carried_channels=1,
-        condition=partial(classes, SIGMA_MAX),
-    )
+    return DIGITS.of_class(guidance)

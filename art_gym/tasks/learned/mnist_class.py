@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from art_gym.tasks.conditions import checked_guidance, classes, guided
-from art_gym.tasks.network_task import MNIST_RANGE, NetworkTask, draw_mnist, load_shipped
+from art_gym.tasks.conditions import MNIST
+from art_gym.tasks.network_task import NetworkTask
 from art_gym.tasks.registry import task
 
 
@@ -19,16 +17,4 @@ def mnist_class(guidance: float = 2.0) -> NetworkTask:
     Raises:
         ValueError: for a guidance that is not finite.
     """
-    network, fingerprint = load_shipped("mnist")
-    low, high = MNIST_RANGE
-    return NetworkTask(
-        partial(guided, network, checked_guidance(guidance), high),
-        (2, 28, 28),
-        f"{fingerprint} class {guidance}",
-        draw_mnist,
-        "mnist",
-        carried_channels=1,
-        condition=partial(classes, high),
-        sigma_min=low,
-        sigma_max=high,
-    )
+    return MNIST.of_class(guidance)
