@@ -76,6 +76,8 @@ class Metered(Counted):
 
     def affordable(self, share: float) -> float:
         """The evaluations that this share of the whole budget pays for, at the speed so far."""
+        if share <= 0:
+            return 0.0  # a part of the budget may have no limit, and 0 · ∞ is NaN
         by_time = share * self.budget.seconds * self.evaluations / max(self.seconds, 1e-9)
         return min(by_time, share * self.budget.evaluations)
 

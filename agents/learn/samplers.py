@@ -56,7 +56,7 @@ def _disturbed(quest: Quest, freedom: Freedom, best: Coefficients, until: float)
     denoiser, num_steps = quest.trial.denoiser, quest.num_steps
     rng = np.random.default_rng([quest.seed, num_steps])
     spreads = DISTURBANCE * Samplers(denoiser, num_steps, freedom).spreads()
-    fit = _fit(quest, freedom, max(until - denoiser.share, 0) / 4)
+    fit = _fit(quest, freedom, (until - denoiser.share) / 4)
     middle = fit.improve(freedom.numbers(best, denoiser), 0)
     while denoiser.share < until:
         for found in fit.improving(middle.numbers + spreads * rng.standard_normal(len(spreads)), STEPS):
@@ -69,7 +69,7 @@ def _fit(quest: Quest, freedom: Freedom, share: float) -> SamplerNewton:
     """Gauss-Newton on as many latents as a share of the budget pays for."""
     trial, fitted = quest.trial, quest.fitted
     per_latent = STEPS * jacobian_cost(freedom, quest.num_steps)
-    count = int(np.clip(trial.denoiser.affordable(max(share, 0)) / per_latent, FEWEST_FITTED, len(fitted.start)))
+    count = int(np.clip(trial.denoiser.affordable(share) / per_latent, FEWEST_FITTED, len(fitted.start)))
     problem = SamplerProblem(trial.denoiser, quest.num_steps, freedom, fitted.start[:count], fitted.endpoints[:count])
     return problem.newton(freedom)
 

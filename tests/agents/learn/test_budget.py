@@ -110,3 +110,11 @@ def test_what_a_budget_buys(budget: Budget, steps: int, said: str, monkeypatch: 
     task = FunctionDenoiser(slow, (2,), data_std=1.0)
     trial = Trial(task, Metered(task, budget), get_solver("dpmpp_2m"))
     assert said in cost.cost_of(trial, noises.Draws.of(task, 0), steps, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1])
+@pytest.mark.parametrize("limit", ["90s", "200000nfe"])
+def test_no_share_of_a_budget_pays_for_nothing(share: float, limit: str) -> None:
+    metered = Metered(get_task("gaussian_1d"), Budget.parse(limit), lambda: None)
+    metered(np.ones((6, 1)), np.ones(6))
+    assert metered.affordable(share) == 0
