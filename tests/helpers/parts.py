@@ -123,3 +123,34 @@ def unconditional_unet() -> Any:
         down_block_types=("DownBlock2D",),
         up_block_types=("UpBlock2D",),
     )
+
+
+def sd3_transformer(joint: int, pooled: int) -> Any:
+    """For embeddings of these widths, of each token and of a whole prompt."""
+    return diffusers.SD3Transformer2DModel(
+        sample_size=4,
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=joint,
+        caption_projection_dim=16,
+        pooled_projection_dim=pooled,
+    )
+
+
+def flux_transformer(joint: int, pooled: int) -> Any:
+    """The same of Flux, which packs 2 × 2 latents of 4 channels into a token of 16."""
+    return diffusers.FluxTransformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=joint,
+        pooled_projection_dim=pooled,
+        axes_dims_rope=(2, 2, 4),
+        guidance_embeds=True,
+    )

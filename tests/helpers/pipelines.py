@@ -16,6 +16,8 @@ from helpers.parts import (
     clap_tokenizer,
     clip,
     clip_tokenizer,
+    flux_transformer,
+    sd3_transformer,
     t5,
     t5_tokenizer,
     unconditional_unet,
@@ -114,20 +116,8 @@ def sdxl() -> Any:
 
 @kind
 def sd3() -> Any:
-    transformer = diffusers.SD3Transformer2DModel(
-        sample_size=4,
-        patch_size=1,
-        in_channels=4,
-        out_channels=4,
-        num_layers=1,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=2 * WIDTH,
-        caption_projection_dim=16,
-        pooled_projection_dim=2 * WIDTH,
-    )
     return diffusers.StableDiffusion3Pipeline(
-        transformer=transformer,
+        transformer=sd3_transformer(2 * WIDTH, 2 * WIDTH),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=autoencoder(4),
         text_encoder=clip(projects=True),
@@ -141,18 +131,7 @@ def sd3() -> Any:
 
 @kind
 def flux() -> Any:
-    """Packs 2 × 2 latents of 4 channels into a token of 16, and shifts levels by image size."""
-    transformer = diffusers.FluxTransformer2DModel(
-        in_channels=16,
-        num_layers=1,
-        num_single_layers=1,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=WIDTH,
-        pooled_projection_dim=WIDTH,
-        axes_dims_rope=(2, 2, 4),
-        guidance_embeds=True,
-    )
+    """Shifts levels by image size."""
     return diffusers.FluxPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=autoencoder(4),
@@ -160,7 +139,7 @@ def flux() -> Any:
         tokenizer=clip_tokenizer(),
         text_encoder_2=t5(),
         tokenizer_2=t5_tokenizer(),
-        transformer=transformer,
+        transformer=flux_transformer(WIDTH, WIDTH),
     )
 
 
