@@ -125,7 +125,8 @@ def _section(study: Study, task: str, runs: dict[str, dict[int, list[Record]]]) 
         name: {budget: float(np.mean([record["error"] for record in found])) for budget, found in of.items()}
         for name, of in runs.items()
     }
-    oracle = None if reference is None else dict.fromkeys(BUDGETS, reference.oracle_error)
+    places = {evaluations for curve in curves.values() for evaluations in curve}
+    oracle = None if reference is None else dict.fromkeys(places, reference.oracle_error)
     pictures.error_curves(
         study.folder / f"{task}.png",
         curves,
