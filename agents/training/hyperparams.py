@@ -152,7 +152,7 @@ class WarmStart:
 
     Attributes:
         share: of the episodes, for a search for a schedule; 0 for none.
-        evaluations: of the denoiser for each K, for a search for a sampler; 0 for none.
+        evaluations: of the denoiser for each K on average, for a search for a sampler; 0 for none.
         instant: begin with instant schedules.
         changes: of the hyperparameters.
     """

@@ -51,7 +51,7 @@ def instant_start(model: Fittable, most_steps: int, seed: int, progress: bool) -
             seen.append(observed)
             wanted.append(actions)
     targets = np.concatenate(wanted).astype(np.float32)
-    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, BATCH, progress)
+    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, BATCH, progress=progress)
     model.num_timesteps = min(len(targets), most_steps - 1)
 
 

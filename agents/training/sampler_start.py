@@ -30,6 +30,7 @@ Fittable = PPO | A2C | TRPO | SAC | TD3 | TQC | CrossQ  # their policies have a 
 
 ROUNDS, LANES = 4, 16  # episodes by each sampler, for the policy's fit
 NEAR = 0.003  # deviation of the actions in all rounds but the first
+ROUGH = 0.01  # weight of these rounds: on its own path the policy must be exact, and near it can be rough
 LATENTS = 512  # for the improvement of a sampler that lies outside of the actions' range
 FIT_STEPS, FIT_RATE = 4000, 1e-2  # of Adam, whose rate falls to 0
 
@@ -44,7 +45,8 @@ def sampler_start(
     Args:
         model: untrained, on an `ARTDiffusionVecEnv` whose actions are those of a `SamplerMap`.
         budgets: every K of the environment.
-        evaluations: of the denoiser, after which the search for one K begins nothing new.
+        evaluations: of the denoiser for each K, on average, after which its search begins nothing new. A Jacobian's
+            cost grows as K², and so does the share of a K.
         most_steps: environment steps of the whole run.
         seed: of the searches.
         progress: show a progress bar.
@@ -58,18 +60,24 @@ def sampler_start(
     before = denoiser.evaluations
     seen: list[Observed] = []
     wanted: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    mean_square = float(np.mean(np.square(budgets)))
     for num_steps in tqdm(budgets, desc="Gauss-Newton", unit="K", disable=not progress):
-        freedom = core.action_map.freedom
-        made = sampler_defect(denoiser, num_steps, freedom, bank.start, bank.endpoints, seed, evaluations)
-        made = _in_reach(core, made, evaluations)
+        freedom, most_weight = core.action_map.freedom, core.action_map.most_weight
+        share = evaluations * num_steps**2 / mean_square
+        noises = bank.start, bank.endpoints
+        made = sampler_defect(denoiser, num_steps, freedom, *noises, seed, share, most_weight=most_weight)
+        made = _in_reach(core, made, share)
         spent = denoiser.evaluations
         rng = np.random.default_rng([seed, num_steps])
         for round in range(ROUNDS):
             for observed, actions in _played(core, made, NEAR if round else 0.0, rng):
                 seen.append(observed)
                 wanted.append(actions)
+                weights.append(np.full(LANES, ROUGH if round else 1.0, np.float32))
         denoiser.evaluations = spent  # showing is no searching
-    fit_policy(model, joined(seen), np.concatenate(wanted).astype(np.float32), FIT_STEPS, FIT_RATE)
+    targets = np.concatenate(wanted).astype(np.float32)
+    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, weights=np.concatenate(weights))
     model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
 
 
@@ -157,6 +165,7 @@ def fit_policy(
     steps: int,
     rate: float,
     batch: int | None = None,
+    weights: np.ndarray | None = None,
     progress: bool = False,
 ) -> None:
     """Fit the mean of a policy to actions by Adam, whose rate falls to 0.
@@ -167,20 +176,23 @@ def fit_policy(
         wanted: (N, A) actions.
         steps, rate: of Adam. A sampler's numbers must fit each other to about four digits.
         batch: how many observations a step uses, by default all. It needs observations that are arrays.
+        weights: (N,) of the observations, by default all the same.
         progress: show a progress bar.
     """
     policy, targets = model.policy, torch.as_tensor(wanted)
     inputs, _ = policy.obs_to_tensor(seen)
+    shares = torch.ones(len(targets)) if weights is None else torch.as_tensor(weights / weights.mean())
     optimiser = torch.optim.Adam(policy.parameters(), rate)  # does not change what the mean does not depend on
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
     chance = torch.Generator().manual_seed(0)
     policy.set_training_mode(True)
     for _ in tqdm(range(steps), desc="fit of the policy", disable=not progress):
-        given, aims = inputs, targets
+        given, aims, share = inputs, targets, shares
         if batch is not None:
             rows = torch.randint(len(targets), (batch,), generator=chance)
-            given, aims = cast(torch.Tensor, inputs)[rows], targets[rows]
-        loss = torch.nn.functional.mse_loss(policy._predict(given, deterministic=True), aims)
+            given, aims, share = cast(torch.Tensor, inputs)[rows], targets[rows], shares[rows]
+        missed = policy._predict(given, deterministic=True) - aims  # (N, A)
+        loss = (share[:, None] * missed**2).mean()
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

@@ -35,7 +35,7 @@ from .ranges import check_values
 from .sampler_start import Fittable
 from .warm_start import Startable, affordable_searches
 
-SEARCHED = 0.5  # largest share of a run's evaluations for the samplers that it begins with
+SEARCHED = 0.75  # largest share of a run's evaluations for the samplers that it begins with
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Setup:
     num_envs: int
     n_timesteps: int
     searches: int  # of the warm start of a schedule, which needs a fixed K; 0 for none
-    start_evaluations: float  # for each K, of the warm start of a sampler; 0 for none
+    start_evaluations: float  # for each K on average, of the warm start of a sampler; 0 for none
     instant: bool  # whether the warm start is instant schedules
     hyperparams: dict[str, Any]
 

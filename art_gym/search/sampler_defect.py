@@ -14,7 +14,7 @@ from art_gym.samplers.sampler import Sampler
 from art_gym.search.base import Candidate, Sought, exhaust, search
 from art_gym.search.defect import MOST_ELEMENTS, MOST_EVALUATIONS, defect
 from art_gym.search.least_squares import Fit, by_error, working_precision
-from art_gym.search.sampler_newton import SamplerNewton, within
+from art_gym.search.sampler_newton import MOST_WEIGHT, SamplerNewton, within
 from art_gym.search.spaces import Samplers
 
 GRID_SHARE = 0.15  # of the budget for the grid that the search begins with
@@ -54,6 +54,7 @@ class SamplerProblem:
         freedom: what of a sampler may be chosen.
         start, endpoints: (B, *shape) noises at σ_max and their precise endpoints.
         budget: evaluations of the denoiser after which no new Jacobian begins.
+        most_weight: largest size of a weight.
     """
 
     denoiser: Counted
@@ -62,13 +63,14 @@ class SamplerProblem:
     start: np.ndarray
     endpoints: np.ndarray
     budget: float = np.inf
+    most_weight: float = MOST_WEIGHT
 
     def newton(self, freedom: Freedom, rows: slice = slice(None)) -> SamplerNewton:
         """Gauss-Newton on some of the latents, within a freedom."""
         kind = working_precision(self.start)
         latents = self.start[rows].astype(kind), self.endpoints[rows].astype(kind)
         made = within(freedom, self.num_steps, self.denoiser)
-        return SamplerNewton(self.denoiser, self.num_steps, made, *latents, self.budget)
+        return SamplerNewton(self.denoiser, self.num_steps, made, *latents, self.budget, self.most_weight)
 
     def numbers(self, made: Coefficients) -> np.ndarray:
         """The numbers of a sampler in the whole freedom."""
@@ -137,6 +139,7 @@ def sampler_defect(
     seed: int = 0,
     evaluations: float | None = None,
     levels: np.ndarray | None = None,
+    most_weight: float = MOST_WEIGHT,
 ) -> Coefficients:
     """Find the sampler of least mean endpoint error by Gauss-Newton steps on the terminal defect.
 
@@ -146,6 +149,7 @@ def sampler_defect(
         seed: of the disturbed starts.
         evaluations: of the denoiser, after which nothing new begins. The default was enough on the exact tasks.
         levels: (K+1,) of a grid for 2M to begin with. By default it is searched for with a share of the budget.
+        most_weight: largest size of a weight.
 
     Returns:
         The coefficients.
@@ -159,7 +163,7 @@ def sampler_defect(
         levels = defect(counted, num_steps, "dpmpp_2m", start, endpoints, seed, GRID_SHARE * budget)
     latents = int(np.clip((1 - STARTS_SHARE) * budget / (FINALISTS * STEPS / 2 * cost), *LATENTS))
     fresh = slice(latents, latents + int(CHOICE_SHARE * budget / (2 * FINALISTS * num_steps)))
-    problem = SamplerProblem(counted, num_steps, freedom, start, endpoints, before + budget)
+    problem = SamplerProblem(counted, num_steps, freedom, start, endpoints, before + budget, most_weight)
     pool = exhaust(screening(problem, levels, seed, before + STARTS_SHARE * budget))[:FINALISTS]
     many, others = problem.newton(freedom, slice(latents)), problem.newton(freedom, fresh)
     finals = [many.improve(fit.numbers, STEPS) for fit in pool]

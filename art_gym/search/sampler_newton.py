@@ -30,6 +30,7 @@ class SamplerNewton(LeastSquares):
         num_steps: K.
         make: the samplers to choose from.
         start, endpoints, budget: as there.
+        most_weight: largest size of a weight.
     """
 
     least_weighted = 0.02
@@ -42,9 +43,10 @@ class SamplerNewton(LeastSquares):
         start: np.ndarray,
         endpoints: np.ndarray,
         budget: float = np.inf,
+        most_weight: float = MOST_WEIGHT,
     ) -> None:
         super().__init__(denoiser, start, endpoints, budget)
-        self.num_steps, self.make = num_steps, make
+        self.num_steps, self.make, self.most_weight = num_steps, make, most_weight
 
     def bounded(self, numbers: np.ndarray) -> np.ndarray:
         """See `LeastSquares`."""
@@ -54,7 +56,7 @@ class SamplerNewton(LeastSquares):
         """See `LeastSquares`."""
         made = self.make(numbers)
         close = (made.sigmas[1:] > (1 - CLOSEST) * made.sigmas[:-1]).any()
-        if close or np.abs(made.weights).max() > MOST_WEIGHT:
+        if close or np.abs(made.weights).max() > self.most_weight:
             return impossible(numbers)
         return self._ended(numbers, *self._go_on(made, [self.start], []))
 
