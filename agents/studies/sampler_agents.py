@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +23,33 @@ from .study import Record, Study, markdown, mean_and_range
 
 AGENTS = ("ppo", "sac", "td3", "tqc", "crossq")
 SEARCHES = {"cma": "CMA-ES", "defect": "Gauss-Newton"}
-SINGLE, BOTH_ENDS = 7, (5, 10)
-SINGLE_TASK = "ring_2d"  # for every agent at one K
+SINGLES, BOTH_ENDS = (5, 7, 10), (5, 10)
+SLOW = "digits"  # its denoiser is, so it has one agent and fewer steps
 RANGE_AGENT = "ppo"
-SINGLE_STEPS, RANGE_STEPS = 60_000, 600_000  # of 64 latents each: 3.8 and 38 million denoiser evaluations
+SINGLE_STEPS, RANGE_STEPS = 60_000, 800_000  # of 64 latents each: 3.8 and 51 million denoiser evaluations
 FEWER_STEPS = 150_000  # for the range of K without a search, and on Digits, whose denoiser is slow: 9.6 million
 POPULATION = 64
 QUICK_STEPS, QUICK_SEARCH, QUICK_NOISES = 4_000, 40_000, 256
 
 
 def sampler_agents(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
-    """Scores against the best sampler: one policy for K from 5 to 10, then five algorithms at K = 7."""
+    """Scores against the best sampler: one policy for K from 5 to 10, then five algorithms with one K each."""
     study = Study("sampler_agents", out)
     ranges: list[list[str]] = []
     singles: list[list[str]] = []
     for task in BUILT_IN[:1] if quick else BUILT_IN:
-        some = seeds[:1] if task == "digits" else seeds
+        some = seeds[:1] if task == SLOW else seeds
         ranges.append([task, RANGE_AGENT, *_cells(study, RANGE_AGENT, task, BOTH_ENDS, some, quick)])
         _written(study, ranges, singles, seeds)
-    for agent in AGENTS[:1] if quick else AGENTS:
-        singles.append([str(SINGLE), agent, *_cells(study, agent, SINGLE_TASK, SINGLE, seeds[:1], quick)])
-        _written(study, ranges, singles, seeds)
-    for name, label in SEARCHES.items():
-        runs = [_search(study, name, SINGLE, seeds[0], quick)]
-        singles.append([str(SINGLE), label, _scores(runs, "errors", SINGLE_TASK), "–", "–", *_costs(runs)])
+    fast = [task for task in BUILT_IN if task != SLOW]
+    for task, num_steps in product(fast[:1] if quick else fast, SINGLES[:1] if quick else SINGLES):
+        for agent in AGENTS[:1] if quick else AGENTS:
+            cells = _cells(study, agent, task, num_steps, seeds[:1], quick)
+            singles.append([task, str(num_steps), agent, *cells])
+            _written(study, ranges, singles, seeds)
+        for name, label in SEARCHES.items():
+            runs = [_search(study, name, task, num_steps, seeds[0], quick)]
+            singles.append([task, str(num_steps), label, _scores(runs, "errors", task), "–", "–", *_costs(runs)])
     return _written(study, ranges, singles, seeds)
 
 
@@ -65,8 +69,8 @@ def _written(study: Study, ranges: list[list[str]], singles: list[list[str]], se
         f"Runs without a search, on Digits and with one K have seed {seeds[0]} alone.",
         f"One policy for every K from {BOTH_ENDS[0]} to {BOTH_ENDS[1]}, the mean over K = 5, 7 and 10:",
         markdown(["task", *heads], ranges),
-        "Ring2D, one policy for one K. Searches have as many evaluations as agents:",
-        markdown(["K", *heads], singles),
+        "One policy for one K. Searches have as many evaluations as agents:",
+        markdown(["task", "K", *heads], singles),
     ]
     return study.finish("Agents that choose all of a step", "\n\n".join(parts))
 
@@ -109,15 +113,15 @@ def _agent(
 def _steps(task: str, budget: int | tuple[int, int], search: bool) -> int:
     if isinstance(budget, int):
         return SINGLE_STEPS
-    return RANGE_STEPS if search and task != "digits" else FEWER_STEPS
+    return RANGE_STEPS if search and task != SLOW else FEWER_STEPS
 
 
-def _search(study: Study, name: str, num_steps: int, seed: int, quick: bool) -> Record:
+def _search(study: Study, name: str, task: str, num_steps: int, seed: int, quick: bool) -> Record:
     evaluations = QUICK_SEARCH if quick else SINGLE_STEPS * POPULATION
     # CMA-ES counts steps of its 64 noises, and Gauss-Newton evaluations.
     steps = evaluations // POPULATION if name == "cma" else evaluations
-    key = {"agent": name, "task": SINGLE_TASK, "num_steps": num_steps, "seed": seed, "steps": steps}
-    return study.once(key, lambda: _trained(name, SINGLE_TASK, num_steps, seed, steps, {}, quick))
+    key = {"agent": name, "task": task, "num_steps": num_steps, "seed": seed, "steps": steps}
+    return study.once(key, lambda: _trained(name, task, num_steps, seed, steps, {}, quick))
 
 
 def _trained(

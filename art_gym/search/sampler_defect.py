@@ -20,14 +20,17 @@ from art_gym.search.spaces import Samplers
 GRID_SHARE = 0.15  # of the budget for the grid that the search begins with
 SCREENING = 256  # latents for the starts
 SCREENING_STEPS = 12  # Jacobians for each start
-STARTS_SHARE = 0.5  # of the budget: after it no new start begins
+STARTS_SHARE = 0.3  # of the budget: after it no new start begins
 DISTURBED = 12  # largest number of disturbed copies of the best sampler, because the problem has bad local optima
 DISTURBANCE = 0.4  # of these copies, in units of the first candidates' standard deviations
 FIRST_TOLD = 0.2  # a first level that tells the direction of the noise, where σ_max itself tells nothing
-FINALISTS = 3
+FINALISTS = 6
+ROUND = 6  # Jacobians for each finalist, until the better half goes on
+STEPS = 40  # Jacobians for the last finalist, and for a hop that goes on
+HOPS, HOP = 12, 0.1  # most disturbed copies of the last finalist, and their disturbance in the same units
+PROMISING = 1.5  # times the best error: a hop within it goes on
 LATENTS = 512, 2048  # fewest and most for the finalists
-STEPS = 40  # Jacobians for each finalist
-CHOICE_SHARE = 0.1  # of the budget for choosing a finalist on fresh latents
+FITS = 1.5  # the work of the finalists, in fits of STEPS Jacobians
 ENOUGH, JACOBIANS = 6e5, 6e3  # evaluations, and Jacobians of one latent, for latents that are not tiny
 
 
@@ -161,15 +164,34 @@ def sampler_defect(
     budget = min(enough if evaluations is None else evaluations, MOST_ELEMENTS / start[0].size, MOST_EVALUATIONS)
     if levels is None:
         levels = defect(counted, num_steps, "dpmpp_2m", start, endpoints, seed, GRID_SHARE * budget)
-    latents = int(np.clip((1 - STARTS_SHARE) * budget / (FINALISTS * STEPS / 2 * cost), *LATENTS))
-    fresh = slice(latents, latents + int(CHOICE_SHARE * budget / (2 * FINALISTS * num_steps)))
+    latents = int(np.clip((1 - STARTS_SHARE) * budget / (FITS * STEPS * cost), *LATENTS))
     problem = SamplerProblem(counted, num_steps, freedom, start, endpoints, before + budget, most_weight)
     pool = exhaust(screening(problem, levels, seed, before + STARTS_SHARE * budget))[:FINALISTS]
-    many, others = problem.newton(freedom, slice(latents)), problem.newton(freedom, fresh)
-    finals = [many.improve(fit.numbers, STEPS) for fit in pool]
-    if len(others.start) >= LATENTS[0]:
-        finals = [others.improve(fit.numbers, 0) for fit in finals]
-    return problem.made(min(finals, key=by_error).numbers)
+    many = problem.newton(freedom, slice(latents))
+    best = _hopped(problem, many, _last(many, pool), np.random.default_rng([seed, num_steps, 1]))
+    return problem.made(best.numbers)
+
+
+def _last(many: SamplerNewton, pool: list[Fit]) -> Fit:
+    """The best of some fits, each improved for a round, then the better half, and so on."""
+    pool = [many.improve(fit.numbers, ROUND) for fit in pool]
+    while len(pool) > 1:
+        better = sorted(pool, key=by_error)[: -(-len(pool) // 2)]
+        pool = [many.improve(fit.numbers, ROUND) for fit in better]
+    return many.improve(pool[0].numbers, STEPS)
+
+
+def _hopped(problem: SamplerProblem, many: SamplerNewton, best: Fit, rng: np.random.Generator) -> Fit:
+    """The best fit near one: there are many local optima, and the next one is often better."""
+    spreads = HOP * Samplers(problem.denoiser, problem.num_steps, problem.freedom).spreads()
+    for _ in range(HOPS):
+        if problem.denoiser.evaluations > problem.budget:
+            break
+        hopped = many.improve(best.numbers + spreads * rng.standard_normal(len(spreads)), ROUND)
+        if hopped.error < PROMISING * best.error:
+            hopped = many.improve(hopped.numbers, STEPS)
+        best = min(best, hopped, key=by_error)
+    return best
 
 
 def starts(levels: np.ndarray, freedom: Freedom) -> Iterator[Coefficients]:
