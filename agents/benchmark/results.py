@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from art_gym.common.messages import one_line
 from art_gym.common.reading import parse_json, read_text
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
@@ -109,15 +107,12 @@ def plan_of(numbers: Mapping[str, Any]) -> Plan | None:
 def append(file: Path, line: Line) -> None:
     """Add a line. It is written at once, so that a killed process leaves it whole or leaves nothing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        opened = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            size = os.fstat(opened).st_size
-            torn = size and os.pread(opened, 1, size - 1) != b"\n"  # the disk was full, or the machine fell
-            os.write(opened, (("\n" if torn else "") + line.to_json() + "\n").encode())
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+    with open(file, "a+b", buffering=0) as opened:  # other processes may append too: each write goes to the end
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(size - 1, 0))
+        torn = opened.read(1) not in (b"", b"\n")  # the disk was full, or the machine fell
+        opened.write((("\n" if torn else "") + line.to_json() + "\n").encode())
+        os.fsync(opened.fileno())
 
 
 def read(files: Iterable[Path]) -> list[Line]:

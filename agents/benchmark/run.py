@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -158,6 +159,6 @@ def chosen(methods: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """Methods by name or by class, all for none."""
     found: list[str] = []
     for name in names:
-        of_kind = [key for key in methods if methods[key].kind == name.replace("_", " ")]
+        of_kind = [key for key in methods if re.sub("[ -]", "_", methods[key].kind) == name]
         found += of_kind or [name]
     return list(dict.fromkeys(found)) or list(methods)

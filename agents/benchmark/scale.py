@@ -68,6 +68,10 @@ class Ends:
         edm, best, found = (max(e, self.floor) for e in (self.edm[seed], self.best[seed], error))
         return None if best >= edm else math.log(edm / found) / math.log(edm / best)
 
+    def ratio(self, error: float, seed: int) -> float:
+        """Error over that of the best known."""
+        return max(error, self.floor) / max(self.best[seed], self.floor)
+
 
 @cache
 def load_scale(suite: str) -> dict[Cell, Ends]:

@@ -56,6 +56,46 @@ class RunSuite:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Write the leaderboard as Markdown and as a page for a browser, and draw the pictures.
+
+    Attributes:
+        suite: a suite in envs_configs/suites.
+        results: files of results, yours beside ours.
+        out: folder to write to.
+    """
+
+    suite: str = "v1"
+    results: tuple[Path, ...] = (RESULTS / "v1.jsonl",)
+    out: Path = RESULTS
+
+    def run(self) -> None:
+        """Write it."""
+        from ..benchmark.report import write_report
+
+        print(write_report(self.suite, self.results, self.out))
+
+
+@dataclass(frozen=True)
+class SubmitCheck:
+    """Check a file of results: its form, its cells, its scores, and the errors of the plans in it.
+
+    Attributes:
+        file: JSON lines, as docs/how-to/benchmark.md describes them.
+        measure: how many plans are measured again, drawn at random; 0 for none.
+    """
+
+    file: Annotated[Path, tyro.conf.Positional]
+    measure: int = 20
+
+    def run(self) -> None:
+        """Print what it holds. Raises a ValueError for the first mistake."""
+        from ..benchmark.submitted import check
+
+        print(check(self.file, self.measure))
+
+
+@dataclass(frozen=True)
 class MakeScale:
     """Compute the scale of a new suite, which is stored beside it. What is stored stays.
 
@@ -82,7 +122,7 @@ class MakeScale:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Compare methods on a suite.
+    """Compare methods on a suite: run it, report it, check a submission.
 
     Attributes:
         command: what to do.
@@ -91,6 +131,8 @@ class Benchmark:
     command: tyro.conf.OmitSubcommandPrefixes[
         tyro.conf.OmitArgPrefixes[
             Annotated[RunSuite, tyro.conf.subcommand("run", prefix_name=False)]
+            | Annotated[Report, tyro.conf.subcommand("report", prefix_name=False)]
+            | Annotated[SubmitCheck, tyro.conf.subcommand("submit-check", prefix_name=False)]
             | Annotated[MakeScale, tyro.conf.subcommand("scale", prefix_name=False)]
         ]
     ]
