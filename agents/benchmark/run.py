@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from .results import Line, append, read
 from .suite import Suite
 
 Backend = Literal["loky", "ray"]
+PART = 8  # runs a worker in each part of a Ray cluster's work
 LIVES = 5  # times that all workers may end without a single result between
 # Seconds of a run before any is known, for the estimate.
 USUAL: dict[Kind, float] = {
@@ -120,10 +120,17 @@ def commit_of_code() -> str:
 
 
 def _outcomes(jobs: list[Job], commit: str, workers: int, backend: Backend) -> Iterator[Outcome]:
-    """Results as they come."""
-    with _parallel(backend):
+    """Results as they come. Ray's backend gives none before all that it was asked for, so it is asked in parts."""
+    asked = [joblib.delayed(attempt)(job, commit) for job in jobs]
+    if backend == "loky":
         run_all = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        yield from run_all(joblib.delayed(attempt)(job, commit) for job in jobs)
+        yield from run_all(asked)
+        return
+    _register_ray()
+    size = PART * joblib.effective_n_jobs(workers)
+    with joblib.parallel_config(backend="ray"), joblib.Parallel(workers, batch_size=1) as run_part:
+        for begin in range(0, len(asked), size):
+            yield from run_part(asked[begin : begin + size])
 
 
 def attempt(job: Job, commit: str) -> Outcome:
@@ -134,16 +141,12 @@ def attempt(job: Job, commit: str) -> Outcome:
         return job, f"{type(error).__name__}: {one_line(error, 200)}"
 
 
-def _parallel(backend: Backend) -> AbstractContextManager[Any]:
-    if backend == "loky":
-        return nullcontext()
+def _register_ray() -> None:
     try:
         from ray.util.joblib import register_ray
     except ImportError:
         raise ValueError("--backend ray needs Ray: pip install ray, and start a cluster with `ray start`") from None
     register_ray()
-    chosen_backend: AbstractContextManager[Any] = joblib.parallel_config(backend="ray")
-    return chosen_backend
 
 
 def _killed() -> tuple[type[BaseException], ...]:
