@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from art_gym.common.files import write_text
@@ -32,8 +33,9 @@ def write_report(suite: str, files: Iterable[Path], out: Path) -> str:
     Raises:
         ValueError: without any result of the suite, or for a file that holds none.
     """
-    suite_cells = set(load_suite(suite).cells())
-    lines = [line for line in read(files) if line.suite == suite and line.cell in suite_cells]
+    suite_cells, scale = set(load_suite(suite).cells()), load_scale(suite)
+    found = [line for line in read(files) if line.suite == suite and line.cell in suite_cells]
+    lines = [replace(line, score=scale[line.cell].score(line.error, line.seed)) for line in found]
     if not lines:
         raise ValueError(f"no results of suite {suite} in {', '.join(map(str, files))}: run it first")
     parts = [f"# Suite {suite}", _facts(lines)]

@@ -38,7 +38,8 @@ class Line:
         steps: of an environment that training played; 0 for methods without one.
         calls: evaluations of the denoiser for one latent, those for precise endpoints included.
         error: mean endpoint error on the seed's held-out noises.
-        score: 0 for EDM's grid and 1 for the best grid or sampler known; None where EDM's grid is the best.
+        score: 0 for EDM's grid and 1 for the best grid or sampler known; None where EDM's grid is the best, and in
+            results of others, for which the report computes it.
         seconds: of CPU time, without precise endpoints.
         hyperparameters: hash of all that the result depends on beside the seed.
         sigmas, told, weights: the plan. None for a policy that follows the sample; the last two None for a grid.
@@ -125,7 +126,7 @@ def read(files: Iterable[Path]) -> list[Line]:
     for file in files:
         for number, values in _objects(file):
             try:
-                line = Line(**values)
+                line = Line(**{"score": None, **values})
             except TypeError as error:
                 raise ValueError(f"{file}, line {number} is no result: {one_line(error, 200)}") from None
             found[line.key] = line

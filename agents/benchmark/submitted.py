@@ -21,13 +21,14 @@ from .suite import Suite, load_suite, suite_names
 
 SAME = 1e-3  # relative difference of two errors: other processors round otherwise
 SAME_SCORE = 1e-3
+OPTIONAL = ("score", "sigmas", "told", "weights")
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
 _COUNT = {"type": "integer", "minimum": 0}
 _NUMBERS = {"type": "array", "items": {"type": "number"}, "maxItems": 1001}
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "required": [field.name for field in fields(Line) if field.name not in ("sigmas", "told", "weights")],
+    "required": [field.name for field in fields(Line) if field.name not in OPTIONAL],
     "properties": {
         "suite": _TEXT,
         "algorithm": {**_TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
@@ -91,7 +92,7 @@ def _lines(file: Path) -> dict[int, Line]:
             raise ValueError(f"{file}, line {number}: {error}") from None
         except jsonschema.ValidationError as error:
             raise ValueError(f"{file}, line {number}: {one_line(error.json_path, 60)}: {_said(error)}") from None
-        line = Line(**values)
+        line = Line(**{"score": None, **values})
         if line.key in keys:
             raise ValueError(f"{file}, line {number}: line {keys[line.key]} is the same run: leave one out")
         keys[line.key] = number
@@ -118,13 +119,10 @@ def _wrong(line: Line, suite: Suite) -> str | None:
     if line.sigmas is not None and len(line.sigmas) != line.num_steps + 1:
         return f"sigmas must be {line.num_steps + 1} levels for {line.num_steps} steps, got {len(line.sigmas)}"
     score = load_scale(suite.name)[line.cell].score(line.error, line.seed)
-    if (score is None) != (line.score is None) or not _near(score, line.score):
+    said, known = (math.nan if value is None else value for value in (line.score, score))
+    if line.score is not None and not math.isclose(said, known, abs_tol=SAME_SCORE):
         return f"an error of {line.error:g} has the score {score} in {line.cell}, got {line.score}"
     return None
-
-
-def _near(first: float | None, second: float | None) -> bool:
-    return first is None or second is None or math.isclose(first, second, abs_tol=SAME_SCORE)
 
 
 def _measure_again(where: str, line: Line, suite: Suite) -> None:
@@ -143,12 +141,13 @@ def _measure_again(where: str, line: Line, suite: Suite) -> None:
 
 
 def _summary(lines: list[Line], suite: Suite, measured_again: int) -> str:
+    scale = load_scale(suite.name)
     parts = [f"{len(lines)} results of suite {suite.name}, all well-formed; {measured_again} plans measured again"]
     for algorithm in sorted({line.algorithm for line in lines}):
         some = [line for line in lines if line.algorithm == algorithm]
         cells = {line.cell for line in some}
         whole = [cell for cell in suite.cells() if (cell.solver == "sampler") == (some[0].actions == "sampler")]
-        scores = [line.score for line in some if line.score is not None]
+        scores = [score for line in some if (score := scale[line.cell].score(line.error, line.seed)) is not None]
         mean = f"{np.mean(scores):.3f}" if scores else "–"
         parts.append(f"{algorithm}: {len(some)} runs in {len(cells)} of {len(whole)} cells, mean score {mean}")
     return "\n".join(parts)

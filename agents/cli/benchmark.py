@@ -66,7 +66,7 @@ class Report:
     """
 
     suite: str = "v1"
-    results: tuple[Path, ...] = (RESULTS / "v1.jsonl",)
+    results: tuple[Path, ...] = (RESULTS / "v1.jsonl", RESULTS / "earlier.jsonl")
     out: Path = RESULTS
 
     def run(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from art_gym.agents.benchmark.measure import Job, run_job
 from art_gym.agents.benchmark.results import Line, append
-from art_gym.agents.benchmark.scale import load_scale
 from art_gym.agents.benchmark.submitted import check
 from art_gym.agents.benchmark.suite import Cell
 from art_gym.agents.cli.main import main
@@ -29,7 +29,7 @@ def written(file: Path, *lines: Line) -> Path:
 
 
 def test_a_good_file(good: Line, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    policy = replace(good, seed=0, sigmas=None, score=load_scale("v1")[CELL].score(good.error, 0))
+    policy = replace(good, seed=0, sigmas=None, score=None)  # the score may be left out
     file = written(tmp_path / "results.jsonl", good, policy)
     assert main(["benchmark", "submit-check", str(file)]) == 0
     said = capsys.readouterr().out
@@ -43,7 +43,6 @@ def test_a_good_file(good: Line, tmp_path: Path, capsys: pytest.CaptureFixture[s
         ({"seed": 5}, "line 1: seed must be from 0 to 4, got 5"),
         ({"num_steps": 4}, "suite v1 has no cell gaussian_1d, euler, K = 4"),
         ({"score": 0.2}, r"has the score 1.0 in gaussian_1d, euler, K = 5, got 0.2"),
-        ({"score": None}, "has the score"),
         ({"actions": "sampler"}, "actions 'sampler' do not fit the solver 'euler'"),
         ({"suite": "v0"}, "unknown suite 'v0'"),
         ({"error": 0.0}, r"\$.error: 0.0 is less than or equal"),
@@ -81,3 +80,10 @@ def test_a_sampler_is_measured_as_one(tmp_path: Path) -> None:
     wrong = replace(line, told=[0.5, 1.0, 1.0])
     with pytest.raises(ValueError, match="the plan has the error"):
         check(written(tmp_path / "wrong.jsonl", wrong), measure=1)
+
+
+@pytest.mark.slow
+def test_what_an_outsider_writes_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(Path(__file__).parents[3] / "examples" / "benchmark_entry.py"))
+    assert "my_cem: 6 runs in 3 of " in check(tmp_path / "runs" / "mine.jsonl", measure=0)
