@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -49,7 +48,8 @@ def main() -> None:
     try:
         import ray
     except ImportError as error:
-        sys.exit(f"Ray is not installed ({error}): see the first lines of this file")
+        print(f"skipped, since Ray is not installed ({error}): see the first lines of this file")
+        return
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
     jobs = missing(load_suite("v1"), METHODS, [TASK], [], [])
     with tempfile.TemporaryDirectory() as folder:

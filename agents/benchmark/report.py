@@ -68,10 +68,12 @@ def _facts(lines: Sequence[Line]) -> str:
 def _section(title: str, lines: Sequence[Line], suite: str, stem: Path) -> list[str]:
     runs, scale = runs_of(lines), load_scale(suite)
     parts = [f"## {title.capitalize()}"]
-    for number, cells in enumerate(coverages(runs)):
-        found = entries(runs, cells, scale)
-        parts += [f"{described(cells).capitalize()}:", table(found)]
-        if number == 0:
+    tables = {cells: entries(runs, cells, scale) for cells in coverages(runs)}
+    # Pictures show the cells in which most classes have a result.
+    shown = max(tables, key=lambda cells: (len({entry.kind for entry in tables[cells]}), len(cells)), default=None)
+    for cells, found in tables.items():
+        parts += [f"On {described(cells)}:", table(found)]
+        if cells == shown:
             drawn = {name: getattr(pictures, name) for name in ("scores", "profiles", "costs")}
             for name, draw in drawn.items():
                 file = draw(stem.with_name(f"{stem.name}_{name}.png"), found)

@@ -5,35 +5,29 @@ Scores are a list with an array for each cell, which holds the scores of its see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 Scores = Sequence[np.ndarray]  # one (seeds,) array for each cell
-Statistic = Callable[[Scores], float]
 DRAWS = 2000  # of the bootstrap
 CONFIDENCE = 0.95
 
 
 def interquartile_mean(scores: Scores) -> float:
     """The mean of the middle half of all scores, over cells and seeds together."""
-    ordered = np.sort(np.concatenate(scores))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    return float(_middle(np.concatenate(scores)))
 
 
-def stratified_interval(
-    scores: Scores, statistic: Statistic = interquartile_mean, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float]:
-    """The percentile bootstrap interval of 95 %. Each draw takes new seeds within each cell, and the same cells.
+def interquartile_interval(scores: Scores, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """The stratified percentile bootstrap interval of 95 % of `interquartile_mean`.
 
-    It tells how far other seeds could move the statistic, and not other cells. Cells with one seed do not move.
+    Each draw takes new seeds within each cell, and the same cells. So it tells how far other seeds could move the mean,
+    and not other cells. Cells with one seed do not move.
     """
     rng = np.random.default_rng(seed)
-    found = [statistic([rng.choice(cell, len(cell)) for cell in scores]) for _ in range(draws)]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
+    drawn = [cell[rng.integers(len(cell), size=(draws, len(cell)))] for cell in scores]
+    return _bounds(_middle(np.concatenate(drawn, axis=1)))
 
 
 def performance_profile(scores: Scores, thresholds: np.ndarray) -> np.ndarray:
@@ -48,17 +42,34 @@ def probability_of_improvement(first: Scores, second: Scores) -> float:
     Args:
         first, second: scores in the same cells, in the same order.
     """
-    return float(np.mean([_wins(x, y) for x, y in zip(first, second, strict=True)]))
+    return float(np.mean([_wins(x, y).mean() for x, y in zip(first, second, strict=True)]))
 
 
 def improvement_interval(first: Scores, second: Scores, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """The percentile bootstrap interval of `probability_of_improvement`, with new seeds of both within each cell."""
-    count = len(first)
-    return stratified_interval(
-        [*first, *second], lambda both: probability_of_improvement(both[:count], both[count:]), draws, seed
-    )
+    """The stratified bootstrap interval of `probability_of_improvement`, with new seeds of both within each cell."""
+    rng, total = np.random.default_rng(seed), np.zeros(draws)
+    for x, y in zip(first, second, strict=True):
+        rows, columns = (rng.integers(len(cell), size=(draws, len(cell))) for cell in (x, y))
+        total += _wins(x, y)[rows[:, :, None], columns[:, None, :]].mean(axis=(1, 2))
+    return _bounds(total / len(first))
 
 
-def _wins(first: np.ndarray, second: np.ndarray) -> float:
+def _middle(values: np.ndarray) -> np.ndarray:
+    """The mean of the middle half along the last axis."""
+    count = values.shape[-1]
+    cut = count // 4
+    mean: np.ndarray = np.sort(values, axis=-1)[..., cut : count - cut].mean(axis=-1)
+    return mean
+
+
+def _wins(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(n, m) 1 where the first is higher, and ½ where they are equal."""
     differences = first[:, None] - second
-    return float((differences > 0).mean() + (differences == 0).mean() / 2)
+    wins: np.ndarray = (differences > 0) + (differences == 0) / 2
+    return wins
+
+
+def _bounds(drawn: np.ndarray) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)

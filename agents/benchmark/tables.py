@@ -13,9 +13,9 @@ from .scale import Ends
 from .statistics import (
     Scores,
     improvement_interval,
+    interquartile_interval,
     interquartile_mean,
     probability_of_improvement,
-    stratified_interval,
 )
 from .suite import Cell
 
@@ -81,7 +81,7 @@ def entries(runs: Runs, cells: frozenset[Cell], scale: Mapping[Cell, Ends]) -> l
             continue
         lines = [line for cell in ordered for line in by_cell[cell]]
         scores = [np.array([line.score for line in by_cell[cell]], np.float64) for cell in ordered]
-        low, high = stratified_interval(scores)
+        low, high = interquartile_interval(scores)
         ratios = [scale[line.cell].ratio(line.error, line.seed) for line in lines]
         costs = {name: float(np.median([getattr(line, name) for line in lines])) for name in COSTS}
         seeds = [len(by_cell[cell]) for cell in ordered]
@@ -112,7 +112,7 @@ def table(found: Sequence[Entry]) -> str:
             [
                 name,
                 entry.kind,
-                f"{entry.iqm:.3f} [{entry.low:.3f}, {entry.high:.3f}]",
+                _in_words(entry.iqm, (entry.low, entry.high), 3),
                 f"{entry.ratio:.2f}",
                 _improvement(found[0], entry),
                 f"{entry.calls:,.0f}",
@@ -128,8 +128,14 @@ def table(found: Sequence[Entry]) -> str:
 def _improvement(first: Entry, entry: Entry) -> str:
     if entry is first:
         return "–"
-    low, high = improvement_interval(first.scores, entry.scores, draws=500)
-    return f"{probability_of_improvement(first.scores, entry.scores):.2f} [{low:.2f}, {high:.2f}]"
+    interval = improvement_interval(first.scores, entry.scores)
+    return _in_words(probability_of_improvement(first.scores, entry.scores), interval, 2)
+
+
+def _in_words(value: float, interval: tuple[float, float], digits: int) -> str:
+    """A value with its interval, unless that is a point, as with one seed."""
+    low, high = (f"{bound:.{digits}f}" for bound in interval)
+    return f"{value:.{digits}f}" + (f" [{low}, {high}]" if low != high else "")
 
 
 def described(cells: Iterable[Cell]) -> str:
