@@ -100,7 +100,7 @@ def test_an_agent(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     line = run_job(Job("v1", name, Cell("gaussian_1d", solver, 3), 1), "abc")
     assert line.steps >= 1900
     assert line.calls > 2000 * 64
-    assert (line.sigmas is not None) == (solver == "euler")  # the shipped policy for one K is a fixed grid
+    assert line.sigmas is None  # so short a run has no search, and its policy follows the sample
 
 
 def test_what_a_method_does_not_fit() -> None:
