@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..reports.style import PALETTE, new_figure, write_picture
+from ..reports.style import PALETTE, new_figure, plain_ticks, write_picture
 from .method import KINDS
 from .statistics import performance_profile
 from .tables import Entry
@@ -56,35 +56,37 @@ def profiles(file: Path, found: Sequence[Entry]) -> Path:
 
 
 def costs(file: Path, found: Sequence[Entry]) -> Path:
-    """Score against calls, CPU seconds and, if anything plays them, environment steps."""
-    shown = {name: text for name, text in COSTS.items() if any(getattr(entry, name) for entry in found)}
-    figure = new_figure(4.2)
-    panels = np.atleast_1d(figure.subplots(1, len(shown), sharey=True))
+    """Score against calls, CPU seconds and, if several methods play them, environment steps."""
+    shown = {name: text for name, text in COSTS.items() if sum(getattr(entry, name) > 0 for entry in found) > 1}
+    figure = new_figure(2.7 * len(shown))
+    panels = np.atleast_1d(figure.subplots(len(shown), 1))
     for axes, (name, text) in zip(panels, shown.items(), strict=True):
         some = [entry for entry in found if name != "steps" or entry.steps]
-        least = min(cost for entry in some if (cost := getattr(entry, name)) > 0)
-        for entry in some:
-            cost = getattr(entry, name) or WORST * least
-            axes.plot(cost, max(entry.iqm, LOWEST), "o", color=_colour(entry), markersize=6, alpha=0.8)
+        spent = [getattr(entry, name) for entry in some]
+        least = WORST * min(cost for cost in spent if cost > 0)
+        middle = np.sqrt(max(*spent, least) * min(max(cost, least) for cost in spent))
+        for entry, cost in zip(some, spent, strict=True):
+            axes.plot(max(cost, least), max(entry.iqm, LOWEST), "o", color=_colour(entry), markersize=6, alpha=0.8)
         for entry in _front(some, name):
-            cost = getattr(entry, name) or WORST * least
-            axes.annotate(entry.algorithm, (cost, entry.iqm), (4, 4), textcoords="offset points", fontsize=8)
-        free = any(not getattr(entry, name) for entry in some)
-        axes.set(xscale="log", xlabel=f"{text}{' (none: leftmost)' if free else ''}")
-        axes.margins(x=0.15)
+            place = max(getattr(entry, name), least), max(entry.iqm, LOWEST)
+            beside = {"ha": "right", "xytext": (-7, -3)} if place[0] > middle else {"ha": "left", "xytext": (7, -3)}
+            axes.annotate(entry.algorithm, place, textcoords="offset points", fontsize=9, **beside)
+        axes.set(xscale="log", ylabel="score (IQM)")
+        axes.set_xlabel(f"{text} (none: leftmost)" if min(spent) == 0 else text)
+        axes.margins(x=0.06, y=0.1)
+        plain_ticks(axes.xaxis)
         axes.grid(alpha=0.25)
-    panels[0].set_ylabel("score (IQM)")
-    _legend(panels[-1], found)
+    _legend(panels[0], found)
     return write_picture(figure, file)
 
 
 def _front(found: Sequence[Entry], name: str) -> list[Entry]:
-    """The methods that no cheaper one reaches."""
+    """The methods that no cheaper one reaches, at most one of a class, the best."""
     front: list[Entry] = []
     for entry in sorted(found, key=lambda entry: (getattr(entry, name), -entry.iqm)):
         if not front or entry.iqm > front[-1].iqm:
             front.append(entry)
-    return front
+    return list({entry.kind: entry for entry in front}.values())
 
 
 def _colour(entry: Entry) -> str:

@@ -134,8 +134,8 @@ def _improvement(first: Entry, entry: Entry) -> str:
 
 def _in_words(value: float, interval: tuple[float, float], digits: int) -> str:
     """A value with its interval, unless that is a point, as with one seed."""
-    low, high = (f"{bound:.{digits}f}" for bound in interval)
-    return f"{value:.{digits}f}" + (f" [{low}, {high}]" if low != high else "")
+    middle, low, high = (f"{round(number, digits) + 0.0:.{digits}f}" for number in (value, *interval))  # −0.0 is 0.0
+    return middle + (f" [{low}, {high}]" if low != high else "")
 
 
 def described(cells: Iterable[Cell]) -> str:
