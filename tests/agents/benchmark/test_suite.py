@@ -47,7 +47,7 @@ def test_cells_are_all_combinations() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"nam: a\ngroups: [{GROUP}]", "unknown key 'nam' for Suite: did you mean 'name'"),
+        (f"named: a\ngroups: [{GROUP}]", "unknown key 'named' for Suite: did you mean 'name'"),
         (f"name: a\ngroups: [{GROUP.replace('noises', 'noise')}]", "unknown key 'noise' for Group"),
         (f"name: a\ngroups: [{GROUP.replace('budget: 100, ', '')}]", "a suite has a name and groups with all"),
         ("name: a", "a suite has a name and groups"),
