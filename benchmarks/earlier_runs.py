@@ -71,7 +71,7 @@ def fixed_grids() -> Iterator[Line]:
 def policies() -> Iterator[Line]:
     """PPO without a search. Policies of seeds other than 0 were measured on other noises than the suite's."""
     for record in records("learning_without_warm_start.jsonl"):
-        if record["algo"] == "ppo" and record["seed"] == 0:
+        if record["algo"] == "ppo" and record["seed"] == 0 and record["action"] == "fraction":
             cell = Cell(record["task"], record["solver"], record["num_steps"])
             spent = NOISES * endpoint_cost(target_of(cell).denoiser)
             settings = {"recipe": "shipped, warm_start 0", "version": record["version"]}
