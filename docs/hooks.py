@@ -20,7 +20,7 @@ TUTORIALS = {"better_schedule": "tutorials/better_schedule.md", "own_agent": "tu
 def on_files(files: Files, config: Any) -> Files:
     """Add pictures, tables and pages."""
     for path in sorted((ROOT / RESULTS).rglob("*")):
-        if path.suffix in (".png", ".md"):
+        if path.suffix in (".png", ".md", ".html"):
             files.append(_added(f"records/{path.relative_to(ROOT / RESULTS)}", path, config))
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
         files.append(_added(name, ROOT / name, config))

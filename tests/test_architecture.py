@@ -27,7 +27,18 @@ ROOMS = (
     "evaluation",
     "export",
 )
-AGENT_ROOMS = ("runs", "reports", "continuous_time", "algorithms", "training", "learn", "jobs", "studies", "cli")
+AGENT_ROOMS = (
+    "runs",
+    "reports",
+    "continuous_time",
+    "algorithms",
+    "training",
+    "learn",
+    "jobs",
+    "studies",
+    "benchmark",
+    "cli",
+)
 MOST_LINES, MOST_IN_FUNCTION = 300, 50
 ONLY_IN = {
     "stable_baselines3": {"art_gym.envs.sb3"},

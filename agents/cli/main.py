@@ -13,6 +13,7 @@ from art_gym.common.messages import one_line, place_of, told
 from art_gym.common.signals import handling
 
 from .bench import Bench
+from .benchmark import Benchmark
 from .demo import Demo
 from .evaluate import Evaluate
 from .export import Export
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Any] = {
     "export": Export,
     "plot": Plot,
     "bench": Bench,
+    "benchmark": Benchmark,
     "references": References,
     "reproduce": Reproduce,
     "learn": Learn,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,15 @@ def family_reference(target: Target, num_steps: int, seed: int = 0) -> Reference
     )
 
 
-def error_of_grids(target: Target, grids: list[list[float]]) -> float:
-    """The mean error on held-out noise of a family whose models each have their own (K+1,) levels."""
-    start, endpoints = target.noises("heldout", HELDOUT)
+def error_of_grids(target: Target, grids: Sequence[Sequence[float]], count: int = HELDOUT, first: int = 0) -> float:
+    """The mean error on held-out noises of a family whose models each have their own (K+1,) levels.
+
+    Args:
+        target: the family.
+        grids: the levels of each model, by its number.
+        count, first: how many held-out noises, from which row on.
+    """
+    start, endpoints = (array[first:] for array in target.noises("heldout", first + count))
     models = models_of(start, target.denoiser)
     assert models is not None
     errors = np.zeros(len(start))

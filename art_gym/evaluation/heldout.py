@@ -90,7 +90,7 @@ def evaluate_plan(
         target: what to sample. A sampler does without its solver.
         plan: (K+1,) decreasing levels with a trailing 0, a Schedule, or a Sampler.
         count: how many held-out noises.
-        first: first row of the held-out bank.
+        first: first row of the held-out noises.
         distances: compute the distances to data too.
 
     Raises:
@@ -103,7 +103,8 @@ def evaluate_plan(
     check_levels(sigmas[[0, -1]], denoiser.sigma_min, denoiser.sigma_max, type(denoiser).__name__)
     if isinstance(plan, Sampler):
         check_told(plan, denoiser, type(denoiser).__name__)
-    bank, rows = get_bank(denoiser, "heldout", HELDOUT_BANK), slice(first, first + count)
+    rows = slice(first, first + count)
+    bank = get_bank(denoiser, "heldout", max(HELDOUT_BANK, rows.stop))
     bank.ensure(rows.stop)
     counted = Counted(denoiser)
     # A schedule that does not start at σ_max starts from noise of its first level.

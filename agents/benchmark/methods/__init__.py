@@ -1,0 +1,1 @@
+"""The methods of the benchmark, a file for each class."""

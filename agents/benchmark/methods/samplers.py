@@ -1,0 +1,93 @@
+"""Methods that choose all of a step. All begin with a good grid for 2M and have the same budget."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from art_gym.samplers.freedom import MOST_MEMORY, Freedom
+from art_gym.search.base import SEARCHES, Sought
+from art_gym.search.defect import defect
+from art_gym.search.sampler_defect import GRID_SHARE, sampler_defect
+
+from ...studies.peers import MULTISTEP, ROUNDS, Learning, best_grid_of, bns, s4s
+from ..method import METHODS, Found, Kind, Method, Problem, with_budget
+from ..suite import SAMPLER
+from .searches import EVALUATED
+
+NAMES = {
+    "unipc_2": "UniPC, order 2",
+    "unipc_3": "UniPC, order 3",
+    "dpmpp_3m": "DPM-Solver++(3M)",
+    "deis": "DEIS",
+    "ipndm": "iPNDM",
+}
+BATCH = 64  # of Adam
+FREEDOMS = {"sampler_defect": Freedom(3, True), "sampler_defect_every": Freedom(MOST_MEMORY, True)}
+
+
+class _Begun(NamedTuple):
+    noises: tuple[np.ndarray, np.ndarray]
+    levels: np.ndarray  # (K+1,) of a good grid for 2M
+
+    @classmethod
+    def of(cls, problem: Problem) -> _Begun:
+        noises = problem.affordable()
+        share = GRID_SHARE * problem.left
+        grid = defect(problem.denoiser, problem.num_steps, problem.solver, *noises, problem.seed, share)
+        return cls(noises, grid)
+
+    def learning(self, problem: Problem) -> Learning:
+        """What the budget leaves."""
+        updates = max(problem.left // (EVALUATED * problem.num_steps), 1)
+        return Learning(*self.noises, problem.left, updates, BATCH, seed=problem.seed)
+
+
+def _multistep(name: str, problem: Problem) -> Found:
+    begun = _Begun.of(problem)
+    return Found(best_grid_of(MULTISTEP[name], problem.denoiser, begun.levels, begun.learning(problem)))
+
+
+def _bns(told: bool, problem: Problem) -> Found:
+    begun = _Begun.of(problem)
+    return Found(bns(problem.denoiser, begun.levels, begun.learning(problem), told))
+
+
+def _s4s(rounds: int, problem: Problem) -> Found:
+    begun = _Begun.of(problem)
+    return Found(s4s(problem.denoiser, begun.levels, begun.learning(problem), rounds))
+
+
+def _newton(freedom: Freedom, problem: Problem) -> Found:
+    begun, memory = _Begun.of(problem), min(freedom.memory, problem.num_steps)
+    within = Freedom(memory, freedom.told)
+    found = sampler_defect(
+        problem.denoiser, problem.num_steps, within, *begun.noises, problem.seed, problem.left, begun.levels
+    )
+    return Found(found)
+
+
+def _cma(problem: Problem) -> Found:
+    noises = problem.affordable()
+    freedom = Freedom(min(3, problem.num_steps), True)
+    steps = max(problem.left // EVALUATED, 1)
+    sought = Sought(problem.denoiser, problem.solver, problem.num_steps, *noises, problem.seed, steps, freedom)
+    *_, last = SEARCHES["cma"](sought)
+    return Found(last.plan)
+
+
+def _add(name: str, kind: Kind, source: str, make: partial[Found]) -> None:
+    METHODS.add(name, Method(kind, source, make, "budget", SAMPLER, with_budget))
+
+
+for _name, _label in NAMES.items():
+    _add(_name, "gradient-free search", f"{_label} on its own best grid", partial(_multistep, _label))
+for _name, _freedom in FREEDOMS.items():
+    _add(_name, "gradient-free search", f"ours: Gauss-Newton on levels, {_freedom.name}", partial(_newton, _freedom))
+_add("sampler_cma", "gradient-free search", "Hansen 2016, CMA-ES on levels, weights and told levels", partial(_cma))
+_add("bns", "gradient", "Shaul et al. 2024, arXiv:2403.01329; exact for a constant D", partial(_bns, False))
+_add("bns_told", "gradient", "the same with told levels", partial(_bns, True))
+_add("s4s", "gradient", "Frankel et al. 2025, arXiv:2502.17423, weights of 3 calls", partial(_s4s, 0))
+_add("s4s_alt", "gradient", "the same, weights and levels in turns", partial(_s4s, ROUNDS))
