@@ -47,6 +47,7 @@ ONLY_IN = {
         "art_gym.denoisers.diffusers_folders",
         "art_gym.export.network_calls",
         "art_gym.export.scheduler",
+        "art_gym.schedules.published",
     },
 }
 # Networks, and gradients through the solver. A reset, a step or an evaluation needs none of these modules.

@@ -22,6 +22,7 @@ from art_gym.denoisers.base import Denoiser, check_single
 from art_gym.denoisers.checks import check_call_once
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
 from art_gym.schedules.grids.base import make_grid
+from art_gym.schedules.published import published
 from art_gym.solvers.base import get_solver
 
 from ..reports.comparison import label
@@ -91,6 +92,7 @@ class Learner:
         self.book = Book(self.trial, name, seed, out)
         self.samplers = Book(self.trial, name, seed, sampler_file(out))
         self.beside: dict[str, np.ndarray] = {}  # other levels to compare with, in addition to hand-made ones
+        self.published: dict[str, np.ndarray] = {}  # grids that are known for the model, once it was called
         self.stages: list[tuple[str, float, int]] = []  # names, and seconds and evaluations at their start
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
 
@@ -151,6 +153,7 @@ class Learner:
             self.meter(probe, np.full(2, sigma, np.float32))
         _choose_threads(lambda: self.meter(probe, np.full(2, model.data_std, np.float32)))
         self.bar.write(f"art-gym: {cost_of(self.trial, self.draws, self.num_steps, rng)}")
+        self.published = published(model, self.num_steps)
         levels = closed_form(self.trial, self.num_steps, lambda count: self.draws.draw(count, rng))
         self.beside[ART] = levels
         self.book.offer(ART, levels)
@@ -161,14 +164,14 @@ class Learner:
 
     def _search(self, fitted: Noises, chosen: Noises) -> None:
         until = SCHEDULE_UNTIL if self.agent is not None or self._may_sample else np.inf
-        quest = Quest(self.trial, self.num_steps, self.seed, fitted, self._best_levels, until)
+        quest = Quest(self.trial, self.num_steps, self.seed, fitted, self._best_levels, self.published, until)
         for book in (self.book, self.samplers):
             book.choose_on(chosen)
-        published = {label(name) for name in HAND_MADE}
+        known = self._known_grids()
         from_probes = chain(from_probe(quest), dual_forms(quest))
         for stage, found in (("hand-made grids", hand_made(quest)), ("closed forms", from_probes)):
             for method, levels in self._watched(stage, found):
-                if method not in published:
+                if method not in known:
                     self.beside[method] = levels_of(levels)
         for _ in self._watched("Gauss-Newton", gauss_newton(quest)):
             pass
@@ -185,6 +188,11 @@ class Learner:
     def _may_sample(self) -> bool:
         """Whether the solver is a sampler, so that a better one can be found."""
         return self.trial.solver.calls_per_step == 1
+
+    def _known_grids(self) -> dict[str, np.ndarray]:
+        """The (K+1,) levels of grids that need no search, by name."""
+        made = {label(name): make_grid(name, self.num_steps, self.trial.model) for name in HAND_MADE}
+        return made | self.published
 
     def _best_levels(self) -> np.ndarray:
         return levels_of(self.book.best.plan)
@@ -232,7 +240,7 @@ class Learner:
         """Measure the results on noises that no search has used, and write the report."""
         self.meter.enforced = False  # the result needs its proof, even beyond the budget
         seconds, book = self.meter.seconds, self.book
-        plans: dict[str, Plan] = {label(name): make_grid(name, self.num_steps, self.trial.model) for name in HAND_MADE}
+        plans: dict[str, Plan] = {**self._known_grids()}
         plans |= {**self.beside, LEARNED: book.best.plan}
         history, spent = list(book.history), self._spent(seconds)
         if self.samplers.history:
@@ -240,7 +248,9 @@ class Learner:
             history = sorted(history + self.samplers.history, key=lambda found: found.seconds)
         proof = None
         if reported is not None:
-            proof = Proof(self.trial, reported, plans, self._cost_of_samplers(seconds), self.metrics)
+            proof = Proof(
+                self.trial, reported, plans, self._cost_of_samplers(seconds), self.metrics, tuple(self.published)
+            )
             book.document(proof.error).save(book.out)
             if proof.gains:
                 self.samplers.document(proof.error_of(SAMPLER)).save(self.samplers.out)

@@ -45,6 +45,7 @@ class Proof:
         plans: (K+1,) levels by name, including the learned ones, and the sampler if one was found.
         cost: what finding the sampler took, in words. Empty if none was searched for.
         metrics: a user's own, by name.
+        published: names of the plans that are known for the model, for the picture of samples.
     """
 
     trial: Trial
@@ -52,6 +53,7 @@ class Proof:
     plans: Mapping[str, Plan]
     cost: str = ""
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    published: tuple[str, ...] = ()
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
@@ -128,10 +130,11 @@ class Proof:
         return endpoint_error(images, self._precise_images)
 
     def draw(self, file: Path) -> None:
-        """Draw samples of the same noises with EDM's grid, with the learned plans, and by the precise solution."""
-        steps = f"K = {len(levels_of(self.plans[LEARNED])) - 1}"
-        names = (label("edm"), LEARNED, *([SAMPLER] if self.gains else []))
-        panels = {f"{name}, {steps}": self.samples[name] for name in names}
+        """Draw samples of the same noises by EDM's grid, published ones, what was learned, and the precise solution."""
+        num_steps = len(levels_of(self.plans[LEARNED])) - 1
+        names = (label("edm"), *self.published, LEARNED, *([SAMPLER] if self.gains else []))
+        # Without the name of a scheduler, which is long.
+        panels = {f"{name.partition(' (')[0]}, K = {num_steps}": self.samples[name] for name in names}
         draw_samples(file, self.trial.model, {**panels, "precise": self.noises.endpoints})
 
     def _endpoints_off(self) -> tuple[float, int]:

@@ -5,7 +5,7 @@ A stage may go on without end, because the meter of the denoiser stops it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ class Quest:
         num_steps, seed: of the schedule.
         fitted: noises to fit schedules on.
         best: returns the (K+1,) levels of the best schedule so far.
+        published: (K+1,) levels by name that are known for the model.
         until: share of the budget at which Gauss-Newton gives way to samplers or an agent.
     """
 
@@ -74,6 +75,7 @@ class Quest:
     seed: int
     fitted: Noises
     best: Callable[[], np.ndarray]
+    published: Mapping[str, np.ndarray]
     until: float = np.inf
 
 
@@ -88,6 +90,8 @@ def hand_made(quest: Quest) -> Iterator[Tried]:
     trial = quest.trial
     for name in HAND_MADE:
         yield Tried(label(name), make_grid(name, quest.num_steps, trial.model))
+    for name, levels in quest.published.items():
+        yield Tried(name, levels)
     count = int(min(trial.denoiser.affordable(TUNING_SHARE) / (TUNING * quest.num_steps), len(quest.fitted.start)))
     if count >= FEWEST_TUNED:
         noises = quest.fitted.start[:count], quest.fitted.endpoints[:count]

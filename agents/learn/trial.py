@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, visible
+from art_gym.denoisers.base import Denoiser, from_level, visible
 from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.freedom import first_told_of_flow
@@ -54,7 +54,8 @@ class Trial:
         """(B, *shape) samples drawn with (K+1,) levels, or with a sampler."""
         if getattr(self.model, "flow", False) and self.solver.calls_per_step == 1:
             plan = self.numbers(plan)
-        samples: np.ndarray = draw(self.denoiser, plan, noises.start, self.solver)
+        start = from_level(noises.start, levels_of(plan)[0], self.model)  # own schedules may begin below σ_max
+        samples: np.ndarray = draw(self.denoiser, plan, start, self.solver)
         return samples
 
     def numbers(self, plan: Plan) -> Coefficients:

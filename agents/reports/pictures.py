@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,6 +27,8 @@ from .style import (
     usable,
     write_picture,
 )
+
+TITLE_CHARACTERS, TITLE_LINE = 9, 0.2  # characters that fit an inch of a panel's title, and inches of another line
 
 
 def schedules(file: str | Path, levels: Mapping[str, np.ndarray], highlight: str | None = None) -> Path:
@@ -143,9 +146,11 @@ def samples(file: str | Path, panels: Mapping[str, np.ndarray], data: np.ndarray
     shape = next(iter(panels.values())).shape[1:]
     bounds = _shared_bounds(panels, data, is_image(shape))
     width = 10 / len(panels)
-    figure = new_figure(min(width + (0.15 if is_image(shape) else 0.9), 6.5))
+    titles = [fill(title, int(TITLE_CHARACTERS * width), break_long_words=False) for title in panels]
+    above = TITLE_LINE * max(title.count("\n") for title in titles)
+    figure = new_figure(min(width + above + (0.15 if is_image(shape) else 0.9), 6.5))
     columns = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (title, points) in zip(columns, panels.items(), strict=True):
+    for axes, title, points in zip(columns, titles, panels.values(), strict=True):
         samples_panel(axes, shape, bounds, data, "samples")(points)
         axes.set_title(title)
         axes.label_outer()

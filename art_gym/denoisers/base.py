@@ -13,6 +13,7 @@ Array = Any  # a numpy array or a torch tensor: the array-API functions below wo
 SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1), the default
 SIGMA_MAX = 80.0
 MODEL_FLOOR = 0.01  # of a model's standard deviation
+LARGE = 512  # elements of a latent, from which on a denoiser may be slow
 RANGE_TOLERANCE = 1e-3  # relative, because float32, logarithms and six printed digits round a schedule's ends
 
 
@@ -65,6 +66,15 @@ def visible(x: Array, denoiser: Denoiser, batch_axes: int = 1) -> Array:
     """Drop the trailing channels that carry a condition, from (…batch, *shape) to (…batch, *visible shape)."""
     carried = getattr(denoiser, "carried_channels", 0)
     return x[(slice(None),) * batch_axes + (slice(None, -carried),)] if carried else x
+
+
+def from_level(start: np.ndarray, sigma: float, denoiser: Denoiser) -> np.ndarray:
+    """Return (B, *shape) noises at σ_max as noises of another level. What they carry stays."""
+    if sigma == denoiser.sigma_max:
+        return start
+    scaled = start.copy()
+    visible(scaled, denoiser)[:] *= np.float32(sigma / denoiser.sigma_max)
+    return scaled
 
 
 class Models(NamedTuple):

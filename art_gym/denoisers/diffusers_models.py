@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from art_gym.common.messages import short
 from art_gym.denoisers.diffusers_folders import check_scheduler, load_folder, load_scheduler
 from art_gym.denoisers.model_calls import fingerprint_of, hashed, network_call, noise_range, tried
-from art_gym.denoisers.predictions import IMAGES_STD, LATENTS_STD, Prediction, check_prediction
+from art_gym.denoisers.predictions import IMAGES_STD, LATENTS_STD, Prediction, check_prediction, scheduler_name
 from art_gym.denoisers.torch_denoiser import TorchDenoiser, usable_device
 
 Call = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -73,7 +76,7 @@ def from_diffusers(
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
     network = network_call(lambda x, timestep: run(model, x, timestep), type(model).__name__, dtype)
     function = prediction.function(network, rounding)
-    options["flow"] = prediction.flow
+    options |= {"flow": prediction.flow, "own_levels": partial(_own_levels, scheduler, prediction)}
     bounds = noise_range(sigma_min, sigma_max, *prediction.bounds)
     if options.get("data_std") is None:
         options["data_std"] = prediction.edm or (IMAGES_STD if vae is None else LATENTS_STD)
@@ -83,6 +86,17 @@ def from_diffusers(
     if vae is not None:
         options.setdefault("decoder", _decoder(_placed(vae, device, dtype)))
     return tried(TorchDenoiser(function, shape or _shape(model), *bounds, **options))
+
+
+def _own_levels(scheduler: Any, prediction: Prediction, num_steps: int) -> dict[str, np.ndarray]:
+    """Return the (K+1,) levels of a scheduler by its name. Empty if it takes no K steps, or does not by itself."""
+    own = deepcopy(scheduler)
+    try:
+        own.set_timesteps(num_steps)
+    except (TypeError, ValueError):  # such as for a shift that only its pipeline knows
+        return {}
+    levels = prediction.levels_of(own)
+    return {scheduler_name(scheduler): levels} if len(levels) == num_steps + 1 else {}
 
 
 def _decoder(vae: Any) -> Callable[[torch.Tensor], torch.Tensor]:

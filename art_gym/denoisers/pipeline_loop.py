@@ -6,6 +6,7 @@ This module does not import diffusers.
 from __future__ import annotations
 
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class Loop:
             self.generator = self.same.pop("generator", None) or torch.Generator().manual_seed(0)
             self.state = self.generator.get_state()
         self.takes_latents = "latents" in self.takes
+        self.strength = float(self.same.get("strength", 1.0))
 
     def __call__(self, latents: torch.Tensor, timestep: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return (B, *shape) predictions, after guidance.
@@ -86,6 +88,14 @@ class Loop:
             except ValueError:  # the pipeline wants them in another form
                 self.takes_latents = False
         return latents, stand
+
+    def set_own(self, num_steps: int) -> None:
+        """Have the pipeline set its own scheduler to as many steps as leave this number to take.
+
+        Raises:
+            ValueError: for a scheduler that cannot take so many.
+        """
+        self._reached(Stand(self.source), [0], None, math.ceil(num_steps / self.strength))
 
     def ended(self, latents: torch.Tensor) -> Any:
         """Return what the pipeline makes of (B, *shape) clean latents, such as images."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from art_gym.denoisers.base import RANGE_TOLERANCE
 from art_gym.denoisers.diffusers_folders import check_scheduler
 from art_gym.denoisers.model_calls import chosen, fingerprint_of, noise_range, tried
 from art_gym.denoisers.pipeline_loop import Loop
-from art_gym.denoisers.predictions import IMAGES_STD, LATENTS_STD, Prediction
+from art_gym.denoisers.predictions import IMAGES_STD, LATENTS_STD, Prediction, scheduler_name
 from art_gym.denoisers.torch_denoiser import TorchDenoiser
 
 
@@ -24,6 +26,7 @@ class PipelineDenoiser(TorchDenoiser):
 
     Attributes:
         loop: the pipeline's loop.
+        pipeline: name of the pipeline's class.
         labels: one for each prompt or class.
         image: (*shape) clean latents that sampling begins from, for image-to-image. Latents here are the differences
             from them. 0 for other pipelines.
@@ -33,6 +36,7 @@ class PipelineDenoiser(TorchDenoiser):
         self, loop: Loop, prediction: Prediction, shape: tuple[int, ...], image: torch.Tensor | float, **options: Any
     ) -> None:
         self.loop, self.prediction, self.image = loop, prediction, image
+        self.pipeline = loop.name
         self.from_image = isinstance(image, torch.Tensor)
         self.labels = loop.labels()
         self.carried_channels = int(len(self.labels) > 1)
@@ -52,6 +56,18 @@ class PipelineDenoiser(TorchDenoiser):
         made = x.copy()
         made[:, -1] = carried.numpy().reshape(-1, *[1] * (x.ndim - 2))
         return made
+
+    def own_levels(self, num_steps: int) -> dict[str, np.ndarray]:
+        """Return the (K+1,) levels that the pipeline takes by itself, by the name of its scheduler.
+
+        Empty if the scheduler cannot take K steps.
+        """
+        with suppress(ValueError):
+            self.loop.set_own(num_steps)
+            levels = self.prediction.levels_of(self.loop.source)[-num_steps - 1 :]  # image-to-image takes the last ones
+            if len(levels) == num_steps + 1 and levels[0] <= self.sigma_max * (1 + RANGE_TOLERANCE):
+                return {scheduler_name(self.loop.source): levels}
+        return {}
 
     def _condition(self, x: torch.Tensor) -> torch.Tensor:
         if not self.carried_channels:

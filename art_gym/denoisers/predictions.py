@@ -91,6 +91,23 @@ class Prediction:
             return float(np.clip(share / max(1 - share, 1e-9), *self.bounds))
         return float(np.exp(np.interp(timestep, np.arange(len(self.table)), np.log(self.table))))
 
+    def levels_of(self, scheduler: Any) -> np.ndarray:
+        """Return the (n+1,) levels σ that a scheduler has been set to, clipped to the noise range, and 0.
+
+        A level at which it steps twice, as Heun's does, counts once.
+        """
+        found = np.asarray(getattr(scheduler, "sigmas", ()), np.float64)[:-1]  # the last step always lands on 0
+        if not len(found):
+            found = np.array([self.level(float(timestep)) for timestep in scheduler.timesteps])
+        elif self.flow:
+            found = found / np.maximum(1 - found, 1e-9)
+        return np.append(np.unique(np.clip(found, *self.bounds))[::-1], 0.0)
+
+
+def scheduler_name(scheduler: Any) -> str:
+    """Return a short name of a scheduler, such as EulerDiscrete."""
+    return type(scheduler).__name__.removesuffix("Scheduler")
+
 
 def _variance_preserving(
     network: Function, prediction: str, time: Callable[[torch.Tensor], torch.Tensor], rounding: bool

@@ -37,6 +37,7 @@ class TorchDenoiser:
         fingerprint: names the function and its weights. With it, precise endpoints are cached on disk.
         flow: whether the model is a flow model. Samplers of flow models take s = σ/(1 + σ).
         decoder: maps (B, *shape) clean latents to (B, *image shape) images, for errors in image space.
+        own_levels: maps K to the (K+1,) levels that the model's own scheduler takes, by the scheduler's name.
 
     Raises:
         ValueError: for an invalid noise range, shape, limit or device, an output of another shape than the input's, or
@@ -57,6 +58,7 @@ class TorchDenoiser:
         fingerprint: str | None = None,
         decoder: Callable[[torch.Tensor], torch.Tensor] | None = None,
         flow: bool = False,
+        own_levels: Callable[[int], dict[str, np.ndarray]] | None = None,
     ) -> None:
         if not isinstance(max_batch, int | np.integer) or max_batch < 1:
             raise ValueError(f"max_batch must be a whole number of at least 1, got {short(max_batch)}")
@@ -69,6 +71,8 @@ class TorchDenoiser:
         self._limits = {} if max_memory is None else dict.fromkeys(self.max_batch, max_memory * GIB)  # not yet measured
         self.device, self.autocast = usable_device(device), autocast
         self.fingerprint, self.flow = fingerprint, flow
+        if own_levels is not None:
+            self.own_levels = own_levels
         self.decode = None if decoder is None else partial(self._decode, decoder)
         check_denoiser(self)
         survive_forks()

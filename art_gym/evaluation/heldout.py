@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, Denoiser, check_levels, models_of, visible
+from art_gym.denoisers.base import Counted, Denoiser, check_levels, from_level, models_of, visible
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.episodes import checked_budgets
 from art_gym.envs.state import State
@@ -108,7 +108,7 @@ def evaluate_plan(
     bank.ensure(rows.stop)
     counted = Counted(denoiser)
     # A schedule that does not start at σ_max starts from noise of its first level.
-    start = _from_level(bank.start[rows], sigmas[0], denoiser)
+    start = from_level(bank.start[rows], sigmas[0], denoiser)
     began = time.perf_counter()
     samples = draw(counted, plan, start, target.solver)
     seconds = time.perf_counter() - began
@@ -163,13 +163,6 @@ def evaluate_policy(
     nfe = core.problem.denoise.evaluations / noise.size
     measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
     return replace(measured, spread=float(logs.std(axis=0).max()), sampler=_mean_sampler(state, levels))
-
-
-def _from_level(start: np.ndarray, sigma: float, denoiser: Denoiser) -> np.ndarray:
-    """(B, *shape) noises of a level instead of σ_max. What they carry stays."""
-    scaled = start.copy()
-    visible(scaled, denoiser)[:] *= np.float32(sigma / denoiser.sigma_max)
-    return scaled
 
 
 def _mean_sampler(state: State, levels: np.ndarray) -> Coefficients | None:

@@ -20,7 +20,7 @@ import platformdirs
 from art_gym.common.files import replacing
 from art_gym.common.messages import short
 from art_gym.common.reading import MOST_WEIGHTS, check_regular
-from art_gym.denoisers.base import Denoiser, checked, visible
+from art_gym.denoisers.base import LARGE, Denoiser, checked, visible
 from art_gym.denoisers.checks import check_call_once
 from art_gym.measures.errors import endpoint_error, image_error
 from art_gym.schedules.fine import REFERENCE_STEPS, reference_grid
@@ -29,7 +29,6 @@ from art_gym.solvers.base import Solver
 from art_gym.solvers.loop import integrate, path
 
 SPLITS = {"train": 0, "heldout": 1}  # the stream of the random generator: the two never share a noise
-LARGE = 512  # elements of a latent; from this size on, chunks are smaller because the denoiser may be slow
 FEW = 256  # up to this many noises are not rounded up to a whole chunk
 SHIPPED = "data/endpoints.npz"
 GROWING = threading.RLock()  # environments in threads share banks, and one thread at a time makes missing noises

@@ -176,6 +176,23 @@ def test_the_same_noises_are_drawn_by_three_ways(
         np.testing.assert_array_equal(found, model.decode(latents[:, :1]) if decoded else latents[:, :1])
 
 
+def test_a_schedule_that_is_known_for_the_model_is_drawn_from_its_own_first_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, np.ndarray] = {}
+    monkeypatch.setattr(pictures, "samples", lambda file, panels, data=None: drawn.update(panels))
+    model = get_task("digits_class")  # the condition that a noise carries must stay
+    trial = Trial(model, Metered(model, Budget()), get_solver("euler"))
+    start = 40 * np.random.default_rng(0).standard_normal((3, *model.shape)).astype(np.float32)
+    low = np.array([model.sigma_max / 4, 1.0, 0.0])
+    grids = {"EDM ρ=7": make_grid("edm", 2, model), "own schedule (PNDM)": low, "learned": low}
+    Proof(trial, Noises(start, start), grids, published=("own schedule (PNDM)",)).draw(tmp_path / "samples.png")
+    assert list(drawn) == ["EDM ρ=7, K = 2", "own schedule, K = 2", "learned, K = 2", "precise"]
+    begun = start.copy()
+    begun[:, 0] /= 4
+    np.testing.assert_array_equal(drawn["own schedule, K = 2"], integrate(model, low, begun, "euler")[:, :1])
+
+
 def test_dual_weighted_closed_forms_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GaussNewton, "improving", lambda self, logits, steps: nothing_found())
     monkeypatch.setattr(searches, "screening", nothing_found)

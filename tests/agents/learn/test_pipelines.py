@@ -123,6 +123,8 @@ def test_from_a_folder_to_the_samples_that_were_measured(
     driven = any(name in said for name in ("--prompts", "--class-labels"))
     assert ("Plugged into the pipeline by ARTScheduler it gives the samples" in text) == driven
     assert ("Nothing was fitted or selected on these 1, but on 1" in text) == driven
+    assert "| own schedule (" in text
+    assert ("| Align Your Steps |" in text) == (kind in ("sd1", "sdxl", "inpaint", "controlnet"))
 
     pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "model")
     pipe.set_progress_bar_config(disable=True)

@@ -67,6 +67,16 @@ def test_samples(tmp_path: Path, shape: tuple[int, ...], with_data: bool, count:
     check_png(pictures.samples(tmp_path / "a.png", panels, data), tmp_path)
 
 
+def test_long_titles_take_more_lines(tmp_path: Path) -> None:
+    """Beside each other they would overlap."""
+    images = np.random.default_rng(0).standard_normal((4, 1, 8, 8))
+    heights = []
+    for title in ("exact", "learned sampler of many words, K = 6"):
+        file = pictures.samples(tmp_path / "a.png", {f"{title} {i}": images for i in range(6)})
+        heights.append(imread(file).shape[0])
+    assert heights[1] > heights[0] + 15
+
+
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_training_curve(tmp_path: Path, count: int) -> None:
     steps = 1000 * np.arange(count)
