@@ -44,9 +44,12 @@ class Book:
         return self.history[-1]
 
     def choose_on(self, noises: Noises) -> None:
-        """Select on these noises from now on, and measure the earlier improvements on them too."""
+        """Select on these noises from now on, and measure the earlier improvements on them too, unless they were."""
         self.chosen = noises
-        self.history = [replace(found, error=self.trial.error(found.plan, noises)) for found in self.history]
+        self.history = [
+            found if np.isfinite(found.error) else replace(found, error=self.trial.error(found.plan, noises))
+            for found in self.history
+        ]
 
     def offer(self, method: str, plan: Plan, below: float = np.inf) -> None:
         """Keep a plan if it is the best so far, and its error is below a bound."""

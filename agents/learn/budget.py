@@ -67,7 +67,16 @@ class Metered(Counted):
     @property
     def share(self) -> float:
         """The share of the budget that is spent."""
-        return max(self.seconds / self.budget.seconds, self.evaluations / self.budget.evaluations)
+        return self.share_of(self.seconds, self.evaluations)
+
+    def share_of(self, seconds: float, evaluations: int) -> float:
+        """The share of the budget that these are."""
+        return max(seconds / self.budget.seconds, evaluations / self.budget.evaluations)
+
+    def go_on(self, seconds: float, evaluations: int) -> None:
+        """Count what an earlier run has spent."""
+        self.began -= seconds
+        self.evaluations += evaluations
 
     @property
     def stuck(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from art_gym.solvers.base import get_solver
 
+from .budget import Metered
 from .noises import CHUNK, MOST_NOISES, REFERENCE_SHARE, SPLIT, Draws
 from .samplers import FREEDOMS
 from .trial import REFERENCE_STEPS, Trial
@@ -18,6 +19,13 @@ NOISES_PER_NUMBER = 2  # noises to fit on for each number that may be chosen
 def least_evaluations() -> float:
     """The evaluations that a comparison on separate noises needs."""
     return CHUNK * get_solver("rk4").evaluations(REFERENCE_STEPS) / REFERENCE_SHARE
+
+
+def enough(meter: Metered, seconds: float) -> str:
+    """The budget that a comparison needs, in words, at the speed so far."""
+    wanted = least_evaluations()
+    took = wanted * seconds / max(meter.evaluations, 1)
+    return f"Give at least {wanted:,.0f} evaluations, which take about {took:.0f} s at this speed"
 
 
 def cost_of(trial: Trial, draws: Draws, num_steps: int, rng: np.random.Generator) -> str:

@@ -3,13 +3,12 @@
 The closed form comes first and is written at once. Then the learner computes precise endpoints, compares hand-made
 grids, and improves the best one by Gauss-Newton. From the best schedule it fits samplers, and it gives the rest of the
 budget to CMA-ES. It fits, selects and reports on three separate sets of noises. Whenever it stops, the files hold the
-best so far.
+best so far. After a kill the same command goes on with the stage that it was in.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from tqdm import tqdm
 
 from art_gym.common.isolation import isolated
 from art_gym.common.messages import place_of
-from art_gym.denoisers.base import Denoiser, check_single
-from art_gym.denoisers.checks import check_call_once
+from art_gym.denoisers.base import Denoiser
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
 from art_gym.schedules.grids.base import make_grid
 from art_gym.schedules.published import published
@@ -29,9 +27,10 @@ from ..reports.comparison import label
 from ..training.divergence import Diverged
 from .book import Book
 from .budget import Budget, BudgetSpent, Metered
-from .cost import cost_of, least_evaluations
+from .cost import enough
+from .first_calls import first_calls
 from .metrics import Metric
-from .noises import Draws, solved
+from .noises import REFERENCE_SHARE, Draws, solved
 from .report import LEARNED, SAMPLER, Proof, write_report
 from .request import check_request, sampler_file
 from .samplers import fitted_samplers
@@ -47,10 +46,14 @@ from .searches import (
     gauss_newton,
     hand_made,
 )
+from .stages import REPORT, Stages
 from .trial import Noises, Trial
+from .unfinished import Unfinished, request_of, unfinished_file
 
 SCHEDULE_UNTIL = 0.5  # share of the budget after which samplers follow, or an agent if asked for
 SAMPLERS_UNTIL = 0.85  # share of the budget after which CMA-ES follows
+KEPT_EVERY = 2.0  # seconds, after which a killed run may have lost what it found
+ENDPOINTS = "precise endpoints"
 SPENT = "the budget was spent"
 
 
@@ -91,10 +94,18 @@ class Learner:
         self.draws = Draws.of(denoiser, seed)
         self.book = Book(self.trial, name, seed, out)
         self.samplers = Book(self.trial, name, seed, sampler_file(out))
-        self.beside: dict[str, np.ndarray] = {}  # other levels to compare with, in addition to hand-made ones
         self.published: dict[str, np.ndarray] = {}  # grids that are known for the model, once it was called
-        self.stages: list[tuple[str, float, int]] = []  # names, and seconds and evaluations at their start
+        self._go_on(request_of(denoiser, name, num_steps, solver, seed, agent))
         self.bar = tqdm(total=100, desc="learn", unit="%", disable=not progress, bar_format="{l_bar}{bar}|")
+
+    def _go_on(self, request: str) -> None:
+        """Begin, or go on where a run of the same request was killed."""
+        before = Unfinished.load(unfinished_file(self.book.out), request) or Unfinished(request, 0.0, 0)
+        self.request, self.noises = request, before.noises
+        self.meter.go_on(before.seconds, before.evaluations)
+        self.book.history, self.samplers.history = list(before.schedules), list(before.samplers)
+        self.beside = before.beside  # other levels to compare with, in addition to hand-made ones
+        self.stages, self.kept_at = Stages(self.meter, before.stages), -np.inf
 
     @isolated()
     def run(self) -> str:
@@ -121,8 +132,10 @@ class Learner:
         """Returns the three sets of noises, or None if it stopped before, and the reason for stopping."""
         stopped, sets = SPENT, None
         try:
+            self.meter.enforced = not self.stages.ended(ENDPOINTS)  # to have them again costs next to nothing
             self._closed_form()
             sets = self._noises()
+            self.meter.enforced = True
             self._search(*sets[:2])
         except BudgetSpent:
             pass
@@ -142,25 +155,21 @@ class Learner:
         return sets, stopped
 
     def _closed_form(self) -> None:
-        self._stage("closed form")
-        model = self.trial.model
-        check_single(model)
-        check_call_once(model)
-        rng = np.random.default_rng([self.seed, 0])
-        probe = self.draws.draw(2, rng)
-        # These calls show how fast the model is. The meter also checks that its results are finite.
-        for sigma in (model.sigma_max, model.data_std, model.sigma_min):
-            self.meter(probe, np.full(2, sigma, np.float32))
-        _choose_threads(lambda: self.meter(probe, np.full(2, model.data_std, np.float32)))
-        self.bar.write(f"art-gym: {cost_of(self.trial, self.draws, self.num_steps, rng)}")
-        self.published = published(model, self.num_steps)
-        levels = closed_form(self.trial, self.num_steps, lambda count: self.draws.draw(count, rng))
-        self.beside[ART] = levels
-        self.book.offer(ART, levels)
+        buys = first_calls(self.trial, self.draws, self.num_steps, self.seed)
+        self.bar.write(f"art-gym: {self.stages.before or buys}")
+        self.published = published(self.trial.model, self.num_steps)
+        if self._stage("closed form"):
+            rng = np.random.default_rng([self.seed, 0])
+            levels = closed_form(self.trial, self.num_steps, lambda count: self.draws.draw(count, rng))
+            self.beside[ART] = levels
+            self.book.offer(ART, levels)
 
     def _noises(self) -> tuple[Noises, Noises, Noises]:
-        self._stage("precise endpoints")
-        return solved(self.trial, self.draws, self.seed, self._tick)
+        known = None if self._stage(ENDPOINTS) else self.noises
+        until = self.stages.share_at(ENDPOINTS) + REFERENCE_SHARE
+        sets = solved(self.trial, self.draws, self.seed, until, self._tick, known)
+        self.noises = sum(len(part.start) for part in sets)
+        return sets
 
     def _search(self, fitted: Noises, chosen: Noises) -> None:
         until = SCHEDULE_UNTIL if self.agent is not None or self._may_sample else np.inf
@@ -199,7 +208,8 @@ class Learner:
 
     def _watched(self, stage: str, search: Iterator[Tried]) -> Iterator[tuple[str, Plan]]:
         """Offer each schedule or sampler that a search finds to its book, and yield it."""
-        self._stage(stage)
+        if not self._stage(stage):
+            return
         for method, plan in search:
             if plan is not None:
                 if is_sampler(plan):
@@ -212,7 +222,8 @@ class Learner:
     def _train_agent(self, agent: str, fitted: Noises) -> None:
         from .agent import train_agent  # stable-baselines3
 
-        self._stage(agent)
+        if not self._stage(agent):
+            return
 
         def offered(levels: np.ndarray) -> None:
             self.book.offer(agent, levels)
@@ -222,34 +233,53 @@ class Learner:
         best, noises = self._best_levels(), (fitted.start, fitted.endpoints)
         train_agent(self.meter, best, self.trial.solver.name, agent, self.seed, noises, left, offered)
 
-    def _stage(self, label: str) -> None:
-        self.stages.append((label, self.meter.seconds, self.meter.evaluations))
+    def _stage(self, name: str) -> bool:
+        """Begin a stage. Returns False if an earlier run has finished it."""
+        begun = self.stages.begin(name)
+        self.kept_at = -np.inf
         self._tick()
+        return begun
+
+    def _keep(self) -> None:
+        """Write how far the run has come, every now and then."""
+        seconds, found = self.meter.seconds, (tuple(self.book.history), tuple(self.samplers.history))
+        if self.book.history and seconds >= self.kept_at + KEPT_EVERY:
+            spent, begun = (seconds, self.meter.evaluations), tuple(self.stages.begun)
+            now = Unfinished(self.request, *spent, self.noises, begun, *found, self.beside)
+            now.save(unfinished_file(self.book.out))
+            self.kept_at = seconds
 
     def _advance(self) -> None:
         """Move the bar. This runs after each call of the model, because a slow model makes few calls per schedule."""
         self.bar.update(min(round(100 * self.meter.share), 100) - self.bar.n)
+        self._keep()
 
     def _tick(self) -> None:
         self._advance()
         history = self.book.history
         best = f", error {history[-1].error:.4f}" if history and np.isfinite(history[-1].error) else ""
-        self.bar.set_description_str(f"learn, {self.stages[-1][0]}{best}")
+        self.bar.set_description_str(f"learn, {self.stages.begun[-1].name}{best}")
 
     def _report(self, reported: Noises | None, stopped: str) -> str:
         """Measure the results on noises that no search has used, and write the report."""
+        self._stage(REPORT)
         self.meter.enforced = False  # the result needs its proof, even beyond the budget
         seconds, book = self.meter.seconds, self.book
         plans: dict[str, Plan] = {**self._known_grids()}
         plans |= {**self.beside, LEARNED: book.best.plan}
-        history, spent = list(book.history), self._spent(seconds)
+        history, spent = list(book.history), self.stages.spent(seconds)
         if self.samplers.history:
             plans[SAMPLER] = self.samplers.best.plan
             history = sorted(history + self.samplers.history, key=lambda found: found.seconds)
         proof = None
         if reported is not None:
             proof = Proof(
-                self.trial, reported, plans, self._cost_of_samplers(seconds), self.metrics, tuple(self.published)
+                self.trial,
+                reported,
+                plans,
+                self.stages.cost_of("samplers", seconds),
+                self.metrics,
+                tuple(self.published),
             )
             book.document(proof.error).save(book.out)
             if proof.gains:
@@ -258,41 +288,7 @@ class Learner:
                 self.samplers.out.unlink(missing_ok=True)  # it was best on the selection noises only
         title = f"A schedule of {self.num_steps} steps for {book.name}, {self.trial.solver.name}"
         if proof is None and stopped == SPENT:
-            stopped = f"{SPENT}. {self._advice(seconds)}"
-        return write_report(book.out, title, plans, history, proof, spent, stopped, seconds)
-
-    def _spent(self, seconds: float) -> str:
-        ends = [begun for _, begun, _ in self.stages[1:]] + [seconds]
-        stages = [f"{stage} until {end:.1f} s" for (stage, *_), end in zip(self.stages, ends, strict=True)]
-        return f"{seconds:.0f} s and {self.meter.evaluations:,} denoiser evaluations ({', '.join(stages)})"
-
-    def _cost_of_samplers(self, seconds: float) -> str:
-        """What the stage of samplers took, in words. Empty without it."""
-        begun = [place for place, (stage, *_) in enumerate(self.stages) if stage == "samplers"]
-        if not begun:
-            return ""
-        now = ("", seconds, self.meter.evaluations)
-        (_, first, before), (_, last, after) = [*self.stages, now][begun[0] : begun[0] + 2]
-        return f"{last - first:.0f} s and {after - before:,} evaluations, after {before:,} for the schedule"
-
-    def _advice(self, seconds: float) -> str:
-        """The budget that a comparison needs, in words."""
-        wanted = least_evaluations()
-        took = wanted * seconds / max(self.meter.evaluations, 1)
-        return f"Give at least {wanted:,.0f} evaluations, which take about {took:.0f} s at this speed"
-
-
-def _choose_threads(call: Callable[[], object]) -> None:
-    """Make a call with all of torch's threads and with one, and keep the faster setting.
-
-    Threads wait for each other on cores that other programs use. A small model can take a thousand times as long.
-    """
-    import torch
-
-    seconds = {}
-    for threads in dict.fromkeys((torch.get_num_threads(), 1)):
-        torch.set_num_threads(threads)
-        began = time.perf_counter()
-        call()
-        seconds[threads] = time.perf_counter() - began
-    torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
+            stopped = f"{SPENT}. {enough(self.meter, seconds)}"
+        text = write_report(book.out, title, plans, history, proof, spent, stopped, seconds)
+        unfinished_file(book.out).unlink(missing_ok=True)
+        return text

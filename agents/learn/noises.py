@@ -55,16 +55,25 @@ class Draws:
         return chosen
 
 
-def solved(trial: Trial, draws: Draws, seed: int, tick: Callable[[], None]) -> tuple[Noises, Noises, Noises]:
-    """Solve chunks for precise endpoints while one more fits the share, and split them into the three sets.
+def solved(
+    trial: Trial, draws: Draws, seed: int, until: float, tick: Callable[[], None], known: int | None = None
+) -> tuple[Noises, Noises, Noises]:
+    """Solve chunks for precise endpoints while one more fits the budget, and split them into the three sets.
 
     The time of the last chunk predicts the next one, because single samples say nothing about the speed of batches.
+
+    Args:
+        trial, draws, seed: what to solve.
+        until: share of the budget that may be spent then.
+        tick: called after each chunk.
+        known: how many noises an earlier run has solved. It stops at these.
     """
     meter, rng = trial.denoiser, np.random.default_rng([seed, 1])
     cuts = np.cumsum([round(share * CHUNK) for share in SPLIT[:2]])
     chunks: list[Noises] = []
-    until, last = meter.share + REFERENCE_SHARE, 0.0
-    while not chunks or (len(chunks) * CHUNK < MOST_NOISES and meter.share + last < until):
+    last = 0.0
+    most = MOST_NOISES if known is None else known
+    while not chunks or (len(chunks) * CHUNK < most and (known is not None or meter.share + last < until)):
         before, start = meter.share, draws.draw(CHUNK, rng, CHUNK - int(cuts[-1]))
         chunks.append(Noises(start, _endpoints(trial, start)))
         last = meter.share - before

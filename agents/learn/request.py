@@ -11,6 +11,7 @@ from art_gym.search.base import SEARCHES
 from art_gym.solvers.base import get_solver
 
 from ..algorithms.base import algorithm_class
+from .unfinished import unfinished_file
 
 
 def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str | None) -> None:
@@ -26,10 +27,14 @@ def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str 
 
 
 def check_new(out: Path) -> None:
-    """Raise a ValueError if the file cannot be written, or if it, its sampler or its report exists."""
+    """Raise a ValueError if the file cannot be written, or if it, its sampler or its report exists.
+
+    Without a report they may be of an unfinished run, which goes on.
+    """
     check_writable(out)
-    for file in (out, sampler_file(out), out.parent / f"{out.stem}_report.md"):
-        if file.exists():
+    report = out.parent / f"{out.stem}_report.md"
+    for file in (out, sampler_file(out), report):
+        if file.exists() and (report.exists() or not unfinished_file(out).exists()):
             raise ValueError(f"{file} exists already, and may have cost more: remove it, or name another with -o")
 
 

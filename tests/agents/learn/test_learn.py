@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from art_gym.agents.cli.main import main
-from art_gym.agents.learn import learner as learn
-from art_gym.agents.learn import searches
+from art_gym.agents.learn import first_calls, searches
 from art_gym.agents.learn.book import Book
 from art_gym.agents.learn.budget import Budget, BudgetSpent, Metered
 from art_gym.agents.learn.learner import Learner
@@ -95,7 +94,7 @@ def test_endpoints_that_are_not_precise_are_said(tmp_path: Path) -> None:
 
 def test_the_faster_number_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     before, now = torch.get_num_threads(), [0.0]
-    monkeypatch.setattr(learn, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(first_calls, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def call(slow: int) -> None:
         now[0] += 2.0 if torch.get_num_threads() == slow else 1.0
@@ -103,7 +102,7 @@ def test_the_faster_number_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch) -
     try:
         for slow in (1, 2):
             torch.set_num_threads(2)
-            learn._choose_threads(partial(call, slow))
+            first_calls.choose_threads(partial(call, slow))
             assert torch.get_num_threads() == 3 - slow
     finally:
         torch.set_num_threads(before)

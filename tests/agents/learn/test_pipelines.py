@@ -167,7 +167,8 @@ def test_precise_endpoints_outlive_a_run(tmp_path: Path, monkeypatch: pytest.Mon
         meter = Metered(task, Budget(evaluations=25_000))
         meter(np.ones((8, 1, 8, 8), np.float32), np.ones(8, np.float32))
         trial = Trial(task, meter, get_solver("euler"))
-        return noises.solved(trial, noises.Draws.of(task, seed), seed, lambda: None), meter.evaluations
+        draws, until = noises.Draws.of(task, seed), meter.share + noises.REFERENCE_SHARE
+        return noises.solved(trial, draws, seed, until, lambda: None), meter.evaluations
 
     first, cost = solved(0)
     again, later = solved(0)
