@@ -127,7 +127,8 @@ def check_single(denoiser: Denoiser) -> None:
 def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
     """Return the (B, *shape) estimate, or raise a ValueError that names the levels where it is not finite."""
     if not math.isfinite(float(denoised.sum())):
-        bad = np.asarray(sigma)[~np.isfinite(np.asarray(denoised)).reshape(len(sigma), -1).all(axis=1)]
+        levels, values = (each.detach().cpu() if hasattr(each, "detach") else each for each in (sigma, denoised))
+        bad = np.asarray(levels)[~np.isfinite(np.asarray(values)).reshape(len(sigma), -1).all(axis=1)]
         if len(bad):  # if empty, only the sum of large finite values overflowed
             raise ValueError(
                 f"the denoiser {type(denoiser).__name__} gave values that are not finite at sigma = "
@@ -163,6 +164,7 @@ class Counted:
         self.shape, self.data_std = denoiser.shape, denoiser.data_std
         self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
         self.carried_channels = getattr(denoiser, "carried_channels", 0)
+        self.device = getattr(denoiser, "device", None)  # where runs take place (`art_gym.denoisers.devices`)
         self.flow, self.from_image = getattr(denoiser, "flow", False), getattr(denoiser, "from_image", False)
         self.calls = 0
         self.evaluations = 0

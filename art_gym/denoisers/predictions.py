@@ -75,10 +75,14 @@ class Prediction:
             return _flow(network, self.steps, rounding)
         if self.edm is not None:
             return _edm(network, self.edm, 1 if self.kind == "v_prediction" else -1)
-        known_logs = torch.from_numpy(np.log(self.table))
+        tables = {torch.device("cpu"): torch.from_numpy(np.log(self.table))}  # by device, copied there once
 
         def time(logs: torch.Tensor) -> torch.Tensor:
-            return logs / 4 if self.all_levels else _interpolated(logs, known_logs)
+            if self.all_levels:
+                return logs / 4
+            if logs.device not in tables:
+                tables[logs.device] = tables[torch.device("cpu")].to(logs.device)
+            return _interpolated(logs, tables[logs.device])
 
         return _variance_preserving(network, self.kind, time, rounding)
 
@@ -115,7 +119,7 @@ def _variance_preserving(
     """Return D of a model that takes x/√(1 + σ²) and the timestep ``time(log σ)``, (B,)."""
 
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        timestep = time(torch.log(sigma.cpu().double())).to(sigma.device, torch.float32)
+        timestep = time(_log(sigma)).to(torch.float32).to(sigma.device)
         wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
         total = (1 + wide**2).sqrt()
         output = network(x / total, timestep.round().long() if rounding else timestep)
@@ -134,7 +138,7 @@ def _edm(network: Function, data: float, sign: int) -> Function:
     def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
         total = (data**2 + wide**2).sqrt()
-        output = network(x / total, (torch.log(sigma.cpu().double()) / 4).to(sigma.device, torch.float32))
+        output = network(x / total, (_log(sigma) / 4).to(torch.float32).to(sigma.device))
         return data * (data * x / total - sign * wide * output) / total
 
     return function
@@ -151,6 +155,11 @@ def _flow(network: Function, steps: int, rounding: bool) -> Function:
         return z - wide * network(z, timestep)  # the velocity is ε − x₀
 
     return function
+
+
+def _log(sigma: torch.Tensor) -> torch.Tensor:
+    """Return (B,) ln σ in float64, which Apple's device does not have."""
+    return torch.log((sigma.cpu() if sigma.device.type == "mps" else sigma).double())
 
 
 def _interpolated(logs: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

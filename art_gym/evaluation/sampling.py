@@ -9,6 +9,7 @@ import numpy as np
 
 from art_gym.denoisers.base import Denoiser, check_levels, checked
 from art_gym.denoisers.checks import check_call_once
+from art_gym.denoisers.devices import run_there
 from art_gym.evaluation.policies import AdaptivePolicy, follow
 from art_gym.samplers.plans import Plan, draw, levels_of
 from art_gym.samplers.sampler import Sampler, check_told
@@ -54,7 +55,8 @@ def sample(
         check_levels(levels, denoiser.sigma_min, denoiser.sigma_max, name)
         if isinstance(schedule, Sampler):
             check_told(schedule, denoiser, name)
-        samples = draw(checked(denoiser), schedule, np.float32(levels[0]) * noise, solver)
+        start = np.float32(levels[0]) * noise
+        samples = run_there(lambda x: draw(checked(denoiser), schedule, x, solver), start, denoiser)
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
     population = schedule.config.population
     if len(noise) % population:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Array
+from art_gym.denoisers.devices import run_there
 from art_gym.solvers.base import Denoise, per_sample
 
 
@@ -38,8 +40,12 @@ def follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
         x: (B, *shape) latents at the first level.
 
     Returns:
-        (B, *shape) samples at level 0.
+        (B, *shape) samples at level 0. Where D has a ``device``, latents of numpy are sampled on it.
     """
+    return run_there(partial(_follow, denoise, coefficients), x, denoise)
+
+
+def _follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
     sigmas, told, weights = coefficients.like(x)
     xp, count = array_namespace(x), x.shape[0]
     memory: list[Array] = []  # denoised estimates, the latest first

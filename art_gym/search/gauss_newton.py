@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Counted
+from art_gym.denoisers.devices import without_gradients
 from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.search.least_squares import Latents, LeastSquares, Point, impossible
 from art_gym.solvers.base import Previous, Solver, land
@@ -47,22 +49,25 @@ class GaussNewton(LeastSquares):
         levels = levels_from_logits(numbers, self.denoiser)
         if (levels[1:] > (1 - CLOSEST) * levels[:-1]).any():  # they may coincide in float32: reject the grid
             return impossible(numbers)
-        return self._ended(numbers, *self._go_on(levels, [self.start], []))
+        return self._ended(numbers, *self._go_on(levels, [self.placed], []))
 
     def _go_on(self, levels: np.ndarray, x: Latents, denoised: Latents) -> tuple[Latents, Latents, np.ndarray]:
         """Finish a run from the known x at its first levels, and the known D at all of these or all but the last."""
-        grid = np.repeat(levels.astype(self.start.dtype)[:, None], len(self.start), axis=1)  # (K+1, B)
-        x, denoised = list(x), list(denoised)
-        while True:
-            k = len(x) - 1
-            if len(denoised) == k:
-                denoised.append(self.denoiser(x[k], grid[k]))
-            if k == len(levels) - 2:
-                return x, denoised, (land(denoised[k]) - self.endpoints).reshape(len(self.start), -1)
-            previous = (
-                Previous(denoised[k - 1], grid[k - 1]) if k else Previous(self.start, np.full_like(grid[0], np.inf))
-            )
-            x.append(self.solver.step(self.denoiser, x[k], denoised[k], grid[k], grid[k + 1], previous))
+        first, x, denoised = x[0], list(x), list(denoised)
+        xp = array_namespace(first)
+        wide = xp.asarray(levels, dtype=first.dtype, device=first.device)[:, None]
+        grid = xp.broadcast_to(wide, (len(levels), len(self.start)))  # (K+1, B)
+        with without_gradients(first):
+            while True:
+                k = len(x) - 1
+                if len(denoised) == k:
+                    denoised.append(self.denoiser(x[k], grid[k]))
+                if k == len(levels) - 2:
+                    return x, denoised, self._defect(land(denoised[k]))
+                previous = (
+                    Previous(denoised[k - 1], grid[k - 1]) if k else Previous(first, xp.full_like(grid[0], xp.inf))
+                )
+                x.append(self.solver.step(self.denoiser, x[k], denoised[k], grid[k], grid[k + 1], previous))
 
     def jacobian(self, at: Point) -> np.ndarray:
         """See `LeastSquares`."""

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted
+from art_gym.denoisers.base import Array, Counted
+from art_gym.denoisers.devices import on_host, placed
 from art_gym.search.base import exhaust
 
-Latents = list[np.ndarray]  # one (B, *shape) array for each level
+Latents = list[Array]  # one (B, *shape) array for each level, on the device of the denoiser
 
 TINY = 16  # latents with fewer elements are tiny
 CORRECTIONS = 3  # corrections of a Jacobian before it is measured again
@@ -63,6 +64,7 @@ class LeastSquares(ABC):
 
     def __init__(self, denoiser: Counted, start: np.ndarray, endpoints: np.ndarray, budget: float = np.inf) -> None:
         self.denoiser, self.start, self.endpoints, self.budget = denoiser, start, endpoints, budget
+        self.placed = placed(start, denoiser)
 
     @abstractmethod
     def point(self, numbers: np.ndarray) -> Point:
@@ -125,6 +127,11 @@ class LeastSquares(ABC):
                 break
             damping *= 4
         return at, damping
+
+    def _defect(self, samples: Array) -> np.ndarray:
+        """(B, d) difference of samples from their endpoints, on the host."""
+        defect: np.ndarray = (on_host(samples) - self.endpoints).reshape(len(self.start), -1)
+        return defect
 
     def _ended(self, numbers: np.ndarray, latents: Latents, denoised: Latents, defect: np.ndarray) -> Point:
         error = float(np.sqrt((defect.astype(np.float64) ** 2).mean(axis=1)).mean())

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.devices import without_gradients
 from art_gym.samplers.coefficients import Coefficients, mix
 from art_gym.samplers.freedom import Freedom, places, within_limits
 from art_gym.search.gauss_newton import CLOSEST
@@ -58,21 +60,26 @@ class SamplerNewton(LeastSquares):
         close = (made.sigmas[1:] > (1 - CLOSEST) * made.sigmas[:-1]).any()
         if close or np.abs(made.weights).max() > self.most_weight:
             return impossible(numbers)
-        return self._ended(numbers, *self._go_on(made, [self.start], []))
+        return self._ended(numbers, *self._go_on(made, [self.placed], []))
 
     def _go_on(self, made: Coefficients, x: Latents, denoised: Latents) -> tuple[Latents, Latents, np.ndarray]:
         """Finish a run from the known x at its first levels, and the known D at all of these or all but the last."""
-        x, denoised, kind = list(x), list(denoised), self.start.dtype.type
-        while True:
-            k = len(x) - 1
-            if len(denoised) == k:
-                told = np.full(len(self.start), made.told[k] * made.sigmas[k], kind)
-                denoised.append(self.denoiser(x[k], told))
-            ratio = kind(made.sigmas[k + 1] / made.sigmas[k])
-            after = ratio * x[k] + (1 - ratio) * mix(denoised[::-1], map(kind, made.weights[k]))
-            if k == self.num_steps - 1:
-                return x, denoised, (after - self.endpoints).reshape(len(self.start), -1)
-            x.append(after)
+        first, x, denoised, kind = x[0], list(x), list(denoised), self.start.dtype.type
+        xp = array_namespace(first)
+        with without_gradients(first):
+            while True:
+                k = len(x) - 1
+                if len(denoised) == k:
+                    level = float(made.told[k] * made.sigmas[k])
+                    told = xp.full((len(self.start),), level, dtype=first.dtype, device=first.device)
+                    denoised.append(self.denoiser(x[k], told))
+                # Plain floats, because numbers of numpy do not multiply tensors on a device.
+                ratio = kind(made.sigmas[k + 1] / made.sigmas[k])
+                mixed = mix(denoised[::-1], [float(kind(weight)) for weight in made.weights[k]])
+                after = float(ratio) * x[k] + float(1 - ratio) * mixed
+                if k == self.num_steps - 1:
+                    return x, denoised, self._defect(after)
+                x.append(after)
 
     def jacobian(self, at: Point) -> np.ndarray:
         """See `LeastSquares`. A number of step k needs the run from there on only."""

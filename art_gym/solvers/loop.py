@@ -8,6 +8,7 @@ from itertools import pairwise
 from array_api_compat import array_namespace, is_torch_array
 
 from art_gym.denoisers.base import Array
+from art_gym.denoisers.devices import run_there
 from art_gym.solvers.base import Denoise, Previous, Solver, get_solver, land
 
 
@@ -22,18 +23,22 @@ def integrate(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solve
         solver: name or object.
 
     Returns:
-        (B, *shape): the samples at level 0.
+        (B, *shape): the samples at level 0. Where D has a ``device``, latents of numpy are sampled on it.
     """
-    *_, last = path(denoise, sigmas, x, solver)
-    return last
+
+    def run(x: Array) -> Array:
+        *_, last = path(denoise, sigmas, x, solver)
+        return last
+
+    return run_there(run, x, denoise)
 
 
 def path(denoise: Denoise, sigmas: Sequence[float] | Array, x: Array, solver: str | Solver) -> Iterator[Array]:
     """As `integrate`, but yield the latents after each of the K steps. The last are at level 0."""
     solver = get_solver(solver)
     xp = array_namespace(x)
-    # torch.asarray warns about tensors that require gradients
-    grid = sigmas.to(x) if is_torch_array(sigmas) else xp.asarray(sigmas, dtype=x.dtype)  # (K+1,) or (K+1, B)
+    # (K+1,) or (K+1, B). torch.asarray warns about tensors that require gradients.
+    grid = sigmas.to(x) if is_torch_array(sigmas) else xp.asarray(sigmas, dtype=x.dtype, device=x.device)
     levels = [xp.broadcast_to(grid[k], (x.shape[0],)) for k in range(grid.shape[0] - 1)]  # K of (B,)
     previous = Previous(xp.zeros_like(x), xp.full_like(levels[0], xp.inf))
     for sigma, sigma_next in pairwise(levels):

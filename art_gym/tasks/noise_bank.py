@@ -20,8 +20,9 @@ import platformdirs
 from art_gym.common.files import replacing
 from art_gym.common.messages import short
 from art_gym.common.reading import MOST_WEIGHTS, check_regular
-from art_gym.denoisers.base import LARGE, Denoiser, checked, visible
+from art_gym.denoisers.base import LARGE, Array, Denoiser, checked, visible
 from art_gym.denoisers.checks import check_call_once
+from art_gym.denoisers.devices import run_there
 from art_gym.measures.errors import endpoint_error, image_error
 from art_gym.schedules.fine import REFERENCE_STEPS, reference_grid
 from art_gym.schedules.grids.base import edm_grid
@@ -193,11 +194,15 @@ def precise_endpoints(denoiser: Denoiser, start: np.ndarray, tick: Callable[[], 
     Raises:
         ValueError: if the denoiser gives values that are not finite; the message names σ.
     """
-    x = start
-    for after in path(checked(denoiser), reference_grid(denoiser), start, "rk4"):
-        x = after
-        tick()
-    return x
+
+    def run(x: Array) -> Array:
+        for after in path(checked(denoiser), reference_grid(denoiser), x, "rk4"):
+            x = after
+            tick()
+        return x
+
+    endpoints: np.ndarray = run_there(run, start, denoiser)
+    return endpoints
 
 
 def _shipped(key: str) -> np.ndarray | None:
