@@ -27,6 +27,7 @@ class OfModel(OfPipeline):
             for images in [-1, 1].
         device: cpu, cuda or mps.
         dtype: number format of the network. Everything around it uses float32.
+        compile: compile the network with torch.compile. The first calls take a minute or more.
         variant: variant of the weight files, such as fp16.
         trust_remote_code: run code that the model's folder brings, with your rights. By default such a folder is
             refused.
@@ -44,6 +45,7 @@ class OfModel(OfPipeline):
     data_std: float | None = None
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
     variant: str | None = None
     trust_remote_code: bool = False
     max_batch: int = 64

@@ -12,6 +12,8 @@ from art_gym.common.reading import check_regular, read_text, read_yaml
 from art_gym.denoisers.pipelines import PipelineDenoiser, from_pipeline
 from art_gym.denoisers.torch_denoiser import usable_device
 
+NETWORKS = ("unet", "transformer", "transformer_2", "controlnet")  # parts of a pipeline that each step calls
+
 
 def read_prompts(file: Path) -> list[str]:
     """The prompts of a text file, one a line. Empty lines are left out.
@@ -57,7 +59,14 @@ def read_arguments(file: Path) -> dict[str, Any]:
 
 
 def load_pipeline(
-    pipe: Any, folder: Path, arguments: Mapping[str, Any], device: str, rounding: bool, shape: object, **options: Any
+    pipe: Any,
+    folder: Path,
+    arguments: Mapping[str, Any],
+    device: str,
+    rounding: bool,
+    shape: object,
+    compile: bool,
+    **options: Any,
 ) -> PipelineDenoiser:
     """The denoiser of a pipeline that was loaded from a folder, with arguments of its call.
 
@@ -74,4 +83,8 @@ def load_pipeline(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from model libraries
-        return from_pipeline(pipe.to(usable_device(device)), **options, **arguments)
+        pipe = pipe.to(usable_device(device))
+        for network in [getattr(pipe, name, None) for name in NETWORKS] if compile else ():
+            if network is not None:
+                network.compile()
+        return from_pipeline(pipe, **options, **arguments)

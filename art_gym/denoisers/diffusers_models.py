@@ -32,6 +32,7 @@ def from_diffusers(
     dtype: torch.dtype = torch.float32,
     variant: str | None = None,
     trust_remote_code: bool = False,
+    compile: bool = False,
     **options: Any,
 ) -> TorchDenoiser:
     """Return a denoiser D(x, σ), in the variance-exploding convention, from a diffusers model.
@@ -57,6 +58,7 @@ def from_diffusers(
         variant: variant of the weight files in a folder, such as "fp16".
         trust_remote_code: let a folder bring classes of its own, whose code runs with your rights. Otherwise every
             class that it names must be one of diffusers' or transformers'.
+        compile: compile the network with ``torch.compile``. The first calls take a minute or more.
         options: arguments of `TorchDenoiser`: data_std, device, max_batch, max_memory, autocast. The default data_std
             is 1.0 for a pipeline with a VAE, as most latents have, and 0.5 for others, as images have.
 
@@ -73,6 +75,8 @@ def from_diffusers(
         raise ValueError("rounding=True is for models of discrete timesteps, but this one knows every σ: leave it out")
     device = usable_device(options.get("device", "cpu"))
     model = _placed(model, device, dtype)
+    if compile:
+        model.compile()
     run = call or (lambda network, x, timestep: network(x, timestep).sample)
     network = network_call(lambda x, timestep: run(model, x, timestep), type(model).__name__, dtype)
     function = prediction.function(network, rounding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -47,10 +48,16 @@ def _storages(tree: Any) -> list[torch.UntypedStorage]:
 
 def peak_bytes(function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> int:
     """Return the most bytes of tensors that ``function(*arrays)`` holds at once, without weights and kernel memory."""
-    with _Peak() as peak:
+    with _uncompiled(), _Peak() as peak:
         function(*arrays)
     most: int = peak.most
     return most
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Compiled networks run as they are written, because a compiled one hides its tensors."""
+    stance = getattr(torch.compiler, "set_stance", None)  # from torch 2.6 on
+    return nullcontext() if stance is None else stance("force_eager")
 
 
 def rows_within(limit: float, most: int, function: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> int:

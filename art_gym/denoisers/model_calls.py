@@ -21,6 +21,7 @@ def network_call(run: Function, name: str, dtype: torch.dtype) -> Function:
         except torch.cuda.OutOfMemoryError:  # TorchDenoiser tries a smaller batch
             raise
         except Exception as error:  # the model's or the caller's code can raise anything
+            check_compiled(error, name)
             raise ValueError(
                 f"{name} cannot be run on latents of shape {tuple(x.shape)} ({first_line(error)}): a pipeline with "
                 f"conditions needs --prompts, --class-labels or --pipeline-args (from_pipeline in Python), a model "
@@ -29,6 +30,15 @@ def network_call(run: Function, name: str, dtype: torch.dtype) -> Function:
         return of_shape(x, output).float()
 
     return network
+
+
+def check_compiled(error: Exception, name: str) -> None:
+    """Raise a ValueError if an error of a network's call is torch's when it compiles."""
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        raise ValueError(
+            f"torch cannot compile {name} here ({first_line(error)}): leave out compile=True (--compile), or install "
+            f"the compiler that torch asks for"
+        ) from error
 
 
 def tried(denoiser: TorchDenoiser) -> TorchDenoiser:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from art_gym.denoisers.model_calls import check_compiled
 from art_gym.denoisers.pipeline_schedulers import STEPS, Ending, Given, OneCall, Reached, Stand, Whole
 from art_gym.denoisers.torch_denoiser import first_line
 
@@ -124,6 +125,7 @@ class Loop:
         except torch.cuda.OutOfMemoryError:  # TorchDenoiser tries a smaller batch
             raise
         except Exception as error:  # the pipeline's code can raise anything
+            check_compiled(error, self.name)
             raise ValueError(
                 f"{self.name} fails in its own loop ({first_line(error)}): check its arguments, "
                 f"{', '.join({**self.same, **self.each}) or 'of which there are none'}"
