@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 
 with warnings.catch_warnings():
@@ -41,3 +42,20 @@ def conditional_model() -> Any:
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
     ).eval()
+
+
+def called(pipe: Any, scheduler: Any, **arguments: Any) -> tuple[np.ndarray, torch.Tensor]:
+    """The timesteps that the network is called at in a run without guidance, and the last latents."""
+    network = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+    seen: list[float] = []
+
+    def note(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append(float(torch.as_tensor(named["timestep"] if "timestep" in named else given[1]).reshape(-1)[0]))
+
+    hook = network.register_forward_pre_hook(note, with_kwargs=True)
+    pipe.scheduler = scheduler
+    generator = torch.Generator().manual_seed(0)
+    arguments = {"prompt": "red", "guidance_scale": 0.0, "output_type": "latent", "generator": generator} | arguments
+    found = pipe(**arguments).images
+    hook.remove()
+    return np.array(seen), found

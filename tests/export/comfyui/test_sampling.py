@@ -140,3 +140,17 @@ def test_a_schedule_gives_its_levels(comfyui: Any, flow: bool) -> None:
         ValueError, match=r"float32, and in it the levels must be finite and decrease, got \[80.0, 1.0, 1"
     ):
         comfyui.node("ARTSchedule").load("levels.json")
+
+
+@pytest.mark.parametrize("flow", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_and_uneven_batches(comfyui: Any, flow: bool, dtype: torch.dtype) -> None:
+    Sampler(SIGMAS, TOLD, WEIGHTS, "test", flow=flow).save(comfyui.files / "ours.json")
+    found, sigmas = comfyui.node("ARTSampler").load("ours.json")
+    precise, half, *apart = (
+        found.sampler_function(comfyui.model(flow), scaled(flow, 80.0, 80 * noise), sigmas, disable=True)
+        for noise in (NOISE, NOISE.to(dtype), NOISE[:5], NOISE[5:])
+    )
+    assert half.dtype == dtype
+    assert (half - precise).abs().max() < 0.1
+    exact(torch.cat(apart), precise)
