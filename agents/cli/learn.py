@@ -26,8 +26,8 @@ class Learn(OfModel):
         seed: seed of the noises and the search.
         agent: RL agent that follows Gauss-Newton, instead of samplers and CMA-ES: ppo, sac, or any class of
             stable-baselines3 or sb3-contrib by name.
-        metric: your own functions, such as my_module:score, of images and their prompts. The report shows their scores
-            beside the endpoint error.
+        metric: your own functions, such as my_module:score, of images and their prompts, or lpips. The report shows
+            their scores beside the endpoint error.
         progress: show a progress bar.
     """
 

@@ -23,6 +23,7 @@ from ..reports.comparison import label, tuned_label
 from ..reports.report import draw_samples
 from ..reports.sampler_pictures import sampler_picture
 from .book import Found
+from .lpips import Lpips
 from .metrics import Metric, scores
 from .plugged import CHECKED as PLUGGED
 from .plugged import SAME, difference
@@ -44,7 +45,7 @@ class Proof:
         noises: to report on.
         plans: (K+1,) levels by name, including the learned ones, and the sampler if one was found.
         cost: what finding the sampler took, in words. Empty if none was searched for.
-        metrics: a user's own, by name.
+        metrics: by name.
         published: names of the plans that are known for the model, for the picture of samples.
     """
 
@@ -100,7 +101,9 @@ class Proof:
             label = f"**{name}**" if name in (LEARNED, SAMPLER) else name
             yield f"| {' | '.join([label, *map(_interval, self._columns(name).values()), wins])} |"
         for kind, metric in self.metrics.items():
-            precise_scores = scores(kind, metric, model, self.noises.start, self.noises.endpoints)
+            if isinstance(metric, Lpips):  # a distance from them
+                continue
+            precise_scores = scores(kind, metric, model, self.noises, self.noises.endpoints)
             yield from ("", f"The precise endpoints have {kind} {_interval(precise_scores)}.")
         yield ""
         if self.cost:
@@ -121,7 +124,7 @@ class Proof:
         if getattr(self.trial.model, "decode", None) is not None:
             found["image error"] = self._image_errors(name)
         for kind, metric in self.metrics.items():
-            found[kind] = scores(kind, metric, self.trial.model, self.noises.start, self.samples[name])
+            found[kind] = scores(kind, metric, self.trial.model, self.noises, self.samples[name])
         return found
 
     def _image_errors(self, name: str) -> np.ndarray:

@@ -251,7 +251,7 @@ def test_metrics_of_ones_own(
     for metric, message in (
         ("scoring:few", "the metric few must give 2 finite scores, one for each image, got shape (1,)"),
         ("scoring:none", "cannot find the metric scoring:none"),
-        ("scoring", "a metric is module:function, a function of images and prompts, got 'scoring'"),
+        ("scoring", "a metric is module:function, a function of images and prompts, or lpips, got 'scoring'"),
     ):
         assert main([*said, "--metric", metric, "-o", str(tmp_path / f"{metric.replace(':', '_')}.json")]) == 2
         assert message in capsys.readouterr().err
