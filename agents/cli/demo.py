@@ -10,7 +10,7 @@ from pathlib import Path
 class Demo:
     """Train an agent on the default environment, compare it with all other schedules, and write runs/demo.
 
-    This takes four minutes, or eight on slow cores.
+    This takes two to three minutes on two free cores.
 
     Attributes:
         out: folder of the run. It replaces an earlier demo there.

@@ -7,12 +7,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from art_gym.common.files import write_text
 from art_gym.common.isolation import isolated
 from art_gym.evaluation.edm_curve import STEPS, EdmCurve, edm_errors
+from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.plans import Plan, draw
+from art_gym.schedules.grids.base import edm_grid
 from art_gym.search.base import SEARCHES
+from art_gym.tasks.references import find_reference
 from art_gym.tasks.target import Target
 
-from ..reports.comparison import Row, baselines
+from ..reports.comparison import Row, baselines, label
+from ..reports.method_pictures import image_rows
 from ..reports.report import write_report
 from ..runs.config import TABLE_BUDGETS, TrainConfig
 from ..runs.folder import Run
@@ -28,6 +34,8 @@ LANES, POPULATION = 32, 16  # half the evaluations of 16 lanes of 64, for as goo
 EDM_PARTS = range(33, 52), range(21, 33), range(21)  # pieces of EDM's curve to share, as far as the report needs it
 SAMPLER = "defect, sampler"
 SAMPLER_EVALUATIONS = 1_000_000  # for each K
+PICTURED, PICTURED_STEPS, PICTURED_NOISES = "mnist", 5, 16  # what the picture of samples shows
+PICTURE = "samples.png"
 QUICK = 20  # --quick trains this many times less
 
 
@@ -61,7 +69,23 @@ def _demo(out: Path, seed: int, quick: bool) -> str:
     rows = sorted((row for each in done if isinstance(each, list) for row in each), key=lambda row: row.num_steps)
     known = {k: error for each in done if isinstance(each, dict) for k, error in each.items()}
     target = Target.of(TASK, SOLVER)
-    return write_report(out, target, outcome, rivals, rows, Run(out).history(), EdmCurve(target, known=known))
+    text = write_report(out, target, outcome, rivals, rows, Run(out).history(), EdmCurve(target, known=known))
+    said = f"MNIST in {PICTURED_STEPS} calls, with the best grid and the best sampler that are known:"
+    text = text.replace(f"![samples]({PICTURE})", f"\n{said}\n\n![samples]({PICTURE})\n")
+    write_text(out / "report.md", text)
+    draw_mnist(out / PICTURE)
+    return text
+
+
+def draw_mnist(file: Path) -> None:
+    """Draw digits of the same noises in 5 calls, by EDM's grid, the best grid and the best sampler, and exactly."""
+    target = Target.of(PICTURED, SOLVER)
+    best = find_reference(target, PICTURED_STEPS), find_reference(replace(target, freedom=Freedom()), PICTURED_STEPS)
+    plans: dict[str, Plan] = {label("edm"): edm_grid(PICTURED_STEPS, target.denoiser)}
+    plans |= {name: known.oracle for name, known in zip(("best grid", "learned sampler"), best, strict=True) if known}
+    start, endpoints = target.noises("heldout", PICTURED_NOISES)
+    drawn = {name: draw(target.denoiser, plan, start, target.solver) for name, plan in plans.items()}
+    image_rows(file, {f"{PICTURED_STEPS} calls": {**drawn, "exact": endpoints}})
 
 
 def _tasks(out: Path, seed: int, quick: bool) -> list[Task]:

@@ -14,6 +14,7 @@ from art_gym.denoisers.torch_denoiser import Function
 from art_gym.denoisers.variance_preserving import edm_data, flow_sigmas, knows_all_levels, vp_sigmas
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
+NOISY = ("LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler")  # of distilled models, which jump and add noise
 IMAGES_STD, LATENTS_STD = 0.5, 1.0  # of images in [−1, 1], and of the scaled latents of latent-diffusion models
 
 
@@ -51,10 +52,15 @@ class Prediction:
         """Return what the network of a scheduler predicts, by default as the scheduler says.
 
         Raises:
-            ValueError: for an unknown prediction type, or a scheduler without a table of noise levels.
+            ValueError: for an unknown prediction type, or a scheduler without a table of noise levels or of `NOISY`.
         """
-        config = scheduler.config
-        known = "flow_prediction" if type(scheduler).__name__.startswith("FlowMatch") else config.get("prediction_type")
+        config, name = scheduler.config, type(scheduler).__name__
+        if name in NOISY:
+            raise ValueError(
+                f"{name} draws noise between its steps, and models for it are made for that: give the scheduler that "
+                f"the model was trained with (--scheduler), if it has one without noise"
+            )
+        known = "flow_prediction" if name.startswith("FlowMatch") else config.get("prediction_type")
         kind, steps = prediction_type or check_prediction(known), config.get("num_train_timesteps", 1000)
         table = flow_sigmas(steps) if kind == "flow_prediction" else vp_sigmas(scheduler)
         return cls(kind, table, steps, knows_all_levels(scheduler), edm_data(scheduler))

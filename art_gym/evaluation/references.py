@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import art_gym
 from art_gym.common.messages import one_line
 from art_gym.common.reading import parse_json, read_text
-from art_gym.denoisers.base import Counted, visible
+from art_gym.denoisers.base import LARGE, Counted, visible
 from art_gym.evaluation.families import family_reference
 from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.measures.errors import endpoint_error
@@ -40,6 +41,7 @@ from art_gym.tasks.references import (
 from art_gym.tasks.target import Target
 
 TRAIN_NOISES = 4096  # for optimising the oracle
+FEW_NOISES = 512  # likewise, for large latents
 POLISHING_NOISES = 1024  # for choosing the best of several grids, before polishing them on all noises
 POLISHED = 4
 SEARCH = "search"  # L-BFGS and Gauss-Newton from many starts (`art_gym.search.oracle.optimise`)
@@ -49,17 +51,23 @@ POLISH = "polish"  # Gauss-Newton from grids that other methods found
 def compute_reference(target: Target, num_steps: int, seed: int = 0) -> Reference:
     """Optimise the oracle on training noise, and evaluate it and EDM's grid on held-out noise.
 
-    This takes seconds to a few minutes. A sampler's search begins with the stored best grid, or with one that it finds.
+    This takes seconds to a few minutes, and longer for networks. A sampler's search begins with the stored best grid,
+    or with one that it finds.
     """
     if isinstance(target.denoiser, Family):
         return family_reference(target, num_steps, seed)
-    denoiser, noises = target.denoiser, target.noises("train", TRAIN_NOISES)
+    denoiser, noises = target.denoiser, target.noises("train", training_noises(target))
     if target.freedom is None:
         return _reference(target, num_steps, optimise(denoiser, num_steps, target.solver, *noises, seed), seed, SEARCH)
     known = find_reference(replace(target, freedom=None), num_steps)
     grid = defect(denoiser, num_steps, target.solver, *noises, seed) if known is None else np.array(known.oracle_sigmas)
     found = optimise_sampler(denoiser, num_steps, target.freedom, *noises, grid, seed)
     return _reference(target, num_steps, found, seed, SEARCH)
+
+
+def training_noises(target: Target) -> int:
+    """How many noises an oracle is optimised on."""
+    return FEW_NOISES if math.prod(target.denoiser.shape) >= LARGE else TRAIN_NOISES
 
 
 def _reference(target: Target, num_steps: int, oracle: np.ndarray | Coefficients, seed: int, method: str) -> Reference:
@@ -76,7 +84,7 @@ def _reference(target: Target, num_steps: int, oracle: np.ndarray | Coefficients
         oracle_error=errors[1],
         oracle_sigmas=plan.sigmas,
         floor=1e-4 * target.denoiser.data_std,
-        train_noises=TRAIN_NOISES,
+        train_noises=training_noises(target),
         heldout_noises=HELDOUT,
         seed=seed,
         method=method,
@@ -118,7 +126,7 @@ def reference_on(target: Target, num_steps: int, count: int = HELDOUT, first: in
 
 def better(target: Target, first: Reference, second: Reference) -> Reference:
     """The reference with the lower oracle error on training noise. Held-out noise must choose nothing."""
-    start, endpoints = target.noises("train", TRAIN_NOISES)
+    start, endpoints = target.noises("train", training_noises(target))
 
     def training_error(entry: Reference) -> float:
         samples = draw(target.denoiser, entry.oracle, start, target.solver)
@@ -129,11 +137,11 @@ def better(target: Target, first: Reference, second: Reference) -> Reference:
 
 def polish(target: Target, num_steps: int, grids: Iterable[tuple[float, ...]], seed: int = 0) -> Reference:
     """Compute the oracle without a search, by Gauss-Newton from the best few of the given grids."""
-    denoiser, noises = target.denoiser, target.noises("train", TRAIN_NOISES)
+    denoiser, noises = target.denoiser, target.noises("train", training_noises(target))
     start, endpoints = (array.astype(working_precision(noises[0])) for array in noises)
     few, many = (
         GaussNewton(Counted(denoiser), target.solver, start[:count], endpoints[:count])
-        for count in (POLISHING_NOISES, TRAIN_NOISES)
+        for count in (POLISHING_NOISES, len(start))
     )
     logits = [logits_from_levels(np.array(grid), denoiser) for grid in dict.fromkeys(grids)]
     firsts = sorted(logits, key=lambda tried: few.improve(tried, 0).error)[:POLISHED]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize
 
-from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.base import LARGE, Counted, Denoiser
 from art_gym.schedules.closed_forms import art, dual_weighted
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
@@ -63,7 +63,8 @@ def optimise(
     Starts are hand-made grids, tuned ones, closed forms, results of CMA-ES and Gauss-Newton, and disturbed copies of
     the best of them, because the problem has bad local optima. L-BFGS refines all of them briefly on a few latents and
     the best ones thoroughly on many. Gauss-Newton improves the best ones on all latents, because a few latents rule the
-    mean. Every grid on the way is a candidate, and all latents choose among them.
+    mean. Every grid on the way is a candidate, and all latents choose among them. Models of large latents are slow, so
+    for them Gauss-Newton alone searches (`defect`).
 
     Args:
         denoiser, solver, num_steps: what the grid is for. A denoiser without gradients of torch does without L-BFGS.
@@ -75,9 +76,10 @@ def optimise(
     """
     if num_steps == 1:
         return np.array([denoiser.sigma_max, 0.0])
-    grids = _starts(denoiser, num_steps, solver, start, endpoints, seed)
+    large, search = start[0].size >= LARGE, (denoiser, num_steps, solver, start, endpoints, seed)
+    grids = [defect(*search)] if large else _starts(*search)
     start, endpoints = (array.astype(working_precision(start)) for array in (start, endpoints))
-    if _lets_gradients_through(denoiser):
+    if not large and _lets_gradients_through(denoiser):
         grids += _refined(grids, denoiser, num_steps, solver, start, endpoints, seed)
     newton = GaussNewton(Counted(denoiser), get_solver(solver), start, endpoints)
     pool = sorted((newton.improve(logits_from_levels(levels, denoiser), 0) for levels in grids), key=by_error)

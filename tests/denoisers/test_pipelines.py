@@ -186,6 +186,9 @@ def test_pipelines_that_cannot_be_driven() -> None:
         (unet, "UNet2DModel has no scheduler to put ours in place of"),
         (NoStep(unet, diffusers.DDPMScheduler()), "NoStep comes to its end without a step of its scheduler"),
         (diffusers.DDPMPipeline(unet, diffusers.IPNDMScheduler()), "unknown prediction type None: choose one of"),
+        (diffusers.DDPMPipeline(unet, diffusers.LCMScheduler()), "LCMScheduler draws noise between its steps"),
+        (diffusers.DDPMPipeline(unet, diffusers.TCDScheduler()), "TCDScheduler draws noise between its steps"),
+        (diffusers.DDPMPipeline(unet, diffusers.FlowMatchLCMScheduler()), "FlowMatchLCMScheduler draws noise"),
     ):
         with pytest.raises(ValueError, match=message) as refused:
             from_pipeline(pipe)

@@ -16,6 +16,7 @@ from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.coefficients import follow
 from art_gym.samplers.freedom import Freedom
+from art_gym.samplers.plans import draw
 from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.grids.base import make_grid
 from art_gym.search import oracle, sampler_oracle
@@ -25,7 +26,8 @@ from art_gym.tasks.registry import BUILT_IN, get_task, register_task, resolve
 from art_gym.tasks.target import Target
 
 FAMILY = "procedural_test"
-FAST = [entry for entry in load_references() if entry.task not in ("digits", FAMILY, "context")]
+FAST = [entry for entry in load_references() if entry.task not in ("digits", FAMILY, "context", "mnist")]
+SHIPPED = 32  # held-out noises of MNIST whose precise endpoints need not be computed
 
 
 @pytest.mark.parametrize(("task", "num_steps"), [("mixture_1d", 5), ("ring_2d", 5)])
@@ -41,6 +43,20 @@ def test_stored_levels_give_the_stored_error(entry: Reference) -> None:
     found = evaluate_plan(Target.of(entry.task, entry.solver), entry.oracle, distances=False)
     assert found.error == pytest.approx(entry.oracle_error, rel=0.02, abs=entry.floor / 10)
     assert entry.oracle_error < entry.edm_error
+
+
+def test_oracles_of_mnist_are_better_than_edms_grid_on_noises_that_ship() -> None:
+    entries = [entry for entry in load_references() if entry.task == "mnist"]
+    for entry in entries:
+        target = Target.of("mnist", entry.solver)
+        edm, found = (
+            evaluate_plan(target, plan, SHIPPED, distances=False).error
+            for plan in (make_grid("edm", entry.num_steps, target.denoiser), entry.oracle)
+        )
+        assert found == pytest.approx(entry.oracle_error, rel=0.3)
+        assert edm == pytest.approx(entry.edm_error, rel=0.2)
+        assert found < 0.7 * edm
+        assert entry.fits(target.denoiser)
 
 
 def test_a_family_s_reference_follows_from_the_grids_of_its_models() -> None:
@@ -77,12 +93,41 @@ def test_the_oracle_is_no_worse_than_any_of_its_starts(gradients: bool, monkeypa
     assert error(found) <= min(map(error, tried)) * (1 + 1e-6)
 
 
+def test_models_of_large_latents_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are slow. The result is no worse than that of the one search."""
+    target = Target.of("mixture_1d", "euler")
+    start, endpoints = target.noises("train", 512)
+    searched: list[np.ndarray] = []
+    for module, name in ((oracle, "defect"), (sampler_oracle, "sampler_defect")):
+        search = getattr(module, name)
+
+        def noted(*of: object, search: object = search, **named: object) -> np.ndarray:
+            searched.append(search(*of, **named))  # type: ignore[operator]
+            return searched[-1]
+
+        monkeypatch.setattr(module, "LARGE", 1)
+        monkeypatch.setattr(module, name, noted)
+    grid = oracle.optimise(target.denoiser, 4, "euler", start, endpoints)
+    sampler = sampler_oracle.optimise_sampler(target.denoiser, 4, Freedom(2), start, endpoints, grid)
+    assert len(searched) == 2
+    first, found = (
+        [float(endpoint_error(draw(target.denoiser, plan, start, "euler"), endpoints).mean()) for plan in plans]
+        for plans in (searched, (grid, sampler))
+    )
+    assert found[0] <= first[0] * (1 + 1e-6)
+    assert found[1] <= first[1] * (1 + 1e-6)
+    assert found[1] < found[0]
+
+
 def test_every_built_in_task_has_references_at_the_budgets_of_the_tables() -> None:
     known = {entry.key for entry in load_references()}
     families = {(FAMILY, "drawn"), ("context", "dpmpp_2m"), ("context", "euler")}
     of_families = {(task, solver, k, None) for task, solver in families for k in (5, 7, 10)}
     assert of_families <= known
-    known -= of_families
+    of_mnist = {("mnist", "dpmpp_2m", k, None) for k in (5, 7)}
+    of_mnist.add(("mnist", None, 5, Freedom().name))
+    assert of_mnist <= known
+    known -= of_families | of_mnist
     tasks = set(BUILT_IN)
     kinds = [("dpmpp_2m", None), ("euler", None), ("heun", None), (None, Freedom().name)]
     assert known == {(task, solver, k, freedom) for task in tasks for solver, freedom in kinds for k in (5, 7, 10, 18)}

@@ -28,6 +28,7 @@ def test_demo_trains_compares_and_draws(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("schedules", "errors", "samples", "training"):
         assert f"![{name}]({name}.png)" in text
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert "MNIST in 5 calls" in text
     assert (tmp_path / "config.yaml").is_file()
     assert list((tmp_path / "tensorboard").rglob("events*"))
     for k in (3, 4):
