@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from art_gym.agents.learn.budget import Budget, Metered
+from art_gym.agents.learn.plugged import difference
+from art_gym.agents.learn.trial import Trial
 from art_gym.denoisers import from_diffusers, from_pipeline
 from art_gym.schedules.published import AYS, published
+from art_gym.solvers.base import get_solver
 from art_gym.tasks.registry import get_task
 from helpers.pipelines import ARGUMENTS, KINDS, diffusers, tiny
 
@@ -69,3 +74,46 @@ def test_the_table_of_align_your_steps(kind: str, second: float) -> None:
 def test_models_without_a_table(kind: str) -> None:
     """Stable Diffusion 2 predicts v, and image-to-image begins below the table."""
     assert AYS not in published(from_pipeline(tiny(kind), **ARGUMENTS[kind]), 10)
+
+
+def image_to_video() -> Any:
+    """A tiny Stable Video Diffusion."""
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(0)
+    vision = {"hidden_size": 8, "projection_dim": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"intermediate_size": 8, "patch_size": 112}
+    network = diffusers.UNetSpatioTemporalConditionModel(
+        sample_size=8,
+        block_out_channels=(32, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+        cross_attention_dim=8,
+        num_attention_heads=2,
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=24,
+    )
+    blocks = {"block_out_channels": (32, 32), "down_block_types": ("DownEncoderBlock2D",) * 2}
+    levels = {"timestep_type": "continuous", "sigma_min": 0.002, "sigma_max": 700.0, "use_karras_sigmas": True}
+    pipe = diffusers.StableVideoDiffusionPipeline(
+        vae=diffusers.AutoencoderKLTemporalDecoder(**blocks),
+        image_encoder=CLIPVisionModelWithProjection(CLIPVisionConfig(**vision)),
+        unet=network,
+        scheduler=diffusers.EulerDiscreteScheduler(prediction_type="v_prediction", **levels),
+        feature_extractor=CLIPImageProcessor(),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_stable_video_diffusion() -> None:
+    """Its table begins at its largest level, 700, and its pipeline samples with the table what we do."""
+    image = Image.new("RGB", (16, 16), (200, 30, 30))
+    denoiser = from_pipeline(image_to_video(), image=image, num_frames=2, height=16, width=16, max_guidance_scale=2.0)
+    found = published(denoiser, 10)
+    assert found[AYS][:2] == pytest.approx([700.0, 54.5])
+    assert found["own schedule (EulerDiscrete)"][0] == pytest.approx(700.0)
+    trial = Trial(denoiser, Metered(denoiser, Budget()), get_solver("dpmpp_2m"))
+    noise = np.random.default_rng(0).standard_normal((1, *denoiser.shape), np.float32)
+    assert difference(trial, published(denoiser, 4)[AYS], np.float32(700) * noise) < 1e-5
