@@ -23,6 +23,7 @@ from ..reports.comparison import label, tuned_label
 from ..reports.report import draw_samples
 from ..reports.sampler_pictures import sampler_picture
 from .book import Found
+from .guidance import guidance_lines
 from .lpips import Lpips
 from .metrics import Metric, scores
 from .plugged import CHECKED as PLUGGED
@@ -161,6 +162,7 @@ class Proof:
         """The error by prompt, and what a pipeline samples with what was learned. Nothing for other models."""
         shown = (label("edm"), LEARNED, *([SAMPLER] if SAMPLER in self.plans else []))
         yield from prompt_lines(self.trial.model, self.noises.start, self.errors, LEARNED, shown)
+        yield from guidance_lines(self.trial, self.noises, self.plans, shown)
         if not hasattr(self.trial.model, "loop") or self.trial.solver.calls_per_step > 1:
             return
         plan = self.plans[SAMPLER if self.gains else LEARNED]

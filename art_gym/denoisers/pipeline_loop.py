@@ -98,6 +98,22 @@ class Loop:
         """
         self._reached(Stand(self.source), [0], None, math.ceil(num_steps / self.strength))
 
+    def guidance(self) -> float | None:
+        """Return the scale of classifier-free guidance, by default the pipeline's. None if it takes none."""
+        default = getattr(self.takes.get("guidance_scale"), "default", None)
+        scale = self.same.get("guidance_scale", default)
+        return float(scale) if isinstance(scale, int | float) else None
+
+    @contextmanager
+    def guided(self, scale: float) -> Iterator[None]:
+        """Guide with another scale within this context."""
+        before = dict(self.same)
+        self.same["guidance_scale"] = scale
+        try:
+            yield
+        finally:
+            self.same = before
+
     def ended(self, latents: torch.Tensor) -> Any:
         """Return what the pipeline makes of (B, *shape) clean latents, such as images."""
         return self._run(Ending(self.source, 1.0, latents), [0] * len(latents), latents, STEPS, output_type="pt")

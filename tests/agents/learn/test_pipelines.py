@@ -16,7 +16,8 @@ from PIL import Image
 from art_gym.agents.cli.main import main
 from art_gym.agents.learn import cost, learner, noises, report
 from art_gym.agents.learn.budget import Budget, Metered
-from art_gym.agents.learn.trial import Trial
+from art_gym.agents.learn.guidance import guidance_lines
+from art_gym.agents.learn.trial import Noises, Trial
 from art_gym.denoisers import from_pipeline
 from art_gym.denoisers.base import visible
 from art_gym.export import ARTScheduler
@@ -124,6 +125,8 @@ def test_from_a_folder_to_the_samples_that_were_measured(
     assert ("Plugged into the pipeline by ARTScheduler it gives the samples" in text) == driven
     assert ("Nothing was fitted or selected on these 1, but on 1" in text) == driven
     assert "| own schedule (" in text
+    guided = proof.trial.model.loop.guidance() if driven else None
+    assert ("on which nothing was fitted, the mean errors of" in text) == ((guided or 0) > 1)
     assert ("| Align Your Steps |" in text) == (kind in ("sd1", "sdxl", "inpaint", "controlnet"))
 
     pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "model")
@@ -224,6 +227,22 @@ def test_bad_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert message in error
     assert main(["learn", "--task", "digits", *prompts, "-o", str(tmp_path / "s.json")]) == 2
     assert "leave out --prompts: such options need --model" in capsys.readouterr().err
+
+
+def test_another_guidance_has_endpoints_of_its_own(tmp_path: Path) -> None:
+    """As those of a pipeline that was made with it. Afterwards the guidance is what it was."""
+    arguments = {"prompt": ["red", "sea"], "height": 8, "width": 8}
+    model, other = (from_pipeline(tiny("sd1"), **arguments, guidance_scale=scale) for scale in (2.0, 3.0))
+    start = noises.Draws.of(model, 0).draw(3, np.random.default_rng(0))
+    levels = model.own_levels(3)["PNDM"]
+    trial, expected = (Trial(each, Metered(each, Budget()), get_solver("euler")) for each in (model, other))
+    again = Noises(start, expected.solve(start, 6))
+    (said, _, _) = guidance_lines(trial, Noises(start, start), {"mine": levels}, ("mine",))
+    assert "With guidance 3 instead of 2" in said
+    with model.loop.guided(3.0):
+        np.testing.assert_allclose(trial.solve(start, 6), again.endpoints, rtol=1e-5, atol=1e-5)
+    assert model.loop.guidance() == 2.0
+    assert np.abs(trial.solve(start, 6) - again.endpoints).max() > 1e-3
 
 
 def test_metrics_of_ones_own(
