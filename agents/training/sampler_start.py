@@ -28,11 +28,10 @@ from .warm_start import joined, quiet
 
 Fittable = PPO | A2C | TRPO | SAC | TD3 | TQC | CrossQ  # their policies have a mean to fit
 
-ROUNDS, LANES = 4, 16  # episodes by each sampler, for the policy's fit
-NEAR = 0.003  # deviation of the actions in all rounds but the first
-ROUGH = 0.01  # weight of these rounds: on its own path the policy must be exact, and near it can be rough
+NEARBY, NEAR = 8, 0.003  # episodes near each sampler, for the policy's fit, and the deviation of their actions
+ROUGH = 1e-3  # their weight: on its own path the policy must be exact, and near it can be rough
 LATENTS = 512  # for the improvement of a sampler that lies outside of the actions' range
-FIT_STEPS, FIT_RATE = 4000, 1e-2  # of Adam, whose rate falls to 0
+FIT_STEPS, FIT_RATE = 10_000, 1e-2  # of Adam, whose rate falls to 0
 
 
 def sampler_start(
@@ -70,11 +69,11 @@ def sampler_start(
         made = _in_reach(core, made, share)
         spent = denoiser.evaluations
         rng = np.random.default_rng([seed, num_steps])
-        for round in range(ROUNDS):
-            for observed, actions in _played(core, made, NEAR if round else 0.0, rng):
+        for lanes, spread, weight in ((1, 0.0, 1.0), (NEARBY, NEAR, ROUGH)):
+            for observed, actions in _played(core, made, lanes, spread, rng):
                 seen.append(observed)
                 wanted.append(actions)
-                weights.append(np.full(LANES, ROUGH if round else 1.0, np.float32))
+                weights.append(np.full(lanes, weight, np.float32))
         denoiser.evaluations = spent  # showing is no searching
     targets = np.concatenate(wanted).astype(np.float32)
     fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, weights=np.concatenate(weights))
@@ -143,15 +142,15 @@ def _steering(made: Coefficients, action_map: SamplerMap, k: int, lanes: int) ->
 
 
 def _played(
-    core: Core, made: Coefficients, spread: float, rng: np.random.Generator
+    core: Core, made: Coefficients, lanes: int, spread: float, rng: np.random.Generator
 ) -> Iterator[tuple[Observed, np.ndarray]]:
     """Episodes near a sampler: (E, …) observations, and the (E, A) actions that go on with the sampler from there."""
     num_steps, denoiser, solver = len(made.told), core.problem.denoiser, core.problem.solver
     assert isinstance(core.action_map, SamplerMap)
-    noise = rng.integers(core.problem.bank.size, size=(LANES, core.population))
-    state = core.denoise(core.start(noise, np.full(LANES, num_steps)))
+    noise = rng.integers(core.problem.bank.size, size=(lanes, core.population))
+    state = core.denoise(core.start(noise, np.full(lanes, num_steps)))
     for k in range(num_steps):
-        asked = _steering(made, core.action_map, k, LANES)
+        asked = _steering(made, core.action_map, k, lanes)
         actions = core.action_map.action(asked, state, solver, denoiser)
         yield core.observe(state), actions
         moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
