@@ -7,6 +7,7 @@ size, so its samplers are a start that an agent does not find by playing in the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import cast
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.core import Core
+from art_gym.envs.observations import LATENTS as STATISTICS
 from art_gym.envs.observations import Observed
 from art_gym.envs.state import State
 from art_gym.samplers.coefficients import Coefficients
@@ -76,7 +78,10 @@ def sampler_start(
                 weights.append(np.full(lanes, weight, np.float32))
         denoiser.evaluations = spent  # showing is no searching
     targets = np.concatenate(wanted).astype(np.float32)
-    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, weights=np.concatenate(weights))
+    names = core.observation.names(core.max_steps)
+    statistics = [column for column, name in enumerate(names) if name in STATISTICS]
+    with _unseen(model, statistics):
+        fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, weights=np.concatenate(weights))
     model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
 
 
@@ -155,6 +160,25 @@ def _played(
         yield core.observe(state), actions
         moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])
+
+
+@contextmanager
+def _unseen(model: Fittable, columns: list[int]) -> Iterator[None]:
+    """The mean does not depend on these observations, and learns nothing of them within this context.
+
+    A sampler is the same for all latents. A fit that saw them would follow chance.
+    """
+    if not columns:
+        yield
+        return
+    first = next(part for part in model.policy.modules() if isinstance(part, torch.nn.Linear))  # of the mean
+    mask = torch.ones(first.in_features)
+    mask[columns] = 0.0
+    with torch.no_grad():
+        first.weight *= mask
+    hook = first.weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
+    yield
+    hook.remove()
 
 
 def fit_policy(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from art_gym.agents.runs import Run, TrainConfig
+from art_gym.agents.training import sampler_start as sampler_start_module
 from art_gym.agents.training.agents import train_agent
 from art_gym.agents.training.hyperparams import load_hyperparams
 from art_gym.agents.training.policies import evaluator
@@ -101,3 +102,16 @@ def test_a_sampler_that_actions_cannot_choose_is_improved_from_their_edge() -> N
     assert errors[1] < 0.5 * errors[0]
     same = _in_reach(core, made, np.inf)
     assert all(np.allclose(*pair, atol=1e-3) for pair in zip(same, made, strict=True))
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac", "crossq"])
+def test_a_policy_that_sees_the_latents_begins_blind(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_start_module, "FIT_STEPS", 30)
+    setup = setup_of(algo, num_steps=3, observation=["time", "latents"])
+    model = setup.make_model()
+    sampler_start(model, range(3, 4), 2000, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
+    space = model.observation_space
+    one, other = (np.tile(space.low if low else space.high, (1, 1)) for low in (True, False))
+    other[:, :3] = one[:, :3]  # the time
+    actions = [model.predict(seen, deterministic=True)[0] for seen in (one, other)]
+    np.testing.assert_array_equal(*actions)
