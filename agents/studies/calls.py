@@ -14,8 +14,8 @@ from art_gym.denoisers.threads import one_thread
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.samplers.plans import Plan, levels_of
 from art_gym.schedules.fine import reference_grid
-from art_gym.schedules.instant import find
 from art_gym.search.base import SEARCHES, Sought
+from art_gym.search.instant import find
 from art_gym.search.tuned import tuned
 from art_gym.solvers.base import get_solver
 from art_gym.tasks.references import find_reference
@@ -71,8 +71,9 @@ def calls(out: Path, seeds: Sequence[int], quick: bool) -> str:
 def probed(task: str, name: str) -> Record:
     """A schedule from one probe."""
     found = find(Target.of(task, SOLVER).denoiser, STEPS, SOLVER)
-    plan: Plan = found.schedule if name == "instant" else found.probe.closed_form(STEPS)
-    return {"error": _error(task, plan), "evaluations": found.probe.evaluations}
+    if name == "instant":
+        return {"error": _error(task, found.plan), "evaluations": found.evaluations}
+    return {"error": _error(task, found.probe.closed_form(STEPS)), "evaluations": found.probe.evaluations}
 
 
 def fitted(task: str, name: str, budget: int, seed: int) -> Record:
