@@ -140,7 +140,7 @@ def _section(study: Study, task: str, runs: dict[str, dict[int, list[Record]]]) 
     at_once = ", ".join(f"{name} {next(iter(runs[name].values()))[0]['error']:.4f}" for name in PROBED)
     best = "" if reference is None else f" The best grid has {reference.oracle_error:.4f}."
     table = markdown(["method", *(f"{budget:,}" for budget in budgets)], rows)
-    probes = f"From one probe of some 800 evaluations: {at_once}.{best}"
+    probes = f"From at most 1,000 evaluations: {at_once}.{best}"
     return "\n\n".join([f"### {task}, 2M, K = {STEPS}", probes, table])
 
 

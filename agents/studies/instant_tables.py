@@ -44,7 +44,7 @@ def tables(records: Sequence[Record], tasks: Sequence[str], methods: Sequence[st
                 ],
                 [_ratios(record, compared) for record in of_models],
             ),
-            "The same models, 2M, K = 7, without correction, from other probes: geometric mean of the error, with the "
+            "Random models, 2M, K = 7, without correction, from other probes: geometric mean of the error, with the "
             "floor, over that of the finest.",
             _against_cost([record for record in records if "noises" in record], ["noises", "levels"]),
             "And with correction, by what may be spent in all:",
