@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from art_gym.evaluation.policies import AdaptivePolicy as AdaptivePolicy
     from art_gym.evaluation.sampling import sample as sample
     from art_gym.schedules.grids.base import make_grid as make_grid
-    from art_gym.schedules.instant import instant as instant
     from art_gym.schedules.schedule import Schedule as Schedule
+    from art_gym.search.instant import instant as instant
+    from art_gym.search.instant import instant_sampler as instant_sampler
     from art_gym.tasks.registry import get_task as get_task
     from art_gym.tasks.registry import register_task as register_task
     from art_gym.tasks.registry import task_names as task_names
@@ -34,8 +35,8 @@ __all__, __getattr__, __dir__ = exports(
         "evaluation.policies": "AdaptivePolicy",
         "evaluation.sampling": "sample",
         "schedules.grids.base": "make_grid",
-        "schedules.instant": "instant",
         "schedules.schedule": "Schedule",
+        "search.instant": "instant instant_sampler",
         "tasks.registry": "get_task register_task task_names",
     },
 )

@@ -13,18 +13,20 @@ from .models import OfModel
 
 @dataclass(frozen=True)
 class Instant(OfModel):
-    """Write a schedule for a model from one probe of about 800 evaluations, without a search.
+    """Write a schedule or a sampler for a model from fewer than 1,000 evaluations.
 
     Attributes:
         steps: number of steps K, from 3 to 20.
         solver: dpmpp_2m or euler (DDIM).
-        out: schedule file.
+        sampler: write a sampler, which also has its own weights and told levels.
+        out: schedule or sampler file.
         compare: measure it on held-out noise, beside the closed form and EDM's grid. Needs a task.
         noises: number of held-out noises for that.
     """
 
     steps: int = 8
     solver: str = "dpmpp_2m"
+    sampler: bool = False
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("schedule.json")
     compare: bool = False
     noises: int = 2048
@@ -38,7 +40,8 @@ class Instant(OfModel):
         task = self.checked_task()
         if task is None and self.compare:
             raise ValueError("--compare needs a task's held-out noise: leave it out, or learn with `art-gym learn`")
-        found, denoiser = make_instant(self.model, task, self.steps, self.solver, self.out, self.model_options())
+        request = self.steps, self.solver, self.sampler, self.out
+        found, denoiser = make_instant(self.model, task, *request, self.model_options())
         print(found.summary())
         print(f"written: {self.out}")
         if self.compare:

@@ -12,8 +12,8 @@ class TrainInstant:
 
     Attributes:
         out: weight file (safetensors).
-        models: number of random models, instead of the recipe's. Their seeds follow each other, and nothing else is
-            random.
+        models: number of random models, instead of the recipe's. Wide spectra and trees come on top. Their seeds follow
+            each other, and the networks have seeds of their own.
         first: number of the first training model. Policies of disjoint models show how much the choice matters.
         progress: show a progress bar.
     """

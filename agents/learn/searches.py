@@ -16,11 +16,10 @@ from art_gym.schedules.closed_forms import ART_NODES, DUAL_NODES, art, cancellat
 from art_gym.schedules.fractions import levels_from_logits, logits_from_levels
 from art_gym.schedules.grids.base import make_grid
 from art_gym.schedules.instant import STEPS as INSTANT_STEPS
-from art_gym.schedules.instant import find
-from art_gym.schedules.probe import LEVELS, NOISES
 from art_gym.search.defect import FINALISTS, SCREENING, STEPS, screening
 from art_gym.search.evolution import evolve
 from art_gym.search.gauss_newton import GaussNewton, jacobian_cost
+from art_gym.search.instant import BUDGET, find
 from art_gym.search.spaces import Grids
 from art_gym.search.tuned import EVALUATIONS as TUNING
 from art_gym.search.tuned import tuned
@@ -100,11 +99,11 @@ def hand_made(quest: Quest) -> Iterator[Tried]:
 
 
 def from_probe(quest: Quest) -> Iterator[Tried]:
-    """The instant schedule, where there is one for the solver and K, and the budget pays for a probe."""
+    """The instant schedule, where there is one for the solver and K, and the budget pays for it."""
     denoiser, solver = quest.trial.denoiser, quest.trial.solver.name
-    affordable = denoiser.affordable(CLOSED_FORM_SHARE) >= NOISES * (LEVELS + 2)
+    affordable = denoiser.affordable(CLOSED_FORM_SHARE) >= BUDGET
     if affordable and solver in INSTANT_SOLVERS and INSTANT_STEPS[0] <= quest.num_steps <= INSTANT_STEPS[1]:
-        yield Tried("instant", np.array(find(denoiser, quest.num_steps, solver).schedule.sigmas))
+        yield Tried("instant", np.array(find(denoiser, quest.num_steps, solver).plan.sigmas))
 
 
 def dual_forms(quest: Quest) -> Iterator[Tried]:

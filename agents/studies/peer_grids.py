@@ -15,7 +15,7 @@ from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.samplers.plans import Plan
 from art_gym.schedules.fitted.base import FITTED, NOISES, fitted_grid
 from art_gym.schedules.grids.base import GRIDS, make_grid
-from art_gym.schedules.instant import find
+from art_gym.search.instant import find
 from art_gym.tasks.references import find_reference
 from art_gym.tasks.target import Target
 
@@ -69,7 +69,7 @@ def measured(task: str, name: str, num_steps: int) -> Record:
     elif name in FITTED:
         plan = fitted_grid(name, num_steps, counted, start)
     else:
-        plan = find(counted, num_steps, SOLVER).schedule
+        plan = find(counted, num_steps, SOLVER).plan
     seconds = time.perf_counter() - began
     return {
         "error": evaluate_plan(target, plan, distances=False).error,

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.threads import one_thread
-from art_gym.envs.probing import probe_of_model
 from art_gym.evaluation.families import best_grids, error_of_grids
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.instant import load_policy
-from art_gym.schedules.probe import Probe
+from art_gym.schedules.probe import probe
 from art_gym.search.defect import defect
+from art_gym.search.instant import find
 from art_gym.tasks.families.base import ROWS, Family
-from art_gym.tasks.noise_bank import Same
 from art_gym.tasks.target import Target
 
 from ..reports import pictures
@@ -35,7 +35,7 @@ STARTED = 1000  # models for agents that begin with instant schedules
 LENGTH, QUICK_LENGTH = 300_000, 3000
 SHARED_NOISES, SHARED_EVALUATIONS = 4096, 3e5  # for the one grid that is best for all training models of a solver
 
-ByModel = Callable[[Probe, str, int], np.ndarray]  # a model's (K+1,) levels from its probe, the solver and K
+ByModel = Callable[[Denoiser, str, int], np.ndarray]  # a model's (K+1,) levels for a solver and K
 
 
 def procedural(out: Path, seeds: Sequence[int], quick: bool) -> str:
@@ -62,15 +62,23 @@ def procedural(out: Path, seeds: Sequence[int], quick: bool) -> str:
     return study.finish("One policy for any model", text)
 
 
-def _closed_form(found: Probe, solver: str, num_steps: int) -> np.ndarray:
-    return found.closed_form(num_steps)
+def _closed_form(model: Denoiser, solver: str, num_steps: int) -> np.ndarray:
+    return probe(model).closed_form(num_steps)
 
 
-def _instant(found: Probe, solver: str, num_steps: int) -> np.ndarray:
-    return load_policy().levels(found, num_steps, solver)
+def _uncorrected(model: Denoiser, solver: str, num_steps: int) -> np.ndarray:
+    return load_policy().levels(probe(model), num_steps, solver)
 
 
-FIXED: dict[str, ByModel] = {"ART closed form": _closed_form, "instant": _instant}
+def _instant(model: Denoiser, solver: str, num_steps: int) -> np.ndarray:
+    return np.array(find(model, num_steps, solver).plan.sigmas)
+
+
+FIXED: dict[str, ByModel] = {
+    "ART closed form": _closed_form,
+    "instant without correction": _uncorrected,
+    "instant": _instant,
+}
 
 
 def _target() -> Target:
@@ -83,9 +91,9 @@ def _by_model(levels: ByModel) -> Record:
     family = target.denoiser
     assert isinstance(family, Family)
     solvers = family.solvers(np.arange(len(family.seeds)))
-    probes = [probe_of_model(Same(family), number) for number in range(len(family.seeds))]
+    models = [family.model(number) for number in range(len(family.seeds))]
     grids = {
-        k: [levels(found, solver, k).tolist() for found, solver in zip(probes, solvers, strict=True)] for k in STEPS
+        k: [levels(model, solver, k).tolist() for model, solver in zip(models, solvers, strict=True)] for k in STEPS
     }
     return {"errors": {str(k): error_of_grids(target, grids[k]) for k in STEPS}}
 

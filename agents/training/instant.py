@@ -1,212 +1,237 @@
-"""Trains the policy behind instant schedules: Gauss-Newton on the weights of a regression, over many random models.
+"""Trains the policy behind instant schedules and samplers, by gradients through the solver on many random models.
 
-The loss is the mean over models of log(E + floor), E the mean endpoint error on the levels that the regression gives.
-So no best grids are needed as labels, and levels that do not matter for the error do not matter for the fit.
+The loss is the mean over models of log(E + floor), E the mean endpoint error of what the networks give. So no best
+grids are needed as labels, and levels that do not matter for the error do not matter for the fit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import nn
 from tqdm import tqdm
 
 import art_gym
-from art_gym.denoisers.base import Counted, Denoiser
+from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.threads import one_thread
-from art_gym.schedules.fine import reference_grid
-from art_gym.schedules.instant import InstantPolicy, Regression, features, profile, shifted
+from art_gym.schedules.instant import (
+    CHANNELS,
+    CLIPPED,
+    GAP,
+    HEADS,
+    NODES,
+    TOLD_SCALE,
+    Ensemble,
+    InstantPolicy,
+    inputs,
+    profile,
+)
 from art_gym.schedules.probe import Probe, probe
-from art_gym.search.gauss_newton import PROBE, GaussNewton
-from art_gym.search.least_squares import TINY, Point, working_precision
-from art_gym.solvers.base import Solver, get_solver
-from art_gym.solvers.loop import integrate
 from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS, random_model
 
-MODELS = 400
-SOLVERS, TRAINED = ("dpmpp_2m", "euler"), (5, 7, 10)
-LATENTS = 96, 64  # for each model with few dimensions, and with many
-REFERENCE = 64  # RK4 steps to the precise endpoints
-FLOOR = 0.03  # of the error, in units of the data's standard deviation: smaller errors hardly count
-RIDGE = 0.1
-ITERATIONS, TRIES = 12, 5  # of Gauss-Newton, and dampings in each
-GAIN = 2e-3  # of the loss; after a smaller one the fit ends
-MISJUDGED = 0.5  # log of the factor by which the told deviation of the data may be wrong, as it often is for a network
-SCALE = 0.05  # added to the features' standard deviations, so that constant ones do not blow up
+from .instant_examples import Batch, Example, Group, Seen, grouped
+from .instant_models import tree_model, wide_model
+
+MODELS = 1500
+WIDE_SHARE, TREE_SHARE = 0.2, 0.35  # how many wide spectra and trees come on top, as shares of the models
+NETWORKS, WIDTH = 2, 96  # the second one sees the profile around each level only, which carries over to more models
+STEPS = 2500
+RATE, DECAY = 3e-3, 0.05  # of AdamW
+MODELS_IN_BATCH = 32
+SECOND = 0.65  # share of models with the solver of second order
+FLOOR = 0.01  # of the error, in units of the data's standard deviation: smaller errors hardly count
+BUDGETS = (range(3, 5), 0.12), (range(5, 11), 0.75), (range(11, 21), 0.13)  # numbers of steps, and how often
+SCALE = 0.05  # added to the inputs' standard deviations, so that constant ones do not blow up
 QUANTILE = 0.99  # of the validation models' distances, which is the threshold for unlike models
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A model, some of its noises with their precise endpoints, and its probe."""
-
-    denoiser: Denoiser
-    start: np.ndarray  # (B, d)
-    endpoints: np.ndarray  # (B, d)
-    probe: Probe
-
-    @classmethod
-    def of(cls, seed: int) -> Example:
-        """The example of a random model."""
-        denoiser = random_model(seed)
-        count = LATENTS[0] if denoiser.shape[0] < TINY else LATENTS[1]
-        rng = np.random.default_rng([seed, 7])
-        noise = rng.standard_normal((count, *denoiser.shape))
-        start = (noise * denoiser.sigma_max).astype(working_precision(noise))
-        endpoints = integrate(denoiser, reference_grid(denoiser, REFERENCE), start, "rk4")
-        guessed = Counted(denoiser)
-        guessed.data_std *= float(np.exp(rng.uniform(-MISJUDGED, MISJUDGED)))
-        return cls(denoiser, start, endpoints, probe(guessed, seed=seed))
-
-
-class Fitted(GaussNewton):
-    """The problem of one example. Its numbers are a shift of the closed form's log levels."""
-
-    def __init__(self, example: Example, solver: Solver, num_steps: int) -> None:
-        super().__init__(Counted(example.denoiser), solver, example.start, example.endpoints)
-        self.probe, self.first = example.probe, example.probe.closed_form(num_steps)
-
-    def bounded(self, numbers: np.ndarray) -> np.ndarray:
-        """All are possible, because `shifted` keeps the levels apart."""
-        return numbers
-
-    def point(self, numbers: np.ndarray) -> Point:
-        """See `LeastSquares`."""
-        levels = shifted(self.probe, self.first, numbers)
-        return self._ended(numbers, *self._go_on(levels, [self.start], []))
-
-    def jacobian(self, at: Point) -> np.ndarray:
-        """See `LeastSquares`."""
-        levels, columns = shifted(self.probe, self.first, at.numbers), []
-        for k in range(1, len(levels) - 1):
-            moved = levels.copy()
-            moved[k] *= np.exp(PROBE)
-            *_, defect = self._go_on(moved, at.latents[:k], at.denoised[:k])
-            columns.append((defect - at.defect) / PROBE)
-        return np.stack(columns)
-
-    def loss(self, at: Point) -> float:
-        """log(E + floor), with E in units of the data's standard deviation."""
-        return float(np.log(at.error / self.denoiser.data_std + FLOOR))
-
-    def quadratic(self, at: Point) -> tuple[np.ndarray, np.ndarray]:
-        """(K−1, K−1) Hessian of the loss without second derivatives of the defect, and (K−1,) gradient."""
-        jacobian = self.jacobian(at)  # (K−1, B, d)
-        size = np.sqrt((at.defect**2).mean(axis=1))  # (B,)
-        # With err_i the root mean square of a defect, d err_i = ⟨defect, d defect⟩ / (d err_i).
-        weight = 1 / np.maximum(size, self.least_weighted * size.mean()) / at.defect.size
-        weight /= size.mean() + FLOOR * self.denoiser.data_std
-        weighted = (jacobian * weight[:, None]).reshape(len(jacobian), -1)
-        return weighted @ jacobian.reshape(len(jacobian), -1).T, weighted @ at.defect.ravel()
-
-
-class Fit(NamedTuple):
-    """Weights, the points that they lead to, and the loss with the ridge."""
-
-    weights: np.ndarray  # (F, K − 1)
-    points: list[Point]
-    loss: float
-
-
-class Fitting:
-    """Fits one regression, for a solver and K.
-
-    Args:
-        examples: of the training.
-        solver: name.
-        num_steps: K.
-    """
-
-    def __init__(self, examples: Iterable[Example], solver: str, num_steps: int) -> None:
-        self.problems = [Fitted(example, get_solver(solver), num_steps) for example in examples]
-        known = np.stack([features(problem.probe, num_steps) for problem in self.problems])  # (N, F − 1)
-        empty = np.zeros((known.shape[1] + 1, num_steps - 1))
-        self.regression = Regression(known.mean(axis=0), known.std(axis=0) + SCALE, empty)
-        self.inputs = self.regression.inputs(known)  # (N, F)
-        self.ridge = np.full(empty.shape, RIDGE)
-        self.ridge[0] = 0  # the constant
-
-    def run(self) -> Regression:
-        """Gauss-Newton from the closed form, damped until a step helps."""
-        best, damping = self._fit(self.regression.weights), 1e-2
-        for _ in range(ITERATIONS):
-            tried, damping = self._step(best, damping)
-            gain, best = best.loss - tried.loss, min(best, tried, key=lambda fit: fit.loss)
-            if gain < GAIN:
-                break
-        return self.regression._replace(weights=best.weights)
-
-    def _fit(self, weights: np.ndarray) -> Fit:
-        shifts = self.inputs @ weights
-        points = [problem.point(shift) for problem, shift in zip(self.problems, shifts, strict=True)]
-        losses = [problem.loss(point) for problem, point in zip(self.problems, points, strict=True)]
-        return Fit(weights, points, float(np.mean(losses) + (self.ridge * weights**2).sum() / 2))
-
-    def _step(self, at: Fit, damping: float) -> tuple[Fit, float]:
-        """The first step that helps, or the last one tried, and the next damping."""
-        width, count = at.weights.size, len(self.problems)
-        hessian, slope = np.diag(self.ridge.ravel()), (self.ridge * at.weights).ravel()
-        for problem, point, inputs in zip(self.problems, at.points, self.inputs, strict=True):
-            matrix, gradient = problem.quadratic(point)
-            # (F, K−1, F, K−1), as the shift is linear in the weights
-            hessian += np.einsum("i,kl,j->ikjl", inputs, matrix, inputs).reshape(width, width) / count
-            slope += np.outer(inputs, gradient).ravel() / count
-        for _ in range(TRIES):
-            step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), slope)
-            tried = self._fit(at.weights - step.reshape(at.weights.shape))
-            if tried.loss < at.loss:
-                return tried, damping / 4
-            damping = max(8 * damping, 1e-2)
-        return tried, damping
-
-
 def train_instant(
-    models: int = MODELS,
-    solvers: tuple[str, ...] = SOLVERS,
-    steps: tuple[int, ...] = TRAINED,
-    first: int = 0,
-    progress: bool = True,
+    models: int = MODELS, steps: int = STEPS, networks: int = NETWORKS, first: int = 0, progress: bool = True
 ) -> InstantPolicy:
-    """Train a regression for each solver and K, on random models alone.
+    """Train the networks for schedules and for samplers, on random models alone.
 
     Args:
-        models: how many.
-        solvers, steps: what for.
+        models: how many of `random_model`. Wide spectra and trees come on top.
+        steps: of the gradient, for each network.
+        networks: in each ensemble.
         first: number of the first training model, so that policies of disjoint models can be compared.
         progress: show a bar.
 
     Raises:
-        ValueError: for fewer than 2 models, or a K below 3.
+        ValueError: for fewer than 2 models.
     """
-    if models < 2 or min(steps) < 3:
-        raise ValueError(f"need at least 2 models and 3 steps, got {models} and {steps}: raise them")
-    began, regressions = time.perf_counter(), {}
-    with one_thread(), tqdm(total=models + len(solvers) * len(steps), disable=not progress, unit="") as bar:
-        examples = []
-        for seed in TRAINING_SEEDS[first : first + models]:
-            examples.append(Example.of(seed))
-            bar.update()
-        for key in [(solver, num_steps) for solver in solvers for num_steps in steps]:
-            bar.set_postfix_str(f"{key[0]}, K = {key[1]}")
-            regressions[key] = Fitting(examples, *key).run()
-            bar.update()
-    mean, precision = _spread(examples)
+    if models < 2:
+        raise ValueError(f"need at least 2 models, got {models}: raise them")
+    torch.set_num_threads(1)  # the products are small
+    began = time.perf_counter()
+    with one_thread():
+        examples = _examples(models, first, progress)
+        groups = grouped(examples)
+        grid, sampler = (
+            joined([fit(groups, head, number, steps, progress) for number in range(networks)]) for head in HEADS
+        )
+        mean, precision = _spread(example.probe for example in examples)
+        policy = InstantPolicy(grid, sampler, mean, precision, np.inf, {})
+        distances = [policy.distance(probe(random_model(seed))) for seed in VALIDATION_SEEDS]
     facts = {
         "command": f"art-gym train-instant --models {models} --first {first}",
         "seeds": f"{TRAINING_SEEDS[first]} to {TRAINING_SEEDS[first + models - 1]}",
         "version": art_gym.__version__,
         "seconds": f"{time.perf_counter() - began:.0f}",
     }
-    policy = InstantPolicy(regressions, mean, precision, np.inf, facts)
-    distances = [policy.distance(probe(random_model(seed))) for seed in VALIDATION_SEEDS]
-    return InstantPolicy(regressions, mean, precision, float(np.quantile(distances, QUANTILE)), facts)
+    return replace(policy, threshold=float(np.quantile(distances, QUANTILE)), facts=facts)
 
 
-def _spread(examples: Iterable[Example]) -> tuple[np.ndarray, np.ndarray]:
+def _examples(models: int, first: int, progress: bool) -> list[Example]:
+    made = []
+    kinds: dict[str, tuple[Callable[[int], Denoiser], float]] = {
+        "random models": (random_model, 1.0),
+        "wide spectra": (wide_model, WIDE_SHARE),
+        "trees": (tree_model, TREE_SHARE),
+    }
+    for name, (make, share) in kinds.items():
+        seeds = TRAINING_SEEDS[first : first + round(share * models)]
+        made += [Example.of(seed, make(seed)) for seed in tqdm(seeds, desc=name, disable=not progress)]
+    return made
+
+
+class Network(nn.Module):
+    """One network in training. With ``near``, it does not see the whole profile."""
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray, outputs: int, near: bool) -> None:
+        super().__init__()
+        size = len(mean)
+        self.mean, self.scale, seen = torch.from_numpy(mean), torch.from_numpy(scale), torch.ones(size)
+        seen[size - CHANNELS * len(NODES) :] = float(not near)
+        self.seen = seen.double()
+        self.first, self.second, self.last = (
+            nn.Linear(*shape, dtype=torch.float64) for shape in ((size, WIDTH), (WIDTH, WIDTH), (WIDTH, outputs))
+        )
+        for parameter in self.last.parameters():  # it begins with the closed form
+            nn.init.zeros_(parameter)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """(R, K, O) outputs of (R, K, F) inputs."""
+        hidden = ((values - self.mean) / self.scale).clamp(-CLIPPED, CLIPPED) * self.seen
+        for layer in (self.first, self.second):
+            hidden = nn.functional.silu(layer(hidden))
+        outputs: torch.Tensor = self.last(hidden)
+        return outputs
+
+
+def fit(groups: Sequence[Group], head: str, number: int, steps: int, progress: bool) -> Network:
+    """Train one network."""
+    rng = np.random.default_rng([number, *head.encode()])
+    torch.manual_seed(int(rng.integers(2**31)))
+    network = Network(*_standard(groups), HEADS[head], near=bool(number % 2))
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, max(steps, 2), pct_start=0.1)
+    shares = np.array([len(group.batch.size) for group in groups], float)
+    for _ in tqdm(range(steps), desc=f"{head} {number}", disable=not progress):
+        group = groups[rng.choice(len(groups), p=shares / shares.sum())]
+        loss = _drawn_loss(network, group, rng, sampler=head == "sampler")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return network
+
+
+def _standard(groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
+    """(F,) means and standard deviations of the inputs."""
+    parts = [
+        inputs(*group.seen[num_steps][0], np.full(len(group.batch.size), second))  # (R, K, F)
+        for group in groups
+        for num_steps in (5, 7, 10)
+        for second in (True, False)
+    ]
+    values = np.concatenate([part.reshape(-1, part.shape[2]) for part in parts])  # (…, F)
+    return values.mean(axis=0), values.std(axis=0) + SCALE
+
+
+def _drawn_loss(network: Network, group: Group, rng: np.random.Generator, sampler: bool) -> torch.Tensor:
+    """The loss of some models of a group with some noises and a K."""
+    count, noises = group.batch.start.shape[:2]
+    rows = rng.choice(count, min(MODELS_IN_BATCH, count), replace=False)
+    columns = rng.choice(noises, min(group.noises, noises), replace=False)
+    among = BUDGETS[rng.choice(len(BUDGETS), p=[share for _, share in BUDGETS])][0]
+    num_steps = int(rng.choice(among))
+    of_probe = group.seen[num_steps][rng.integers(len(group.seen[num_steps]))]
+    second = np.full(len(rows), True) if sampler else rng.random(len(rows)) < SECOND
+    seen, batch = Seen(*(part[rows] for part in of_probe)), group.batch.picked(*map(torch.from_numpy, (rows, columns)))
+    return loss_of(network, batch, seen, second)
+
+
+def loss_of(network: nn.Module, batch: Batch, seen: Seen, second: np.ndarray) -> torch.Tensor:
+    """The mean of log(E + floor) over models, with (R,) whether each is for the solver of second order."""
+    outputs = network(torch.from_numpy(inputs(*seen, second)))  # (R, K, O)
+    told = torch.from_numpy(seen.logs - seen.ends[:, :1]) + torch.log(batch.sigma_max)[:, None]
+    logs = shifted(told, outputs[:, 1:, 0], batch)
+    extra = outputs[:, :, 1:] if outputs.shape[2] > 1 else torch.zeros(*outputs.shape[:2], 2, dtype=torch.float64)
+    return torch.log(errors(batch, logs, torch.from_numpy(second), extra) + FLOOR).mean()
+
+
+def shifted(logs: torch.Tensor, shift: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """(R, K) log levels, as `art_gym.schedules.instant.shifted` moves them."""
+    count = shift.shape[1]
+    apart, room = GAP * torch.arange(1, count + 1), GAP / 2 * torch.arange(count - 1, -1, -1)
+    moved = torch.minimum(logs[:, 1:] + shift, torch.log(batch.sigma_max)[:, None] - apart)
+    moved = torch.cummin(moved + apart, dim=1).values - apart
+    return torch.cat([logs[:, :1], torch.maximum(moved, torch.log(batch.sigma_min)[:, None] + room)], dim=1)
+
+
+def errors(batch: Batch, logs: torch.Tensor, second: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+    """(R,) mean endpoint errors.
+
+    Args:
+        batch: models and noises.
+        logs: (R, K) log levels.
+        second: (R,) whether the weights are those of DPM-Solver++(2M), or none as Euler's.
+        extra: (R, K, 2) what is added to the weights, and log c over its scale.
+    """
+    sigmas, sizes, num_steps = torch.exp(logs), logs[:, :-1] - logs[:, 1:], logs.shape[1]
+    told = torch.exp(logs + TOLD_SCALE * extra[:, :, 1])
+    told = torch.minimum(torch.maximum(told, batch.sigma_min[:, None]), batch.sigma_max[:, None])
+    x, before = batch.start, torch.zeros_like(batch.start)
+    for k in range(num_steps):
+        denoised = mixed = batch.denoise(x, told[:, k])
+        if k:
+            weight = extra[:, k, 0]
+            if k < num_steps - 1:
+                weight = weight + torch.where(second, sizes[:, k] / (2 * sizes[:, k - 1]), 0.0)
+            mixed = denoised + weight[:, None, None] * (denoised - before)
+        before = denoised
+        ratio = (sigmas[:, k + 1] / sigmas[:, k])[:, None, None] if k < num_steps - 1 else 0.0
+        x = ratio * x + (1 - ratio) * mixed
+    square = ((x - batch.endpoints) ** 2).sum(dim=2) / batch.size[:, None]
+    return (square + 1e-20).sqrt().mean(dim=1)
+
+
+def joined(networks: Iterable[Network]) -> Ensemble:
+    """Trained networks as arrays. Unseen inputs get no weight."""
+    networks = list(networks)
+    layers = [
+        np.stack([_with_constants(getattr(network, name)) for network in networks])
+        for name in ("first", "second", "last")
+    ]
+    layers[0][:, :-1] *= np.stack([network.seen.numpy() for network in networks])[:, :, None]
+    return Ensemble(networks[0].mean.numpy(), networks[0].scale.numpy(), *layers)
+
+
+def _with_constants(layer: nn.Linear) -> np.ndarray:
+    """(inputs + 1, outputs) weights, the last row for a constant."""
+    both = torch.cat([layer.weight.T, layer.bias[None]]).detach()
+    weights: np.ndarray = both.numpy()
+    return weights
+
+
+def _spread(probes: Iterable[Probe]) -> tuple[np.ndarray, np.ndarray]:
     """(J,) mean and (J, J) precision of the profiles."""
-    profiles = np.stack([profile(example.probe) for example in examples])  # (N, J)
+    profiles = np.stack([profile(found) for found in probes])  # (N, J)
     covariance = np.cov(profiles.T) + SCALE**2 * np.eye(profiles.shape[1])
     return profiles.mean(axis=0), np.linalg.inv(covariance)

@@ -73,12 +73,11 @@ class Freedom:
         levels = levels_from_logits(numbers[: num_steps - 1], denoiser)  # (K+1,) or (K+1, B)
         one, rest = xp.ones_like(levels[:-1]), numbers[num_steps - 1 :]
         if self.shared:
-            return Coefficients(
-                levels, _kept(xp.exp(rest[0]) * one, levels, denoiser), (xp.exp(rest[1]) * weights_2m(levels))[:, None]
-            )
+            told = kept_told(xp.exp(rest[0]) * one, levels, denoiser)
+            return Coefficients(levels, told, (xp.exp(rest[1]) * weights_2m(levels))[:, None])
         told = _begun(one, denoiser)
         if self.told:
-            told, rest = _kept(xp.exp(rest[:num_steps]), levels, denoiser), rest[num_steps:]
+            told, rest = kept_told(xp.exp(rest[:num_steps]), levels, denoiser), rest[num_steps:]
         width = max(self.memory - 1, 1)
         known = {place: rest[at] for at, place in enumerate(self.places(num_steps))}
         zero = 0 * levels[0]
@@ -119,12 +118,12 @@ def weights_2m(levels: Array) -> Array:
     return xp.concat([none, steps[1:] / (2 * steps[:-1]), none])
 
 
-def _kept(told: Array, levels: Array, denoiser: Denoiser) -> Array:
+def kept_told(told: Array, levels: Array, denoiser: Denoiser) -> Array:
     """Factors c that keep c σ within the noise range of the denoiser."""
     xp = array_namespace(told)
     positive = levels[:-1]
-    kept: Array = xp.minimum(xp.maximum(told, denoiser.sigma_min / positive), denoiser.sigma_max / positive)
-    return _begun(kept, denoiser)
+    within: Array = xp.minimum(xp.maximum(told, denoiser.sigma_min / positive), denoiser.sigma_max / positive)
+    return _begun(within, denoiser)
 
 
 def _begun(told: Array, denoiser: Denoiser) -> Array:

@@ -1,14 +1,10 @@
-"""A schedule for a new model from one probe, without a search.
+"""The policy behind instant schedules and samplers: small networks from one probe to a correction of ART's closed form.
 
-A linear regression maps the probe to a shift of the ART closed form's log levels. It was trained on random exact models
-(`art_gym.tasks.random_models`), for the error at the end of sampling. A model whose profile is unlike theirs gets the
-closed form itself.
+They were trained on random exact models, for the error at the end of sampling. `art_gym.search.instant` applies them.
 """
 
 from __future__ import annotations
 
-import json
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,50 +12,56 @@ from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.common.messages import one_line, short
-from art_gym.common.reading import MOST_WEIGHTS, check_regular, parse_json
-from art_gym.denoisers.base import Denoiser
-from art_gym.denoisers.checks import check_call_once, check_denoiser
-from art_gym.schedules.probe import Probe, probe
-from art_gym.schedules.schedule import Schedule
+from art_gym.common.messages import one_line
+from art_gym.common.reading import MOST_WEIGHTS, check_regular
+from art_gym.schedules.probe import Probe
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "data" / "instant.safetensors"
+SOLVERS = "dpmpp_2m", "euler"
 STEPS = 3, 20  # numbers of steps K that are allowed
 NODES = np.linspace(-4.5, 3.0, 31)  # log(σ/s) at which a profile is read, s the data's standard deviation
-CLIPPED = 3.0  # largest standardised feature: beyond the training models a line means nothing
+WINDOWS = 0.5, 1.0  # steps of log σ for the bend of D
+CHANNELS = 1 + len(WINDOWS)
+AROUND = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # log σ relative to a level, where its own inputs read the profile
+CLIPPED = 3.0  # largest standardised input: beyond the training models a network means nothing
+SMALL = 1e-4  # changes of D that do not count, in units of the data
 GAP = 0.02  # smallest step in log σ
+HEADS = {"grid": 1, "sampler": 3}  # outputs for each step: shift of log σ; also the weight, and log c
+TOLD_SCALE = 0.3  # of the output for log c
 
 
-class Regression(NamedTuple):
-    """A line from features to the shift of the levels, for one solver and K."""
+class Ensemble(NamedTuple):
+    """Networks with two hidden layers, E of them. Their mean is the output."""
 
-    mean: np.ndarray  # (F,) of the features over the training models
+    mean: np.ndarray  # (F,) of the inputs over the training models
     scale: np.ndarray  # (F,)
-    weights: np.ndarray  # (F + 1, K − 1), the first row for a constant
+    first: np.ndarray  # (E, F + 1, H), the last row for a constant
+    second: np.ndarray  # (E, H + 1, H)
+    last: np.ndarray  # (E, H + 1, O)
 
-    def inputs(self, features: np.ndarray) -> np.ndarray:
-        """(…, F + 1) inputs of the line from (…, F) features: standardised, and a constant."""
-        standard = np.clip((features - self.mean) / self.scale, -CLIPPED, CLIPPED) / np.sqrt(len(self.mean))
-        return np.concatenate([np.ones((*features.shape[:-1], 1)), standard], axis=-1)
-
-    def shift(self, features: np.ndarray) -> np.ndarray:
-        """(…, K − 1) shift of the log levels."""
-        shift: np.ndarray = self.inputs(features) @ self.weights
-        return shift
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """(K, O) outputs of (K, F) inputs."""
+        hidden = np.clip((values - self.mean) / self.scale, -CLIPPED, CLIPPED)[None]  # (1, K, F)
+        for layer in (self.first, self.second):
+            hidden = hidden @ layer[:, :-1] + layer[:, -1:]  # (E, K, H)
+            hidden = hidden / (1 + np.exp(-hidden))
+        mean: np.ndarray = (hidden @ self.last[:, :-1] + self.last[:, -1:]).mean(axis=0)
+        return mean
 
 
 @dataclass(frozen=True, eq=False)
 class InstantPolicy:
-    """The regressions, and how models outside of their training are known.
+    """The networks, and how models outside of their training are known.
 
     Attributes:
-        regressions: by solver and K.
+        grid, sampler: networks for schedules and for samplers.
         mean, precision: (J,) and (J, J) of the profiles of the training models.
         threshold: largest Mahalanobis distance of a profile that counts as known.
         facts: how it was trained.
     """
 
-    regressions: dict[tuple[str, int], Regression]
+    grid: Ensemble
+    sampler: Ensemble
     mean: np.ndarray
     precision: np.ndarray
     threshold: float
@@ -70,21 +72,20 @@ class InstantPolicy:
         away = profile(found) - self.mean
         return float(np.sqrt(away @ self.precision @ away / len(away)))
 
-    def levels(self, found: Probe, num_steps: int, solver: str) -> np.ndarray:
-        """(K+1,) levels. Between the trained K the shift is interpolated, and outside the nearest K's is taken."""
-        known = np.array(sorted(steps for name, steps in self.regressions if name == solver))
-        place = np.interp(num_steps, known, np.arange(len(known)))
-        low, high = int(np.floor(place)), int(np.ceil(place))
-        shifts = [self._resampled(found, solver, int(known[i]), num_steps) for i in (low, high)]
-        shift = shifts[0] + (place - low) * (shifts[1] - shifts[0])
-        return shifted(found, found.closed_form(num_steps), shift)
+    def shift(self, found: Probe, num_steps: int, solver: str) -> np.ndarray:
+        """(K−1,) shift of the closed form's inner log levels."""
+        outputs: np.ndarray = self.grid(inputs_of(found, num_steps, solver))[1:, 0]
+        return outputs
 
-    def _resampled(self, found: Probe, solver: str, trained: int, num_steps: int) -> np.ndarray:
-        """(K−1,) shift, linear in the step number from that of another K. The first level does not move."""
-        shift = self.regressions[solver, trained].shift(features(found, trained))
-        places = np.linspace(0, 1, trained), np.append(0.0, shift)
-        moved: np.ndarray = np.interp(np.linspace(0, 1, num_steps)[1:], *places)
-        return moved
+    def levels(self, found: Probe, num_steps: int, solver: str) -> np.ndarray:
+        """(K+1,) levels for a solver."""
+        return shifted(found, found.closed_form(num_steps), self.shift(found, num_steps, solver))
+
+    def coefficients(self, found: Probe, num_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(K−1,) shift of the log levels of a sampler, (K,) what its weights add to 2M's, and (K,) log c."""
+        outputs = self.sampler(inputs_of(found, num_steps, SOLVERS[0]))  # (K, 3)
+        weights = np.append(0.0, outputs[1:, 1])  # the first step has no memory
+        return outputs[1:, 0], weights, TOLD_SCALE * outputs[:, 2]
 
 
 def profile(found: Probe) -> np.ndarray:
@@ -94,11 +95,67 @@ def profile(found: Probe) -> np.ndarray:
     return read
 
 
-def features(found: Probe, num_steps: int) -> np.ndarray:
-    """(F,) the closed form's levels, the profile and the noise range, all in logarithms and relative to the data."""
-    inner = found.closed_form(num_steps)[1:-1]
-    ends = np.array([found.sigma_max, found.sigma_min])
-    return np.concatenate([np.log(inner / found.data_std), profile(found), np.log(ends / found.data_std)])
+def profiles(found: Probe) -> np.ndarray:
+    """(C, J) the profile, and the log of how much D bends there over each window: second differences by first ones."""
+    rows = [profile(found)]
+    for window in WINDOWS:
+        above, at, below = (passed(found, NODES + by) for by in (window, 0.0, -window))  # (J, M−1) each
+        sizes = [
+            np.sqrt(np.einsum("ja,ab,jb->j", w, found.gram, w).clip(0)) for w in (above - 2 * at + below, below - above)
+        ]
+        rows.append(np.log((sizes[0] + SMALL) / (sizes[1] + SMALL)))
+    return np.stack(rows)
+
+
+def passed(found: Probe, logs: np.ndarray) -> np.ndarray:
+    """(Q, M−1) the share of each change of D between the probe's levels that lies above Q levels log(σ/s)."""
+    nodes = np.log(found.levels / found.data_std)
+    shares: np.ndarray = np.clip((nodes[:-1] - logs[:, None]) / (nodes[:-1] - nodes[1:]), 0, 1)
+    return shares
+
+
+def inputs_of(found: Probe, num_steps: int, solver: str) -> np.ndarray:
+    """(K, F) inputs of the networks, a row for each step."""
+    logs = np.log(found.closed_form(num_steps)[:-1] / found.data_std)
+    ends = np.log(np.array([found.sigma_max, found.sigma_min]) / found.data_std)
+    rows: np.ndarray = inputs(profiles(found)[None], ends[None], logs[None], np.array([solver == SOLVERS[0]]))[0]
+    return rows
+
+
+def inputs(known: np.ndarray, ends: np.ndarray, logs: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The inputs of the networks for R models, all relative to their data.
+
+    Args:
+        known: (R, C, J) `profiles` of the models.
+        ends: (R, 2) log of σ_max and σ_min.
+        logs: (R, K) log of the closed form's levels.
+        second: (R,) whether the solver is of second order.
+
+    Returns:
+        (R, K, F). The last C·J are the whole profiles. Those before tell of the step, and of the profiles around its
+        level.
+    """
+    count, num_steps = logs.shape
+    k, size = np.arange(num_steps), logs[:, :-1] - logs[:, 1:]  # (K,), (R, K−1)
+    none = np.zeros((count, 1))
+    step = [logs, np.hstack([none, size]), np.hstack([size, none])]
+    step += [
+        k / num_steps,
+        (num_steps - k) / 10,
+        1 / (k + 1),
+        1 / (num_steps - k),
+        np.full(num_steps, np.log(num_steps)),
+    ]
+    step += [second[:, None], k == num_steps - 1, k == 1, k == num_steps - 2]
+    at = (logs[:, :, None] + AROUND - NODES[0]) / (NODES[1] - NODES[0])  # (R, K, 5), in nodes
+    at = np.clip(at, 0, len(NODES) - 1.001)
+    low = at.astype(int)
+    rows = np.arange(count)[:, None, None]
+    near = [each[rows, low] * (low + 1 - at) + each[rows, low + 1] * (at - low) for each in known.swapaxes(0, 1)]
+    parts = [np.broadcast_to(part, logs.shape)[:, :, None] for part in step]
+    whole = known.reshape(count, -1)
+    wide = [np.broadcast_to(part[:, None], (count, num_steps, part.shape[1])) for part in (ends, whole)]
+    return np.concatenate([*parts, *near, *wide], axis=2)
 
 
 def shifted(found: Probe, levels: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -110,80 +167,6 @@ def shifted(found: Probe, levels: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.concatenate([[found.sigma_max], np.exp(logs), [0.0]])
 
 
-class Found(NamedTuple):
-    """A schedule from a probe.
-
-    Attributes:
-        schedule: the levels.
-        probe: what they come from, with its cost.
-        distance, threshold: of the model's profile from those of the training, and the largest that counts as known.
-    """
-
-    schedule: Schedule
-    probe: Probe
-    distance: float
-    threshold: float
-
-    @property
-    def known(self) -> bool:
-        """Whether the model is like those of the training. If not, the schedule is the closed form."""
-        return self.distance <= self.threshold
-
-    def summary(self) -> str:
-        """One line: what the probe cost, and which schedule it gave."""
-        cost = f"the probe took {self.probe.evaluations} evaluations in {self.probe.calls} calls"
-        far = f"the profile's distance from the training models is {self.distance:.2f}"
-        if self.known:
-            return f"{cost}; {far}, within the limit of {self.threshold:.2f}"
-        return f"{cost}; {far}, above the limit of {self.threshold:.2f}, so this is the ART closed form"
-
-
-def instant(denoiser: Denoiser, num_steps: int, solver: str = "dpmpp_2m") -> Schedule:
-    """Make a schedule for a new model from one probe of about 800 evaluations, without a search.
-
-    Args:
-        denoiser: D.
-        num_steps: K, from 3 to 20.
-        solver: dpmpp_2m or euler.
-
-    Returns:
-        The schedule. It is the ART closed form, with a warning, if the model is unlike those of the training.
-
-    Raises:
-        ValueError: for another K or solver, or values of D that are not finite.
-    """
-    found = find(denoiser, num_steps, solver)
-    if not found.known:
-        warnings.warn(found.summary(), stacklevel=2)
-    return found.schedule
-
-
-def find(denoiser: Denoiser, num_steps: int, solver: str = "dpmpp_2m", task: str | None = None) -> Found:
-    """As `instant`, with the probe and what it says of the model. ``task`` is a name for the schedule's file."""
-    check_request(num_steps, solver)
-    check_call_once(check_denoiser(denoiser))
-    policy, seen = load_policy(), probe(denoiser)
-    distance = policy.distance(seen)
-    known = distance <= policy.threshold
-    levels = policy.levels(seen, num_steps, solver) if known else seen.closed_form(num_steps)
-    flow = bool(getattr(denoiser, "flow", False))
-    method = "instant" if known else "art, as the model is unlike those that instant was trained on"
-    return Found(Schedule(tuple(levels), method, task, solver, flow=flow), seen, distance, policy.threshold)
-
-
-def check_request(num_steps: int, solver: str) -> None:
-    """Raise a ValueError if no instant schedule has this K or solver."""
-    solvers = sorted({name for name, _ in load_policy().regressions})
-    if solver not in solvers:
-        raise ValueError(
-            f"instant schedules are for {', '.join(solvers)}, got {short(solver)}: `art-gym learn` takes any"
-        )
-    if not isinstance(num_steps, int | np.integer) or not STEPS[0] <= num_steps <= STEPS[1]:
-        raise ValueError(
-            f"instant schedules have {STEPS[0]} to {STEPS[1]} steps, got {short(num_steps)}: make one and resample it"
-        )
-
-
 @cache
 def load_policy(file: Path = WEIGHTS_FILE) -> InstantPolicy:
     """Return the trained policy. Raises a ValueError if the file is missing or is another one."""
@@ -193,31 +176,30 @@ def load_policy(file: Path = WEIGHTS_FILE) -> InstantPolicy:
         check_regular(file, MOST_WEIGHTS)
         with safe_open(file, framework="np") as opened:
             facts = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 it is no mapping
-        keys = [(str(solver), int(steps)) for solver, steps in parse_json(facts["regressions"])]
-        regressions = {key: Regression(*(tensors[name] for name in names(*key))) for key in keys}
+            tensors = {name: opened.get_tensor(name).astype(np.float64) for name in opened.keys()}  # noqa: SIM118 it is no mapping
+        grid, sampler = (Ensemble(*(tensors[name] for name in names(head))) for head in HEADS)
         known = tensors["mean"], tensors["precision"], float(facts["threshold"])
     except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{file} holds no instant policy ({one_line(error, 200)}): train it with `art-gym train-instant`"
         ) from None
-    return InstantPolicy(regressions, *known, facts)
+    return InstantPolicy(grid, sampler, *known, facts)
 
 
 def save_policy(policy: InstantPolicy, file: Path) -> None:
-    """Write a policy, to a temporary name first."""
+    """Write a policy, to a temporary name first. Weights are rounded to float32."""
     from safetensors.numpy import save_file
 
     from art_gym.common.files import replacing
 
     tensors = {"mean": policy.mean, "precision": policy.precision}
-    for key, regression in policy.regressions.items():
-        tensors |= dict(zip(names(*key), regression, strict=True))
-    facts = policy.facts | {"regressions": json.dumps([*policy.regressions]), "threshold": repr(policy.threshold)}
+    for head, network in zip(HEADS, (policy.grid, policy.sampler), strict=True):
+        tensors |= {name: part.astype(np.float32) for name, part in zip(names(head), network, strict=True)}
+    facts = policy.facts | {"threshold": repr(policy.threshold)}
     with replacing(file) as temporary:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary, facts)
 
 
-def names(solver: str, num_steps: int) -> list[str]:
-    """The names of a regression's tensors."""
-    return [f"{solver}.{num_steps}.{part}" for part in Regression._fields]
+def names(head: str) -> list[str]:
+    """The names of an ensemble's tensors."""
+    return [f"{head}.{part}" for part in Ensemble._fields]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,14 @@ class Probe:
     Attributes:
         levels: (M,) decreasing noise levels.
         stiffness: (M,) E‖dD/d log σ‖ there, in units of the data's standard deviation.
+        gram: (M−1, M−1) E⟨ΔD_a, ΔD_b⟩ by elements, of the changes of D between the levels, in the same unit squared.
         data_std, sigma_min, sigma_max: of the denoiser.
         calls, evaluations: what the probe cost: calls of the denoiser, and samples in them.
     """
 
     levels: np.ndarray
     stiffness: np.ndarray
+    gram: np.ndarray
     data_std: float
     sigma_min: float
     sigma_max: float
@@ -57,14 +60,28 @@ def probe(denoiser: Denoiser, noises: int = NOISES, levels: int = LEVELS, seed: 
     rng = np.random.default_rng([seed, 31])
     start = rng.standard_normal((noises, *denoiser.shape), np.float32) * np.float32(denoiser.sigma_max)
     nodes, counted = reference_grid(denoiser, levels)[:-1], Counted(denoiser)
-    slopes = [visible(slope, denoiser) for *_, slope in trajectory(counted, nodes, start)]  # M of (B, *shape)
-    stiffness = np.array([norms(slope).mean() for slope in slopes]) / denoiser.data_std
+    stiffness, denoised = np.empty(len(nodes)), []  # (M,), M of (B, *shape)
+    for i, (_, estimate, slope) in enumerate(trajectory(counted, nodes, start)):
+        stiffness[i] = norms(visible(slope, denoiser)).mean() / denoiser.data_std
+        denoised.append(visible(estimate, denoiser))
     return Probe(
         levels=nodes,
         stiffness=np.maximum(stiffness, TINY),
+        gram=gram_of_changes(denoised) / denoiser.data_std**2,
         data_std=float(denoiser.data_std),
         sigma_min=float(denoiser.sigma_min),
         sigma_max=float(denoiser.sigma_max),
         calls=counted.calls,
         evaluations=counted.evaluations,
     )
+
+
+def gram_of_changes(denoised: Sequence[np.ndarray]) -> np.ndarray:
+    """(M−1, M−1) E⟨ΔD_a, ΔD_b⟩ by elements, of M estimates of shape (B, *shape) each."""
+    count = len(denoised[0])
+    gram = np.zeros((len(denoised) - 1, len(denoised) - 1))
+    for b in range(count):
+        path = np.stack([estimate[b].ravel() for estimate in denoised])  # (M, d)
+        changes = np.diff(path.astype(np.float64), axis=0)
+        gram += changes @ changes.T / changes.shape[1] / count
+    return gram

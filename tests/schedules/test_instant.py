@@ -1,8 +1,7 @@
-"""Schedules from one probe: the probe itself, what the policy keeps true for any model, and the shipped one."""
+"""The policy behind instant schedules: what it keeps true for any model, its inputs, and its file."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +9,23 @@ import numpy as np
 import pytest
 
 import art_gym
-from art_gym.denoisers import Counted, DiagonalMixture, FunctionDenoiser, GaussianMixture
-from art_gym.evaluation.heldout import evaluate_plan
+from art_gym.denoisers import Counted, GaussianMixture
 from art_gym.schedules.closed_forms import art
 from art_gym.schedules.instant import (
+    CHANNELS,
     NODES,
-    STEPS,
+    WINDOWS,
+    Ensemble,
     InstantPolicy,
-    Regression,
-    features,
-    find,
-    instant,
+    inputs_of,
     load_policy,
     profile,
+    profiles,
     save_policy,
     shifted,
 )
 from art_gym.schedules.probe import LEVELS, NOISES, probe
 from art_gym.tasks.registry import get_task
-from art_gym.tasks.target import Target
 
 
 def scaled(scale: float) -> GaussianMixture:
@@ -56,6 +53,23 @@ def test_the_profile_of_one_gaussian_is_known() -> None:
     np.testing.assert_allclose(found.stiffness[:-1][inner], expected[inner], rtol=0.1)
 
 
+def test_the_bend_of_one_gaussian_is_known() -> None:
+    """There D = c s² ε / √(s² + σ²), which keeps its direction."""
+    width = 0.5
+    found = probe(GaussianMixture(np.zeros((1, 50)), width), noises=2, levels=400)
+
+    def size(logs: np.ndarray) -> np.ndarray:
+        expected: np.ndarray = (1 + np.exp(2 * logs) * found.data_std**2 / width**2) ** -0.5
+        return expected
+
+    for window, bend in zip(WINDOWS, profiles(found)[1:], strict=True):
+        above, at, below = (size(NODES + by) for by in (window, 0.0, -window))
+        first, second = below - above, np.abs(above - 2 * at + below)
+        clear = second > 0.003
+        np.testing.assert_allclose(bend[clear], np.log(second / first)[clear], atol=0.1)
+        assert clear.sum() > 10
+
+
 def test_the_probe_gives_nearly_the_closed_form_of_many_more_calls() -> None:
     denoiser = get_task("checkerboard_2d")
     start = np.random.default_rng(1).standard_normal((256, 2)).astype(np.float32) * 80
@@ -66,7 +80,7 @@ def test_the_probe_gives_nearly_the_closed_form_of_many_more_calls() -> None:
 def test_the_scale_of_the_data_changes_nothing() -> None:
     small, large = (probe(scaled(scale)) for scale in (1.0, 8.0))
     np.testing.assert_allclose(profile(large), profile(small), atol=1e-3)
-    np.testing.assert_allclose(features(large, 7), features(small, 7), atol=1e-3)
+    np.testing.assert_allclose(inputs_of(large, 7, "euler"), inputs_of(small, 7, "euler"), atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [0.5, 30.0])
@@ -80,20 +94,38 @@ def test_shifted_levels_are_a_schedule_whatever_the_shift(size: float) -> None:
 
 
 def tiny_policy(threshold: float = np.inf) -> InstantPolicy:
-    """A policy that moves all levels of K = 4 by 0.3 and of K = 6 by 0.5."""
-    regressions = {}
-    for num_steps, shift in ((4, 0.3), (6, 0.5)):
-        count = num_steps - 1 + len(NODES) + 2
-        weights = np.vstack([np.full((1, num_steps - 1), shift), np.zeros((count, num_steps - 1))])
-        regressions["euler", num_steps] = Regression(np.zeros(count), np.ones(count), weights)
-    return InstantPolicy(regressions, np.zeros(len(NODES)), np.eye(len(NODES)), threshold, {"command": "none"})
+    """Two networks of one hidden unit whose outputs do not depend on the inputs, but are 0.2 and 0.4."""
+    count = inputs_of(probe(scaled(1.0)), 5, "euler").shape[1]
+
+    def ensemble(outputs: int) -> Ensemble:
+        hidden = np.zeros((2, count + 1, 1)), np.zeros((2, 2, 1))
+        last = np.stack([np.full((2, outputs), shift) * [[0.0], [1.0]] for shift in (0.2, 0.4)])
+        return Ensemble(np.zeros(count), np.ones(count), *hidden, last)
+
+    size = len(NODES)
+    return InstantPolicy(ensemble(1), ensemble(3), np.zeros(size), np.eye(size), threshold, {"command": "none"})
 
 
-def test_a_shift_between_two_trained_k_is_between_theirs() -> None:
+@pytest.mark.parametrize("num_steps", [3, 5, 20])
+def test_the_shift_is_the_mean_of_the_networks(num_steps: int) -> None:
     found, policy = probe(scaled(1.0)), tiny_policy()
-    for num_steps, expected in ((4, 0.3), (5, 0.4), (6, 0.5), (9, 0.5)):
-        moved = np.log(policy.levels(found, num_steps, "euler")[1:-1] / found.closed_form(num_steps)[1:-1])
-        assert moved[-1] == pytest.approx(expected)
+    moved = np.log(policy.levels(found, num_steps, "euler")[1:-1] / found.closed_form(num_steps)[1:-1])
+    assert moved[-1] == pytest.approx(0.3)
+    shift, weights, told = policy.coefficients(found, num_steps)
+    np.testing.assert_allclose(shift, 0.3)
+    np.testing.assert_allclose(weights, [0.0, *[0.3] * (num_steps - 1)])
+    assert told.shape == (num_steps,)
+
+
+def test_the_inputs_tell_of_the_step_and_of_the_profile() -> None:
+    found = probe(scaled(1.0))
+    rows = {solver: inputs_of(found, 6, solver) for solver in ("dpmpp_2m", "euler")}
+    changed = np.flatnonzero((rows["dpmpp_2m"] != rows["euler"]).any(axis=0))
+    assert len(changed) == 1  # whether the solver is of second order
+    first, last = rows["euler"][0], rows["euler"][-1]
+    for row in (first, last):
+        np.testing.assert_array_equal(row[-CHANNELS * len(NODES) :].reshape(CHANNELS, -1), profiles(found))
+    assert first[0] == pytest.approx(np.log(found.sigma_max / found.data_std))
 
 
 def test_a_policy_survives_its_file(tmp_path: Path) -> None:
@@ -103,59 +135,13 @@ def test_a_policy_survives_its_file(tmp_path: Path) -> None:
     assert again.threshold == 1.5
     assert again.facts["command"] == "none"
     found = probe(scaled(1.0))
-    np.testing.assert_array_equal(again.levels(found, 5, "euler"), policy.levels(found, 5, "euler"))
+    np.testing.assert_allclose(again.levels(found, 5, "euler"), policy.levels(found, 5, "euler"), rtol=1e-6)
 
 
 def test_a_file_that_is_no_policy_is_named(tmp_path: Path) -> None:
     (tmp_path / "policy.safetensors").write_bytes(b"no policy")
     with pytest.raises(ValueError, match="train-instant"):
         load_policy(tmp_path / "policy.safetensors")
-
-
-@pytest.mark.parametrize(("task", "solver"), [("digits", "dpmpp_2m"), ("checkerboard_2d", "dpmpp_2m")])
-def test_the_shipped_policy_is_better_than_the_closed_form(task: str, solver: str) -> None:
-    target = Target.of(task, solver)
-    found = find(target.denoiser, 7, solver, task)
-    assert found.known
-    errors = [
-        evaluate_plan(target, plan, 256, distances=False).error for plan in (found.schedule, found.probe.closed_form(7))
-    ]
-    assert errors[0] < errors[1]
-    assert (found.schedule.method, found.schedule.task, found.schedule.solver) == ("instant", task, solver)
-
-
-@pytest.mark.parametrize("num_steps", [STEPS[0], 8, STEPS[1]])
-def test_every_allowed_k_gives_a_schedule(num_steps: int) -> None:
-    schedule = art_gym.instant(get_task("ring_2d"), num_steps, "euler")
-    assert schedule.num_steps == num_steps
-    assert schedule == art_gym.instant(get_task("ring_2d"), num_steps, "euler")
-
-
-def test_a_model_unlike_the_training_gets_the_closed_form_and_a_warning() -> None:
-    """A function that is no denoiser: it oscillates in log σ at all levels."""
-
-    def oscillating(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        return np.zeros_like(x) + np.sin(9 * np.log(sigma))[:, None].astype(x.dtype)
-
-    denoiser = FunctionDenoiser(oscillating, (3,))
-    with pytest.warns(UserWarning, match="closed form"):
-        schedule = instant(denoiser, 6)
-    np.testing.assert_array_equal(schedule.sigmas, probe(denoiser).closed_form(6))
-    assert schedule.method.startswith("art")
-
-
-def test_a_flow_model_marks_its_schedule() -> None:
-    denoiser = DiagonalMixture(np.eye(2), np.full((2, 2), 0.1))
-    denoiser.flow = True  # type: ignore[attr-defined]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        assert instant(denoiser, 5).flow
-
-
-@pytest.mark.parametrize(("arguments", "said"), [((2,), "3 to 20 steps, got 2"), ((7, "heun"), "dpmpp_2m.*'heun'")])
-def test_a_request_that_cannot_be_is_named(arguments: tuple, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        instant(get_task("ring_2d"), *arguments)
 
 
 def test_a_probe_without_noises_is_refused() -> None:

@@ -36,5 +36,5 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "TASKS", {"mixture_1d": 256})
     text = calls.calls(tmp_path, (0,), quick=True)
     assert "### mixture_1d" in text
-    assert "From one probe" in text
+    assert "From at most 1,000 evaluations" in text
     assert (tmp_path / "calls" / "mixture_1d.png").exists()

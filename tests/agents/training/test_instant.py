@@ -1,45 +1,81 @@
-"""Training the instant policy: the derivatives that it uses, and that it learns what carries over to new models."""
+"""Training the instant policy: what it computes with, and that it learns what carries over to new models."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from art_gym.agents.training.instant import Example, Fitted, Fitting, train_instant
-from art_gym.schedules.instant import features
-from art_gym.solvers.base import get_solver
-from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS
+from art_gym.agents.training.instant import errors, fit, joined, loss_of, shifted, train_instant
+from art_gym.agents.training.instant_examples import Example, Seen, grouped, stacked
+from art_gym.agents.training.instant_models import tree_model
+from art_gym.measures.errors import endpoint_error
+from art_gym.schedules.instant import inputs
+from art_gym.schedules.instant import shifted as shifted_levels
+from art_gym.solvers.loop import integrate
+from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS, random_model
 
-SOLVER, STEPS = "dpmpp_2m", 5
+MAKERS = [random_model, tree_model]
 
 
-def test_the_gradient_is_that_of_the_loss() -> None:
-    problem, shift = Fitted(Example.of(VALIDATION_SEEDS[1]), get_solver(SOLVER), STEPS), np.full(STEPS - 1, -0.2)
-    problem.least_weighted = 0.0  # of reweighted squares, which change the gradient of tiny errors
-    _, gradient = problem.quadratic(problem.point(shift))
-    for k, row in enumerate(1e-3 * np.eye(STEPS - 1)):
-        expected = (problem.loss(problem.point(shift + row)) - problem.loss(problem.point(shift - row))) / 2e-3
-        assert gradient[k] == pytest.approx(expected, rel=0.1, abs=0.01)
+def examples(make: object, seeds: range) -> list[Example]:
+    return [Example.of(seed, make(seed)) for seed in seeds]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("solver", ["dpmpp_2m", "euler"])
+def test_errors_are_those_of_the_solver(make: object, solver: str) -> None:
+    some = examples(make, VALIDATION_SEEDS[:4])
+    batch, seen = stacked(some), Seen.of([example.probe for example in some], 5)
+    shift = torch.full((4, 4), -0.3, dtype=torch.float64)
+    told = torch.from_numpy(seen.logs - seen.ends[:, :1]) + torch.log(batch.sigma_max)[:, None]
+    logs = shifted(told, shift, batch)
+    found = errors(batch, logs, torch.full((4,), solver == "dpmpp_2m"), torch.zeros(4, 5, 2, dtype=torch.float64))
+    for example, row, error in zip(some, logs, found, strict=True):
+        levels = shifted_levels(example.probe, example.probe.closed_form(5), np.full(4, -0.3))
+        np.testing.assert_allclose(np.exp(row.numpy()) * example.denoiser.data_std, levels[:-1], rtol=1e-6)
+        count = batch.start.shape[1]
+        samples = integrate(example.denoiser, levels, example.start[:count], solver)
+        expected = endpoint_error(samples, example.endpoints[:count]).mean() / example.denoiser.data_std
+        assert float(error) == pytest.approx(expected, rel=0.01, abs=1e-4)
 
 
 def test_it_helps_models_that_it_never_saw() -> None:
-    examples = [Example.of(seed) for seed in TRAINING_SEEDS[:25]]
-    regression = Fitting(examples, SOLVER, STEPS).run()
-    gains = []
-    for seed in VALIDATION_SEEDS[:12]:
-        problem = Fitted(Example.of(seed), get_solver(SOLVER), STEPS)
-        shift = regression.shift(features(problem.probe, STEPS))
-        gains.append(problem.loss(problem.point(np.zeros(STEPS - 1))) - problem.loss(problem.point(shift)))
-    assert np.mean(gains) > 0.1
+    groups = grouped(examples(random_model, TRAINING_SEEDS[:24]))
+    unseen = grouped(examples(random_model, VALIDATION_SEEDS[:12]))
+    gains = {}
+    for head in ("grid", "sampler"):
+        torch.manual_seed(0)
+        network = fit(groups, head, 0, 60, progress=False)
+        with torch.no_grad():
+            found = [
+                [
+                    float(loss_of(net, group.batch, group.seen[7][0], np.full(len(group.batch.size), True)))
+                    for group in unseen
+                ]
+                for net in (lambda values: torch.zeros(*values.shape[:2], 3, dtype=torch.float64), network)
+            ]
+        gains[head] = np.mean(found[0]) - np.mean(found[1])
+    assert min(gains.values()) > 0.1
+
+
+def test_arrays_compute_what_the_networks_do() -> None:
+    groups = grouped(examples(random_model, TRAINING_SEEDS[:3]))
+    networks = [fit(groups, "sampler", number, 3, progress=False) for number in range(2)]
+    values = inputs(*groups[0].seen[5][0], np.full(len(groups[0].batch.size), True))[0]
+    with torch.no_grad():
+        expected = torch.stack([network(torch.from_numpy(values)[None])[0] for network in networks]).mean(dim=0)
+    np.testing.assert_allclose(joined(networks)(values), expected.numpy(), atol=1e-12)
 
 
 def test_training_is_deterministic() -> None:
-    first, again = (train_instant(3, (SOLVER,), (4,), progress=False) for _ in range(2))
-    np.testing.assert_array_equal(first.regressions[SOLVER, 4].weights, again.regressions[SOLVER, 4].weights)
+    first, again = (train_instant(3, 2, 1, progress=False) for _ in range(2))
+    for part, same in zip((*first.grid, *first.sampler), (*again.grid, *again.sampler), strict=True):
+        np.testing.assert_array_equal(part, same)
     assert first.threshold == again.threshold < np.inf
     assert first.facts["seeds"] == f"{TRAINING_SEEDS[0]} to {TRAINING_SEEDS[2]}"
 
 
 def test_too_little_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 models and 3 steps, got 1"):
+    with pytest.raises(ValueError, match="at least 2 models, got 1"):
         train_instant(1)
