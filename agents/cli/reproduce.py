@@ -21,7 +21,8 @@ class Reproduce:
             networks (the shipped networks), discount (discounts by clock time, for PPO and SAC), choices (ART-RL's
             actors, advantages and critics compared), floors (scores without any learning),instant (schedules from
             one probe), peers (all grids that need no search, published or ours), samplers (weights and told levels
-            chosen too, beside published samplers), sampler_agents (agents that choose them).
+            chosen too, beside published samplers), sampler_agents (agents that choose them), guidance (guidance of each
+            step as an action, judged by a classifier).
         seeds: seeds of the training runs.
         out: output folder.
         quick: use a fraction of the training, to check that everything works.
@@ -47,6 +48,7 @@ class Reproduce:
             "procedural",
             "samplers",
             "sampler_agents",
+            "guidance",
         ],
         tyro.conf.Positional,
     ]
@@ -62,6 +64,7 @@ class Reproduce:
             discount,
             floors,
             grids,
+            guidance,
             headroom,
             instant,
             networks,
@@ -95,5 +98,6 @@ class Reproduce:
             "procedural": procedural.procedural,
             "samplers": samplers.samplers,
             "sampler_agents": sampler_agents.sampler_agents,
+            "guidance": guidance.guidance,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))

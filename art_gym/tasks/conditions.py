@@ -25,15 +25,28 @@ def guided(
     network: Preconditioned, guidance: float, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
     """D = D₀ + w (D_class − D₀) for (B, 2, H, W) latents, which carry a class (Ho & Salimans 2022)."""
-    image, carried = x[:, :1], x[:, 1:]
-    label = chosen(carried, sigma_max, CLASSES)
+    free, given = _free_and_given(network, sigma_max, x, sigma)
+    return torch.cat([free + guidance * (given - free), x[:, 1:]], dim=1)
+
+
+def told_apart(network: Preconditioned, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """D_class and D_class − D₀ for (B, 3, H, W) latents: an image, the sum of such differences so far, and a class."""
+    free, given = _free_and_given(network, sigma_max, x, sigma)
+    return torch.cat([given, given - free, x[:, -1:]], dim=1)
+
+
+def _free_and_given(
+    network: Preconditioned, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (B, 1, H, W) estimates D₀ and D_class for latents that carry a class in their last channel."""
+    image, label = x[:, :1], chosen(x[:, -1:], sigma_max, CLASSES)
     both = network(
         torch.cat([image, image]),
         torch.cat([sigma, sigma]),
         torch.cat([torch.full_like(label, NO_LABEL), label]),
     )
     free, given = both.chunk(2)
-    return torch.cat([free + guidance * (given - free), carried], dim=1)
+    return free, given
 
 
 def checked_guidance(guidance: float) -> float:
@@ -44,8 +57,8 @@ def checked_guidance(guidance: float) -> float:
 
 
 def classes(sigma_max: float, noises: np.ndarray) -> np.ndarray:
-    """Return the (B,) classes that (B, 2, H, W) noises carry."""
-    return chosen(torch.from_numpy(noises[:, 1:]), sigma_max, CLASSES).numpy()
+    """Return the (B,) classes that (B, C, H, W) noises carry in their last channel."""
+    return chosen(torch.from_numpy(noises[:, -1:]), sigma_max, CLASSES).numpy()
 
 
 def inpainted(
