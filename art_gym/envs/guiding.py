@@ -28,7 +28,7 @@ def write_guidance(features: np.ndarray, state: State, problem: Problem, limit: 
         return
     lanes = np.arange(len(features))
     features[lanes, denoiser.condition(state.x[:, 0])] = 1.0  # type: ignore[attr-defined]
-    if state.weights.shape[2] == 1:
+    if state.weights.shape[2] and not state.told.shape[1]:  # they are not a sampler's
         features[:, CLASSES:-1] = np.log(state.weights[..., 0])
     direction = denoiser.direction(state.denoised).reshape(len(features), -1)  # type: ignore[attr-defined]
     features[:, -1] = np.sqrt((direction**2).mean(axis=1)) / denoiser.data_std * (state.sigma > 0)

@@ -87,6 +87,14 @@ def test_where_nothing_is_guided_the_group_is_empty() -> None:
     assert not env.reset(seed=0)[0].any()
 
 
+def test_weights_of_a_sampler_are_no_guidance() -> None:
+    env = gym.make(ENV, population=4, action="weights", observation=("guidance",))
+    env.reset(seed=0)
+    for _ in range(3):
+        observed = env.step(np.array([0.0, -0.9], np.float32))[0]
+    assert not observed[10:15].any()
+
+
 def test_other_tasks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"action='guidance' needs a task.*choose task='guidance'"):
         gym.make("ARTDiffusion-Ring2D-v0", action="guidance")
