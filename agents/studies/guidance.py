@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from art_gym.denoisers.threads import one_thread
-from art_gym.envs.config import EnvConfig, load_config
-from art_gym.envs.observations import Observed
+from art_gym.envs.config import load_config
 from art_gym.evaluation.heldout import Evaluation, evaluate_policy
-from art_gym.evaluation.policies import Policy
 from art_gym.schedules.grids.base import edm_grid
 
 from ..reports import pictures
@@ -25,16 +23,14 @@ from ..training.policies import load_evaluator
 from .guided import Fixed, Sampling, constant, evolved, interval
 from .study import Record, Study, markdown, mean_and_range
 
-ENV, CLASSES = "ARTDiffusion-Guidance-v0", 10
-NOISES, EACH = 1024, 2048  # training noises of a search for all classes, and of one for each class
+ENV = "ARTDiffusion-Guidance-v0"
+NOISES = 1024  # training noises of a search
 WEIGHTS = np.log(np.arange(0.6, 3.05, 0.2)) / np.log(4)  # guidance actions to choose a constant from
 SOME = np.log(np.arange(1.2, 3.25, 0.4)) / np.log(4)  # and for an interval
 EVALUATIONS = 360  # of the cost, for a search
 LENGTH = 60_000
 QUICK_NOISES, QUICK_EVALUATIONS, QUICK_LENGTH = 256, 24, 640
 MANY = 50  # steps of the row that shows what guidance alone can reach
-
-Search = Callable[[EnvConfig, int], np.ndarray]
 
 
 def guidance(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
@@ -44,18 +40,12 @@ def guidance(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
     with one_thread():
         for name in FIXED:
             rows[name] = [study.once({"method": name, "quick": quick}, partial(_searched, study, name, quick))]
-        for name in AGENTS:
-            some = seeds if name == "PPO" else seeds[:1]
-            rows[name] = [
-                study.once({"method": name, "seed": seed, "quick": quick}, partial(_trained, name, seed, quick))
-                for seed in some
-            ]
+        rows[AGENT] = [
+            study.once({"method": AGENT, "seed": seed, "quick": quick}, partial(_trained, seed, quick))
+            for seed in seeds
+        ]
         limits = {f"{w:g}": study.once({"limit": w}, partial(_limit, w)) for w in (1.0, 1.5, 2.0)}
     return _written(study, rows, limits)
-
-
-def _config() -> EnvConfig:
-    return load_config("guidance")
 
 
 def _edm(sampling: Sampling) -> np.ndarray:
@@ -109,7 +99,6 @@ def _both(sampling: Sampling, known: dict[str, np.ndarray], evaluations: int) ->
 
 
 CONSTANT, GRID, BOTH = "EDM's grid, constant guidance", "CMA-ES: grid, constant guidance", "CMA-ES: grid and guidance"
-FOR_EACH = "CMA-ES: grid and guidance, for each class"
 FIXED: dict[str, Callable[[Sampling, dict[str, np.ndarray], int], np.ndarray]] = {
     "EDM's grid, no guidance": _plain,
     CONSTANT: _constant,
@@ -118,12 +107,8 @@ FIXED: dict[str, Callable[[Sampling, dict[str, np.ndarray], int], np.ndarray]] =
     GRID: _grid,
     "that grid, guidance in an interval": _grid_interval,
     BOTH: _both,
-    FOR_EACH: _both,
 }
-AGENTS: dict[str, dict[str, object]] = {
-    "PPO": {},
-    "PPO, without the class": {"observation": ("time", "grid")},
-}
+AGENT = "PPO"
 
 
 def _searched(study: Study, name: str, quick: bool) -> Record:
@@ -131,41 +116,19 @@ def _searched(study: Study, name: str, quick: bool) -> Record:
     known = {
         record["method"]: np.array(record["actions"])
         for record in study.records()
-        if "actions" in record and record["quick"] == quick and record["method"] != FOR_EACH
+        if "actions" in record and record["quick"] == quick
     }
-    began, config = time.perf_counter(), _config()
-    evaluations = QUICK_EVALUATIONS if quick else EVALUATIONS
-    if name == FOR_EACH:
-        start = {**known, GRID: known[BOTH]}
-        samplings = [Sampling(config, QUICK_NOISES if quick else EACH, (each,)) for each in range(CLASSES)]
-        actions = np.stack([FIXED[name](sampling, start, evaluations) for sampling in samplings])  # (10, K, 2)
-        policy: Policy = _ByClass(actions, config)
-    else:
-        samplings = [Sampling(config, QUICK_NOISES if quick else NOISES)]
-        actions = FIXED[name](samplings[0], known, evaluations)
-        policy = Fixed(actions)
-    seconds = time.perf_counter() - began
-    spent = {"evaluations": sum(sampling.evaluations for sampling in samplings), "seconds": seconds}
-    return {"actions": actions.tolist(), **_measured(evaluate_policy(policy, config, config.budgets[1])), **spent}
+    began, config = time.perf_counter(), load_config("guidance")
+    sampling = Sampling(config, QUICK_NOISES if quick else NOISES)
+    actions = FIXED[name](sampling, known, QUICK_EVALUATIONS if quick else EVALUATIONS)
+    spent = {"evaluations": sampling.evaluations, "seconds": time.perf_counter() - began}
+    found = evaluate_policy(Fixed(actions), config, config.budgets[1])
+    return {"actions": actions.tolist(), **_measured(found), **spent}
 
 
-class _ByClass(Fixed):
-    """(10, K, 2) actions, those of a class for its episodes."""
-
-    def __init__(self, actions: np.ndarray, config: EnvConfig) -> None:
-        names = config.make_observation().names(config.budgets[1])
-        self.classes = names.index("class_0")
-        super().__init__(np.moveaxis(actions, 0, 1))
-
-    def __call__(self, observed: Observed) -> np.ndarray:
-        assert isinstance(observed, np.ndarray)
-        of = observed[:, self.classes : self.classes + CLASSES].argmax(axis=1)
-        return np.asarray(next(self.steps)[of])
-
-
-def _trained(name: str, seed: int, quick: bool) -> Record:
+def _trained(seed: int, quick: bool) -> Record:
     """A trained agent's quality on held-out noise."""
-    env = {**AGENTS[name], **({"noises": QUICK_NOISES} if quick else {})}
+    env = {"noises": QUICK_NOISES} if quick else {}
     config = TrainConfig(ENV, "ppo", seed, env, {}, QUICK_LENGTH if quick else LENGTH)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
@@ -201,6 +164,7 @@ def _measured(found: Evaluation) -> Record:
 
 def _written(study: Study, rows: dict[str, list[Record]], limits: dict[str, Record]) -> str:
     """Write the table and draw the costs."""
+    rows = {name: runs for name, runs in rows.items() if runs}
     costs = {name: float(np.mean([run["cost"] for run in runs])) for name, runs in rows.items()}
     limits = {f"{MANY} steps, w = {name}": run for name, run in limits.items()}
     costs |= {name: run["cost"] for name, run in limits.items()}

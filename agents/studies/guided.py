@@ -39,22 +39,17 @@ class Fixed:
 
 
 class Sampling:
-    """Samples some training noises of some classes with fixed actions.
+    """Samples some training noises with fixed actions.
 
     Args:
         config: of the environment.
         noises: how many of the first training noises.
-        classes: those to take; all by default.
     """
 
-    def __init__(self, config: EnvConfig, noises: int, classes: tuple[int, ...] | None = None) -> None:
-        bank = config.make_core().problem.bank
-        of = bank.conditions(noises)
-        assert of is not None
-        rows = np.arange(noises)
-        kept = rows if classes is None else rows[np.isin(of[:noises], classes)]
-        self.start = np.concatenate([bank.noises(i) for i in range(-(-noises // bank.chunk))])[kept]
-        self.core: Core = replace(config, population=len(kept)).make_core()
+    def __init__(self, config: EnvConfig, noises: int) -> None:
+        self.core: Core = replace(config, population=noises).make_core()
+        bank = self.core.problem.bank
+        self.start = np.concatenate([bank.noises(i) for i in range(-(-noises // bank.chunk))])[:noises]
         self.num_steps = config.budgets[1]
         self.evaluations = 0
 

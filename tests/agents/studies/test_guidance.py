@@ -47,17 +47,14 @@ def test_levels_and_weights_become_actions_that_choose_them() -> None:
     np.testing.assert_allclose(state.weights[0, :, 0], [1.0, 2.0, 0.5, 1.5, 3.0])
 
 
-def test_a_search_for_one_class_samples_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    sampling = Sampling(load_config("guidance"), 128, (3,))
-    denoiser = sampling.core.problem.denoiser
-    assert 0 < len(sampling.start) < 64
-    assert set(denoiser.condition(sampling.start).tolist()) == {3}
-    sampling.quality(np.zeros((5, 2)))
-    assert sampling.evaluations == 5 * len(sampling.start)
+def test_evaluations_of_a_search_are_counted() -> None:
+    sampling = Sampling(load_config("guidance"), 24)
+    assert sampling.cost(np.zeros((5, 2))) == sampling.quality(np.zeros((5, 2))).cost
+    assert sampling.evaluations == 2 * 5 * 24
 
 
 def test_the_table_has_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Agents are tested with their training (`tests/agents/training/test_guidance.py`)."""
+    """The training of agents has its own test (`tests/agents/training/test_guidance.py`)."""
     few = partial(evaluate_policy, count=NOISES)
     monkeypatch.setattr(study, "evaluate_policy", few)
     monkeypatch.setattr(study, "QUICK_NOISES", 64)
@@ -65,13 +62,12 @@ def test_the_table_has_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(study, "SOME", study.SOME[:1])
     monkeypatch.setattr(study, "WEIGHTS", study.WEIGHTS[:3])
     monkeypatch.setattr(study, "MANY", 6)
-    monkeypatch.setattr(study, "AGENTS", {})
-    text = study.guidance(tmp_path, (0,), quick=True)
+    text = study.guidance(tmp_path, (), quick=True)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
     limits = [f"6 steps, w = {w}" for w in ("1", "1.5", "2")]
     assert [row[0] for row in rows[1:]] == [*study.FIXED, *limits]
     assert all(float(row[1]) > 0 and 0 < float(row[2]) <= 1 for row in rows[1:])
     assert (tmp_path / "guidance" / "guidance.png").exists()
     records = (tmp_path / "guidance" / "results.jsonl").read_text()
-    assert study.guidance(tmp_path, (0,), quick=True) == text  # nothing is computed again
+    assert study.guidance(tmp_path, (), quick=True) == text  # nothing is computed again
     assert (tmp_path / "guidance" / "results.jsonl").read_text() == records
