@@ -61,6 +61,8 @@ TORCH_AT_THE_TOP = {
     "art_gym.export.scheduler",
     "art_gym.measures.features",
     "art_gym.tasks.conditions",
+    "art_gym.tasks.guided_task",
+    "art_gym.tasks.inpaint_context",
     "art_gym.tasks.network_task",
     *(f"art_gym.tasks.learned.{name}_inpaint" for name in ("digits", "mnist")),
 }

@@ -22,7 +22,8 @@ class Reproduce:
             actors, advantages and critics compared), floors (scores without any learning),instant (schedules from
             one probe), peers (all grids that need no search, published or ours), samplers (weights and told levels
             chosen too, beside published samplers), sampler_agents (agents that choose them), sampler_sight (such
-            agents that see a sample).
+            agents that see a sample), guidance (guidance of each step as an action, judged by a classifier), contexts
+            (what it is worth to know a context).
         seeds: seeds of the training runs.
         out: output folder.
         quick: use a fraction of the training, to check that everything works.
@@ -49,6 +50,8 @@ class Reproduce:
             "samplers",
             "sampler_agents",
             "sampler_sight",
+            "guidance",
+            "contexts",
         ],
         tyro.conf.Positional,
     ]
@@ -61,9 +64,11 @@ class Reproduce:
         from ..studies import (
             calls,
             choices,
+            contexts,
             discount,
             floors,
             grids,
+            guidance,
             headroom,
             instant,
             networks,
@@ -99,5 +104,7 @@ class Reproduce:
             "samplers": samplers.samplers,
             "sampler_agents": sampler_agents.sampler_agents,
             "sampler_sight": sampler_sight.sampler_sight,
+            "guidance": guidance.guidance,
+            "contexts": contexts.contexts,
         }
         print(studies[self.study](self.out, self.seeds, self.quick))

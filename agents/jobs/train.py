@@ -9,6 +9,7 @@ from art_gym.evaluation.edm_curve import EdmCurve
 from art_gym.tasks.target import Target
 
 from ..reports.comparison import Row, baselines
+from ..reports.guided import write_guided_report
 from ..reports.report import write_report
 from ..runs.config import TrainConfig
 from ..runs.folder import Run
@@ -18,6 +19,8 @@ from ..training.run import train
 def train_and_report(config: TrainConfig, run: Run, resume: bool, progress: bool) -> str:
     """The command ``train``. Returns the report."""
     outcome = train(config, run, resume, progress)
+    if outcome.as_policy and any(found.guidance is not None for found in outcome.as_policy.values()):
+        return write_guided_report(run.folder, outcome, run.history())
     env_config = config.env_config()
     target = env_config.target()
     rows = _baselines_with_progress(target, list(outcome.plans), env_config, progress)

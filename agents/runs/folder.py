@@ -44,7 +44,7 @@ class Point:
         steps: environment steps (denoising steps of a population) so far.
         evaluations: denoiser evaluations of training so far, counted per sample.
         seconds: training time so far, without evaluations on validation noise.
-        errors: mean endpoint error for each budget K.
+        errors: mean endpoint error for each budget K, or the cost of the quality where no endpoint is right.
     """
 
     steps: int

@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from art_gym.common.files import replacing
-from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES
+from art_gym.evaluation.heldout import HELDOUT_BANK, VALIDATION, VALIDATION_NOISES
 
 from ..runs.folder import Point, Run
 from .checkpoint import save_model
@@ -46,6 +46,9 @@ class Progress(BaseCallback):
         self.points = run.history()
         evaluations = EVALUATIONS if len(setup.budgets) == 1 else EVALUATIONS // 2
         self.interval = max(setup.n_timesteps // evaluations, 1)
+        # A distance between distributions needs all of them.
+        judged = getattr(setup.target.denoiser, "quality", None) is not None
+        self.noises = HELDOUT_BANK - VALIDATION if judged else VALIDATION_NOISES
         self.tracker = Tracker(setup.target, setup.env_config, setup.budgets)
         self.spent_before = (self.points[-1].seconds, self.points[-1].evaluations) if self.points else (0.0, 0)
         self.began, self.paused = time.perf_counter(), 0.0  # starts here, so that a warm start counts
@@ -83,13 +86,13 @@ class Progress(BaseCallback):
     def _evaluate(self) -> None:
         pause = time.perf_counter()
         evaluate = evaluator(self.setup, self.model)
-        found = {k: evaluate(k, VALIDATION_NOISES, VALIDATION, distances=False) for k in self.setup.budgets}
+        found = {k: evaluate(k, self.noises, VALIDATION, distances=False) for k in self.setup.budgets}
         denoise = self.training_env.get_attr("core")[0].problem.denoise
         point = Point(
             steps=self.num_timesteps,
             evaluations=self.spent_before[1] + denoise.evaluations,
             seconds=self.spent_before[0] + pause - self.began - self.paused,
-            errors={k: evaluation.error for k, evaluation in found.items()},
+            errors={k: evaluation.loss for k, evaluation in found.items()},
         )
         if not self.points or _loss(point) < min(_loss(other) for other in self.points):
             with replacing(self.run.folder / "best.pt") as file:

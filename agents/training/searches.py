@@ -19,6 +19,7 @@ from art_gym.common.isolation import isolated
 from art_gym.common.messages import short
 from art_gym.denoisers.base import Counted
 from art_gym.envs.actions.base import get_action
+from art_gym.envs.actions.guidance import GuidanceMap
 from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig, load_config
 from art_gym.evaluation.heldout import VALIDATION, VALIDATION_NOISES, evaluate_plan
@@ -86,6 +87,11 @@ def _checked(config: TrainConfig) -> EnvConfig:
         )
     env_config = config.env_config()
     usual = load_config(config_name(config.env_id))
+    if isinstance(get_action(env_config.action), GuidanceMap):
+        raise ValueError(
+            f"{config.algo} searches grids by their endpoints, and no endpoint is right where guidance is chosen: "
+            f"train an agent such as ppo, or see art-gym reproduce guidance for CMA-ES"
+        )
     if freedom_of(get_action(env_config.action)) is None and "action" in config.env:
         raise ValueError(
             f"{config.algo} plays no episodes and does not use action={short(env_config.action)}: leave it out, or "

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from art_gym.common.limits import check_elements
 from art_gym.common.messages import one_line, short
-from art_gym.envs.actions.base import get_action
+from art_gym.envs.actions.base import Wide, get_action
 from art_gym.envs.actions.sampler import freedom_of
 from art_gym.envs.config import EnvConfig
 from art_gym.envs.sb3 import ARTDiffusionVecEnv
@@ -84,7 +84,8 @@ class Setup:
             played = n_timesteps * config.env_config(wanted.get("env")).population
             start_evaluations = min(warm.evaluations, SEARCHED * played / (largest - smallest + 1))
         many = config.env_config(wanted.get("env")).population > 1
-        if warm.share and not steers and many and smallest == largest > 1:
+        narrow = not isinstance(get_action(config.env_config().action), Wide)
+        if warm.share and narrow and many and smallest == largest > 1:
             searches = affordable_searches(warm.share * n_timesteps / largest, largest, wanted["num_envs"])
         begun_by, begun = Startable if searches else Fittable, bool(searches or start_evaluations or warm.instant)
         if begun and not issubclass(kind, begun_by):

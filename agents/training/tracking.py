@@ -50,7 +50,11 @@ class Tracker:
         logger.record(f"art/heldout_error/K{num_steps}", evaluation.error)
         if (reference := self.references[num_steps]) is not None:
             logger.record(f"art/score/K{num_steps}", score(evaluation.error, reference))
-        logger.record(f"art/steps_saved/K{num_steps}", 1 - num_steps / self.edm.steps_for(evaluation.error))
+        if evaluation.quality is None:
+            logger.record(f"art/steps_saved/K{num_steps}", 1 - num_steps / self.edm.steps_for(evaluation.error))
+        else:
+            logger.record(f"art/accuracy/K{num_steps}", evaluation.quality.accuracy)
+            logger.record(f"art/class_frechet/K{num_steps}", evaluation.quality.frechet)
         logger.record(f"art/spread/K{num_steps}", evaluation.spread)
         if self.recorded[num_steps] % PICTURE_EVERY == 0:
             image = Image(schedule_image(evaluation.levels), dataformats="HWC")

@@ -46,6 +46,11 @@ class Denoiser(Protocol):
     - ``scales(conditions)`` gives two arrays: the standard deviation of each condition's data, and the share of a
       latent's elements that it uses. Conditions are then models of their own, and a mean error is the geometric mean of
       theirs (`Models`).
+    - ``guided(denoised, weights)`` gives (E, N, *shape) estimates (E,) guidance weights, and ``direction(denoised)``
+      what guidance changes, which lies in a carried channel of D. Then actions can choose the guidance.
+    - ``quality(images, classes)`` judges E sets of samples of classes (`art_gym.measures.class_quality.ClassQuality`).
+      Training then lowers its cost, and not the error.
+    - ``contexts`` is how many models there are, and ``model(number)`` gives one of them.
     - ``flow`` is True for a flow model. Its schedules are marked, because samplers of flow models take s = σ/(1 + σ).
     - ``from_image`` is True if sampling begins at an image with noise, and not at plain noise.
     """

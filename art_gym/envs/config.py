@@ -17,6 +17,7 @@ from art_gym.common.parts import import_module, text_of
 from art_gym.common.reading import parse_yaml
 from art_gym.denoisers.base import Counted, Denoiser, is_several
 from art_gym.envs.actions.base import ACTIONS, STEP_MARGIN, ActionMap, get_action
+from art_gym.envs.actions.guidance import GuidanceMap
 from art_gym.envs.actions.sampler import SamplerMap, freedom_of
 from art_gym.envs.core import Core
 from art_gym.envs.ids import DEFAULT, configurations, task_of
@@ -161,8 +162,10 @@ class EnvConfig:
 
     def make_core(self) -> Core:
         """Resolve the names and put the parts together."""
-        target, reward = self.target(), get_reward(self.reward)
+        target, action, reward = self.target(), get_action(self.action), get_reward(self.reward)
         denoiser = target.denoiser
+        if isinstance(action, GuidanceMap):
+            action.check(denoiser)
         check_elements(f"population={self.population}", self.population, *denoiser.shape)
         if callable(check := getattr(reward, "check", None)):
             try:
@@ -188,7 +191,7 @@ class EnvConfig:
         problem = Problem(denoiser, target.solver, get_bank(denoiser, self.split, self.noises), Counted(denoiser))
         return Core(
             problem=problem,
-            action_map=get_action(self.action),
+            action_map=action,
             reward=reward,
             observation=self.make_observation(),
             population=self.population,

@@ -9,14 +9,15 @@ import numpy as np
 
 from art_gym.common.messages import short
 from art_gym.denoisers.base import check_finite
-from art_gym.envs.actions.base import ActionMap, bounded
+from art_gym.envs.actions.base import ActionMap, Wide, bounded
+from art_gym.envs.actions.guidance import GuidanceMap
 from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.checks import all_finite, checked_pair, name_of
 from art_gym.envs.observations import Observation, Observed, scaled_log
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import Reward
 from art_gym.envs.state import Landing, State, Transition
-from art_gym.envs.steering import level_told, memory_of, mixed, remembered
+from art_gym.envs.steering import guided, level_told, memory_of, mixed, remembered
 from art_gym.solvers.base import Previous, land
 
 
@@ -44,7 +45,7 @@ class Core:
     """
 
     problem: Problem
-    action_map: ActionMap | SamplerMap
+    action_map: ActionMap | Wide
     reward: Reward
     observation: Observation
     population: int
@@ -85,7 +86,7 @@ class Core:
     @property
     def action_size(self) -> int:
         """How many numbers an action has."""
-        return len(self.action_map.names) if isinstance(self.action_map, SamplerMap) else 1
+        return len(self.action_map.names) if isinstance(self.action_map, Wide) else 1
 
     def advance(self, state: State, action: np.ndarray) -> tuple[State, Outcome]:
         """Take one step in every environment, with actions (E, A) in [−1, 1].
@@ -106,15 +107,22 @@ class Core:
         """
         landed = state.step + 1 == state.num_steps
         told, weights, earlier = state.told, state.weights, state.earlier
-        if isinstance(self.action_map, SamplerMap):
+        if not isinstance(self.action_map, Wide):
+            proposed = self.action_map(action[:, 0], state.sigma, state.step, state.num_steps, self.problem.denoiser)
+            sigma_next = self._kept(proposed, state, landed)
+            x = self._move(state, sigma_next, landed)
+        elif isinstance(self.action_map, SamplerMap):
             steering = self.action_map(action, state, self.problem.solver, self.problem.denoiser)
             state = self._called_first(state, steering)
             sigma_next = self._kept(steering.sigma_next, state, landed)
             told, weights, earlier = remembered(state, steering)
             x = self._mixed(state, steering, sigma_next)
         else:
-            proposed = self.action_map(action[:, 0], state.sigma, state.step, state.num_steps, self.problem.denoiser)
-            sigma_next = self._kept(proposed, state, landed)
+            assert isinstance(self.action_map, GuidanceMap)
+            choice = self.action_map(action, state, self.problem.denoiser)
+            state = guided(state, choice.weights, self.problem.denoiser)
+            weights = state.weights
+            sigma_next = self._kept(choice.sigma_next, state, landed)
             x = self._move(state, sigma_next, landed)
         log_sigma = scaled_log(sigma_next, self.problem.denoiser)
         step = state.step + 1

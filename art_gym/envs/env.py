@@ -48,7 +48,8 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     ## Action Space
     `Box(-1, 1, (1,), float32)`: the size of the step. In the default map it sets the share of the remaining log-noise
     range that the step covers, sigmoid(logit(1/m) + 3a) with m steps left. Action 0 at every step gives the geometric
-    grid. Actions out of range are clipped. NaN is an error. The last step always lands on 0, whatever the action.
+    grid. Actions out of range are clipped. NaN is an error. The last step always lands on 0, whatever the action. In
+    `ARTDiffusion-Guidance-v0` a second number is the guidance of the step, and the landing has one too.
 
     ## Observation Space
     A flat `Box` of float32 with finite bounds, in the groups `time` (share of steps taken, steps left, log σ), `grid`
@@ -61,7 +62,8 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     the precise endpoint of the same noise. err_ref is that distance for EDM's grid (ρ = 7) with the same K and the same
     noise. 0 is as good as EDM's grid, +0.69 halves the error. The reward sees only those endpoints. A sample that is as
     probable but elsewhere counts as wrong. An error of the denoiser itself does not count. The mean over the population
-    hides which latents pay. Other rewards: `art_gym.envs.rewards.base.REWARDS`.
+    hides which latents pay. In `ARTDiffusion-Guidance-v0` no endpoint is right, and a classifier gives the reward,
+    −(2 (1 − accuracy) + Fréchet distance to the class's data). Other rewards: `art_gym.envs.rewards.base.REWARDS`.
 
     ## Starting State
     x = σ_max ε. Each episode draws ε from the bank of training noises, and K from its range if it has one. The seed

@@ -11,12 +11,13 @@ import numpy as np
 
 from art_gym.common.messages import short
 from art_gym.denoisers.base import Denoiser, models_of, visible
-from art_gym.envs.probing import BOUND, probe_names, write_probe
+from art_gym.envs.guiding import guidance_names, write_guidance
+from art_gym.envs.probing import BOUND, probe_names, write_context, write_probe
 from art_gym.envs.problem import Problem
 from art_gym.envs.state import State
 
 GROUPS = ("time", "grid", "latents")  # by default
-ALL_GROUPS = (*GROUPS, "sampler", "probe")
+ALL_GROUPS = (*GROUPS, "sampler", "guidance", "probe", "context")
 SAMPLER = ("told", "weight_1", "weight_2")  # of each step
 TIME = ("progress", "remaining", "log_sigma")
 LATENTS = (
@@ -58,8 +59,12 @@ class Observation:
     - ``sampler``: for each step so far the logarithm of the factor on the told level, and its first two weights; 0 for
       steps to come, and where actions choose step sizes only.
 
+    - ``guidance``: the class, log w of the steps so far, and how much guidance changes D (`art_gym.envs.guiding`).
+
     - ``probe``: what one fine trajectory tells of the model (`art_gym.envs.probing`). It costs about 800 denoiser
       evaluations for each model, once.
+
+    - ``context``: which of its models a task has drawn, from 0 for the first to 1 for the last.
 
     log σ is scaled to 1 at σ_max and 0 at σ_min. Latent statistics are clipped to ±10.
 
@@ -84,7 +89,8 @@ class Observation:
         steps = range(max_steps)
         named = {"time": TIME, "grid": tuple(f"log_sigma_{k}" for k in steps), "latents": LATENTS}
         named["sampler"] = tuple(f"{name}_{k}" for k in steps for name in SAMPLER)
-        named["probe"] = probe_names(max_steps)
+        named["context"] = ("context",)
+        named["guidance"], named["probe"] = guidance_names(max_steps), probe_names(max_steps)
         return tuple(name for group in self.groups for name in named[group])
 
     def bounds(self, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +101,9 @@ class Observation:
         low["sampler"], high["sampler"] = [-LIMIT] * many, [LIMIT] * many
         probed = len(probe_names(max_steps))
         low["probe"], high["probe"] = [-BOUND] * probed, [BOUND] * probed
+        low["context"], high["context"] = [0.0], [1.0]
+        guided = len(guidance_names(max_steps))
+        low["guidance"], high["guidance"] = [-LIMIT] * guided, [LIMIT] * guided
         return tuple(  # type: ignore[return-value]
             np.array([value for group in self.groups for value in side[group]], np.float32) for side in (low, high)
         )
@@ -121,12 +130,16 @@ class Observation:
                 part[:, 2] = state.log_sigma
             elif group == "grid":
                 part[:] = state.log_grid
+            elif group == "latents":
+                _write_latents(part, state, problem.denoiser)
             elif group == "sampler":
                 _write_sampler(part, state, max_steps)
-            elif group == "probe":
-                write_probe(part, state, problem, max_steps)
+            elif group == "guidance":
+                write_guidance(part, state, problem, LIMIT)
+            elif group == "context":
+                write_context(part, state, problem)
             else:
-                _write_latents(part, state, problem.denoiser)
+                write_probe(part, state, problem, max_steps)
         return features
 
 
@@ -134,7 +147,8 @@ class Observation:
 def _layout(groups: tuple[str, ...], max_steps: int) -> tuple[int, dict[str, slice]]:
     """The number of features, and the columns of each group."""
     widths = {"time": len(TIME), "grid": max_steps, "latents": len(LATENTS), "sampler": max_steps * len(SAMPLER)}
-    widths["probe"] = len(probe_names(max_steps))
+    widths["context"] = 1
+    widths["guidance"], widths["probe"] = len(guidance_names(max_steps)), len(probe_names(max_steps))
     ends = np.cumsum([widths[group] for group in groups]).tolist()
     return ends[-1], {group: slice(end - widths[group], end) for group, end in zip(groups, ends, strict=True)}
 

@@ -35,6 +35,12 @@ def write_probe(features: np.ndarray, state: State, problem: Problem, max_steps:
     features[:, 0] = second_order(state, problem)
 
 
+def write_context(features: np.ndarray, state: State, problem: Problem) -> None:
+    """Fill (E, 1) with the number of each environment's model, from 0 to 1; 0 for a task that is a single model."""
+    last = max(getattr(problem.denoiser, "contexts", 1) - 1, 1)
+    features[:, 0] = np.maximum(model_numbers(state, problem), 0) / last
+
+
 def model_numbers(state: State, problem: Problem) -> list[int]:
     """The number of each environment's model, −1 for a task that is a single model."""
     if not is_several(problem.denoiser):

@@ -25,7 +25,8 @@ class State(NamedTuple):
         noise: (E, N) int64, rows of the noise bank.
         told: (E, K_max) factors on the levels that the model is told, 1 where none is chosen yet. (E, 0) if actions
             choose step sizes only.
-        weights: (E, K_max, M) weights of the steps so far; (E, 0, 0) likewise.
+        weights: (E, K_max, M) weights of the steps so far; (E, 0, 0) likewise. If actions choose the guidance, M is 1
+            and it is that.
         earlier: (E, M − 1, N, *shape) D two steps ago and before; (E, 0) likewise.
     """
 

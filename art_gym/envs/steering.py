@@ -1,9 +1,11 @@
-"""What the core does where actions choose all of a step and not only its size."""
+"""What the core does where actions choose more of a step than its size."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from art_gym.denoisers.base import Denoiser
+from art_gym.envs.actions.guidance import GuidanceMap
 from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.state import State
 from art_gym.samplers.coefficients import mix
@@ -11,6 +13,8 @@ from art_gym.samplers.coefficients import mix
 
 def memory_of(action_map: object, count: int, max_steps: int, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """The state's told, weights and earlier at the start of E episodes with (N, *shape) latents."""
+    if isinstance(action_map, GuidanceMap):
+        return np.empty((count, 0)), np.ones((count, max_steps, 1)), np.empty((count, 0))
     if not isinstance(action_map, SamplerMap):
         return np.empty((count, 0)), np.empty((count, 0, 0)), np.empty((count, 0))
     weights = action_map.memory - 1
@@ -33,6 +37,14 @@ def mixed(state: State, weights: np.ndarray) -> np.ndarray:
     shape = len(weights), *[1] * (state.denoised.ndim - 1)
     found: np.ndarray = mix(known, (weight.reshape(shape) for weight in weights.T.astype(np.float32)))
     return found
+
+
+def guided(state: State, weights: np.ndarray, denoiser: Denoiser) -> State:
+    """The state with D guided by (E,) weights, which are noted as those of this step."""
+    noted = state.weights.copy()
+    noted[np.arange(len(weights)), state.step, 0] = weights
+    denoised: np.ndarray = denoiser.guided(state.denoised, weights)  # type: ignore[attr-defined]
+    return state._replace(denoised=denoised, weights=noted)
 
 
 def remembered(state: State, steering: Steering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from art_gym.envs.config import EnvConfig
 from art_gym.envs.episodes import checked_budgets
 from art_gym.envs.state import State
 from art_gym.evaluation.policies import Policy, follow
+from art_gym.measures.class_quality import Quality
 from art_gym.measures.distances import energy_distance, mean_distance, random_directions, sliced_wasserstein
 from art_gym.measures.errors import endpoint_error, image_error, mean_error
 from art_gym.measures.frechet import NEIGHBOURS, ball_radii, frechet_distance, precision_recall
@@ -50,6 +51,8 @@ class Evaluation:
         levels: (K+1,) the grid, or the mean grid (in log σ) of a policy.
         spread: standard deviation of log σ over populations, the largest of all steps; 0 for a fixed grid.
         sampler: the numbers of a sampler, or the mean ones of a policy that chooses them; None for a grid.
+        guidance: (K,) mean guidance weights of a policy that chooses them; None for others.
+        quality: what the task's classifier says of the samples; None for a task without one.
         noises: how many were sampled. A policy samples whole populations, so this may differ from the requested count.
     """
 
@@ -70,6 +73,13 @@ class Evaluation:
     recall: float | None = None
     sampler: Coefficients | None = None
     noises: int = HELDOUT
+    guidance: np.ndarray | None = None
+    quality: Quality | None = None
+
+    @property
+    def loss(self) -> float:
+        """What training lowers: the cost of the quality where no endpoint is right, else the error."""
+        return self.error if self.quality is None else self.quality.cost
 
     @property
     def plan(self) -> np.ndarray | Coefficients:
@@ -149,6 +159,8 @@ def evaluate_policy(
     conditions = core.problem.bank.conditions(rows)
     if conditions is not None:  # then nearly every population has a single condition
         order = order[np.argsort(conditions[order], kind="stable")]
+    if conditions is not None and getattr(core.problem.denoiser, "quality", None) is not None:
+        order = _of_one_class(order, conditions[order], config.population)
     noise = order.reshape(-1, config.population)  # (E, N)
     core.problem.bank.ensure(rows)  # outside the timing: precise endpoints are no part of sampling
     began = time.perf_counter()
@@ -162,7 +174,16 @@ def evaluate_policy(
     samples, endpoints = state.x.reshape(-1, *shape), core.problem.bank.endpoints[noise].reshape(-1, *shape)
     nfe = core.problem.denoise.evaluations / noise.size
     measured = _measured(core.problem.denoiser, samples, endpoints, nfe, seconds, levels, distances)
-    return replace(measured, spread=float(logs.std(axis=0).max()), sampler=_mean_sampler(state, levels))
+    found = replace(measured, spread=float(logs.std(axis=0).max()), sampler=_mean_sampler(state, levels))
+    return replace(found, guidance=_mean_guidance(state, num_steps))
+
+
+def _of_one_class(rows: np.ndarray, classes: np.ndarray, population: int) -> np.ndarray:
+    """The rows, without those that fill no whole population of their class. The classes are sorted."""
+    ends = np.flatnonzero(np.diff(classes)) + 1
+    whole = [part[: len(part) // population * population] for part in np.split(rows, ends)]
+    kept = np.concatenate(whole)
+    return kept if len(kept) else rows
 
 
 def _mean_sampler(state: State, levels: np.ndarray) -> Coefficients | None:
@@ -171,6 +192,14 @@ def _mean_sampler(state: State, levels: np.ndarray) -> Coefficients | None:
         return None
     told, weights = state.told[:, : len(levels) - 1], state.weights[:, : len(levels) - 1]
     return Coefficients(levels, np.exp(np.log(told).mean(axis=0)), weights.mean(axis=0))
+
+
+def _mean_guidance(state: State, num_steps: int) -> np.ndarray | None:
+    """The (K,) geometric means of the guidance weights, if actions chose these."""
+    if state.told.shape[1] or not state.weights.shape[2]:
+        return None
+    mean: np.ndarray = np.exp(np.log(state.weights[:, :num_steps, 0]).mean(axis=0))
+    return mean
 
 
 def whole_populations(count: int, population: int) -> int:
@@ -212,7 +241,7 @@ def _measured(
     levels: np.ndarray,
     distances: bool,
 ) -> Evaluation:
-    models = models_of(samples, denoiser)
+    models, quality = models_of(samples, denoiser), _quality(denoiser, samples)
     samples, endpoints = visible(samples, denoiser), visible(endpoints, denoiser)
     errors = endpoint_error(samples, endpoints)
     mean, interval = mean_error(errors, models)
@@ -248,4 +277,15 @@ def _measured(
         precision=precision,
         recall=recall,
         noises=len(errors),
+        quality=quality,
     )
+
+
+def _quality(denoiser: Denoiser, samples: np.ndarray) -> Quality | None:
+    """What the task's classifier says of (N, *shape) samples; None for a task without one."""
+    measure = getattr(denoiser, "quality", None)
+    if measure is None:
+        return None
+    (found,) = measure(visible(samples, denoiser)[None], denoiser.condition(samples)[None])  # type: ignore[attr-defined]
+    quality: Quality = found
+    return quality

@@ -79,6 +79,14 @@ def features_of(images: np.ndarray, name: str) -> np.ndarray:
     return torch.cat(parts).double().numpy()
 
 
+def classes_of(features: np.ndarray, name: str) -> np.ndarray:
+    """The (N,) classes that a shipped classifier gives to its (N, f) features."""
+    with torch.no_grad():
+        scores = load_features(name).classify(torch.from_numpy(features.astype(np.float32)))
+    found: np.ndarray = scores.argmax(dim=1).numpy()
+    return found
+
+
 @cache
 def load_features(name: str) -> LeNet:
     """Load the shipped classifier. Raises a ValueError for a missing or damaged file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 NEIGHBOURS = 3  # k of precision and recall
+Gaussian = tuple[np.ndarray, np.ndarray]  # mean and covariance
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -15,9 +16,21 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     Args:
         first, second: (N, f) and (M, f) features, N and M well above f.
     """
-    first, second = (np.asarray(features, np.float64) for features in (first, second))
-    shift = first.mean(axis=0) - second.mean(axis=0)
-    one, two = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (first, second))
+    return gaussian_distance(gaussian_of(first), gaussian_of(second))
+
+
+def gaussian_of(features: np.ndarray) -> Gaussian:
+    """Mean (f,) and covariance (f, f) of (N, f) features; the covariance of a single one is 0."""
+    features = np.asarray(features, np.float64)
+    size = features.shape[1]
+    covariance = np.atleast_2d(np.cov(features, rowvar=False)) if len(features) > 1 else np.zeros((size, size))
+    return features.mean(axis=0), covariance
+
+
+def gaussian_distance(first: Gaussian, second: Gaussian) -> float:
+    """The distance of `frechet_distance`, for Gaussians that are known."""
+    (mean, one), (other, two) = first, second
+    shift = mean - other
     eigenvalues = np.linalg.eigvals(one @ two)  # real and ≥ 0, as both factors are positive
     return float(shift @ shift + np.trace(one) + np.trace(two) - 2 * np.sqrt(np.maximum(eigenvalues.real, 0)).sum())
 

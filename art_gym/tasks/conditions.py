@@ -19,13 +19,34 @@ from art_gym.tasks.images import split_digits, split_mnist
 from art_gym.tasks.network_task import SIGMA_MAX, SIGMA_MIN, NetworkTask, load_shipped
 
 CLASSES = 10
+HALF = 0.5  # the share of known columns by default
 
 
 def guided(
     network: Preconditioned, guidance: float, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
-    """D = D₀ + w (D_class − D₀) for (B, 2, H, W) latents, which carry a class (Ho & Salimans 2022)."""
-    image, carried = x[:, :1], x[:, 1:]
+    """D = D₀ + w (D_class − D₀) for latents whose second channel carries a class (Ho & Salimans 2022).
+
+    Args:
+        network: D₀ and D_class.
+        guidance: w.
+        sigma_max: of the task.
+        x, sigma: (B, C, H, W) latents, whose first channel is the image, and their (B,) levels.
+    """
+    free, given = _free_and_given(network, sigma_max, x[:, :1], x[:, 1:2], sigma)
+    return torch.cat([free + guidance * (given - free), x[:, 1:]], dim=1)
+
+
+def told_apart(network: Preconditioned, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """D_class and D_class − D₀ for (B, 3, H, W) latents: an image, the sum of such differences so far, and a class."""
+    free, given = _free_and_given(network, sigma_max, x[:, :1], x[:, -1:], sigma)
+    return torch.cat([given, given - free, x[:, -1:]], dim=1)
+
+
+def _free_and_given(
+    network: Preconditioned, sigma_max: float, image: torch.Tensor, carried: torch.Tensor, sigma: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (B, 1, H, W) estimates D₀ and D_class of images with the class that a channel carries."""
     label = chosen(carried, sigma_max, CLASSES)
     both = network(
         torch.cat([image, image]),
@@ -33,7 +54,7 @@ def guided(
         torch.cat([torch.full_like(label, NO_LABEL), label]),
     )
     free, given = both.chunk(2)
-    return torch.cat([free + guidance * (given - free), carried], dim=1)
+    return free, given
 
 
 def checked_guidance(guidance: float) -> float:
@@ -44,29 +65,34 @@ def checked_guidance(guidance: float) -> float:
 
 
 def classes(sigma_max: float, noises: np.ndarray) -> np.ndarray:
-    """Return the (B,) classes that (B, 2, H, W) noises carry."""
-    return chosen(torch.from_numpy(noises[:, 1:]), sigma_max, CLASSES).numpy()
+    """Return the (B,) classes that (B, C, H, W) noises carry in their last channel."""
+    return chosen(torch.from_numpy(noises[:, -1:]), sigma_max, CLASSES).numpy()
 
 
 def inpainted(
-    network: Preconditioned, known: np.ndarray, sigma_max: float, x: torch.Tensor, sigma: torch.Tensor
+    network: Preconditioned,
+    known: np.ndarray,
+    share: float | torch.Tensor,
+    sigma_max: float,
+    x: torch.Tensor,
+    sigma: torch.Tensor,
 ) -> torch.Tensor:
-    """The estimate with the left half of one of the known images in place (replacement, Song et al. 2021).
+    """The estimate with the left part of one of the known images in place (replacement, Song et al. 2021).
 
     Where D is the known pixel c, the flow gives x = c + σ ε, with the ε that the pixel started from. So the network
     sees known pixels at the right noise level, and no noise has to be added to them on the way.
 
     Args:
         network: D.
-        known: (M, 1, H, W) images. The carried channel says which.
+        known: (M, 1, H, W) images. The second channel says which.
+        share: of the columns that are known, rounded to whole ones; or (B,) of them.
         sigma_max: of the task.
-        x, sigma: (B, 2, H, W) latents and their (B,) levels.
+        x, sigma: (B, C, H, W) latents, whose first channel is the image, and their (B,) levels.
     """
-    image, carried = x[:, :1], x[:, 1:]
-    given = torch.from_numpy(known).to(x)[chosen(carried, sigma_max, len(known))]
-    estimate = network(image, sigma)
-    half = x.shape[3] // 2
-    return torch.cat([torch.cat([given[..., :half], estimate[..., half:]], dim=3), carried], dim=1)
+    given = torch.from_numpy(known).to(x)[chosen(x[:, 1:2], sigma_max, len(known))]
+    columns = torch.round(torch.as_tensor(share, device=x.device) * x.shape[3]).reshape(-1, 1, 1, 1)
+    inside = torch.arange(x.shape[3], device=x.device) < columns
+    return torch.cat([torch.where(inside, given, network(x[:, :1], sigma)), x[:, 1:]], dim=1)
 
 
 @dataclass(frozen=True)
@@ -102,11 +128,13 @@ class Digits:
         function = partial(guided, network, checked_guidance(guidance), self.sigma_max)
         return self._task(function, f"{fingerprint} class {guidance}", 1, partial(classes, self.sigma_max))
 
-    def half_given(self) -> NetworkTask:
-        """The left half of a held-out image is given."""
+    def part_given(self, share: float) -> NetworkTask:
+        """The left part of a held-out image is given. Raises a ValueError for a share outside 0 to 1."""
+        if not 0 <= share <= 1:
+            raise ValueError(f"known must be a share of the columns from 0 to 1, got {share:g}")
         network, fingerprint = load_shipped(self.name)
-        function = partial(inpainted, network, self.split(True)[0], self.sigma_max)
-        return self._task(function, f"{fingerprint} inpaint", 1)
+        function = partial(inpainted, network, self.split(True)[0], share, self.sigma_max)
+        return self._task(function, f"{fingerprint} inpaint{'' if share == HALF else f' {share:g}'}", 1)
 
     def _task(
         self,

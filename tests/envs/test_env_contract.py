@@ -30,7 +30,8 @@ def random_actions(env: gym.Env, count: int, seed: int = 0) -> np.ndarray:
 def test_every_task_has_an_id() -> None:
     names = {"Gaussian1D", "Mixture1D", "Ring2D", "Checkerboard2D", "Digits"}
     names |= {"DigitsNet", "DigitsClass", "DigitsInpaint", "PhotosNet", "MNIST", "MNISTClass", "MNISTInpaint"}
-    names |= {"Procedural", "ProceduralValidation", "ProceduralTest", "Context"}
+    names |= {"Procedural", "ProceduralValidation", "ProceduralTest", "Context", "Guidance"}
+    names |= {"ContextInpaint"}
     names |= {"Mixture1D-PerSample", "Ring2D-PerSample"}
     names |= {f"{name}-Sampler" for name in names if "-" not in name} | {"Sampler"}
     assert set(IDS) == {"ARTDiffusion-v0", *(f"ARTDiffusion-{name}-v0" for name in names)}
@@ -51,7 +52,7 @@ def test_stable_baselines3_checker(env_id: str) -> None:
 @every_id
 def test_spaces(env_id: str) -> None:
     env = gym.make(env_id)
-    size = 4 if "Sampler" in env_id else 1
+    size = 4 if "Sampler" in env_id else 2 if "-Guidance-" in env_id else 1
     assert env.action_space == gym.spaces.Box(-1, 1, (size,), np.float32)
     space = env.observation_space
     assert isinstance(space, gym.spaces.Box)

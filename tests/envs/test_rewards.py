@@ -153,7 +153,9 @@ def test_every_reward_is_finite(reward: str, task: str, population: int, coarse_
         with pytest.raises(ValueError, match="population of at least 2"):
             gym.make(task, reward=reward, population=population)
         return
-    if reward == "log_ratio_images":
+    if reward == "class_quality":  # the others have no classes
+        env = gym.make("ARTDiffusion-Guidance-v0", action="fraction", population=population, num_steps=(1, 4))
+    elif reward == "log_ratio_images":
         denoiser = copy.copy(resolve("mixture_1d" if task == TASK else "digits"))
         denoiser.decode = lambda x: np.repeat(x, 2, axis=1)
         env = ARTDiffusionEnv(task=denoiser, reward=reward, population=population, num_steps=(1, 4))
@@ -201,5 +203,5 @@ def test_a_policy_samples_where_the_reward_of_its_training_does_not_fit() -> Non
 
 
 def test_unknown_reward_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown reward 'fid': choose one of dual_stiffness, energy_data"):
+    with pytest.raises(ValueError, match="unknown reward 'fid': choose one of class_quality, dual_stiffness"):
         get_reward("fid")

@@ -26,6 +26,16 @@ class ActionMap(Protocol):
     ) -> np.ndarray: ...
 
 
+class Wide:
+    """An action map of several numbers. It is called with (E, A) actions and the whole state.
+
+    Attributes:
+        names: one for each number.
+    """
+
+    names: tuple[str, ...]
+
+
 ACTIONS: Registry[ActionMap] = Registry("action map", "art_gym.envs.actions")
 action_map = ACTIONS.presets  # decorates a frozen dataclass, with names and their field values
 

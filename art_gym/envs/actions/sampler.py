@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.denoisers.base import Denoiser
-from art_gym.envs.actions.base import ActionMap, action_map, bounded
+from art_gym.envs.actions.base import ActionMap, Wide, action_map, bounded
 from art_gym.envs.actions.fraction import FractionMap
 from art_gym.envs.state import State
 from art_gym.samplers.freedom import Freedom, first_told_of_flow
@@ -36,7 +36,7 @@ class Steering(NamedTuple):
 
 @action_map(sampler={}, weights={"memory": 2, "told": False}, told_weights={"memory": 2})
 @dataclass(frozen=True)
-class SamplerMap:
+class SamplerMap(Wide):
     """All of a step (`art_gym.samplers.sampler.Sampler`). 0 in every element is the solver's own step.
 
     Elements of the action, each in [−1, 1]:
@@ -74,7 +74,7 @@ class SamplerMap:
         return Freedom(self.memory, self.told)
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]
         """One name for each element of an action."""
         told = ["told"] if self.told else []
         return ("size", *told, *(f"weight_{i}" for i in range(1, self.memory)))
@@ -135,7 +135,7 @@ class SamplerMap:
         return actions
 
 
-def freedom_of(action: ActionMap | SamplerMap) -> Freedom | None:
+def freedom_of(action: ActionMap | Wide) -> Freedom | None:
     """What of a sampler actions choose; None if they choose step sizes only."""
     return action.freedom if isinstance(action, SamplerMap) else None
 

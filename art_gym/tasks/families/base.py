@@ -55,6 +55,11 @@ class Family:
         seeds = f"{self.seeds[0]} {self.seeds[-1]} {len(self.seeds)}"
         return hashlib.sha256(f"{seeds} {ROWS} {some}".encode()).hexdigest()
 
+    @property
+    def contexts(self) -> int:
+        """How many models there are."""
+        return len(self.seeds)
+
     def arrange(self, noises: np.ndarray, first: int) -> np.ndarray:
         """(B, *shape) noises of a bank from row ``first`` on, with the numbers of their models in the last element."""
         number = (first + np.arange(len(noises))) // ROWS % len(self.seeds)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from art_gym.tasks.conditions import DIGITS
+from art_gym.tasks.conditions import DIGITS, HALF
 from art_gym.tasks.network_task import NetworkTask
 from art_gym.tasks.registry import task
 
 
 @task
-def digits_inpaint() -> NetworkTask:
-    """The left half of a held-out digit is given. Its pixels replace the estimate's (replacement, Song et al. 2021)."""
-    return DIGITS.half_given()
+def digits_inpaint(known: float = HALF) -> NetworkTask:
+    """The left part of a held-out digit is given. Its pixels replace the estimate's (replacement, Song et al. 2021).
+
+    Args:
+        known: share of the columns that are given, from 0 to 1.
+
+    Raises:
+        ValueError: for a share outside that range.
+    """
+    return DIGITS.part_given(known)
