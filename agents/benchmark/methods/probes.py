@@ -1,16 +1,21 @@
-"""Grids from one probe of some 800 evaluations."""
+"""Grids and samplers from fewer than 1,000 evaluations."""
 
 from __future__ import annotations
 
-from art_gym.schedules.instant import STEPS, find, load_policy
+from art_gym.schedules.instant import SOLVERS, STEPS
 from art_gym.schedules.probe import probe
+from art_gym.search.instant import find
 
 from ..method import METHODS, Found, Method, Problem
-from ..suite import Cell
+from ..suite import SAMPLER, Cell
 
 
 def _instant(problem: Problem) -> Found:
-    return Found(find(problem.denoiser, problem.num_steps, problem.solver.name).schedule)
+    return Found(find(problem.denoiser, problem.num_steps, problem.solver.name).plan)
+
+
+def _instant_sampler(problem: Problem) -> Found:
+    return Found(find(problem.denoiser, problem.num_steps, sampler=True).plan)
 
 
 def _closed_form(problem: Problem) -> Found:
@@ -18,10 +23,14 @@ def _closed_form(problem: Problem) -> Found:
 
 
 def _is_trained(cell: Cell) -> bool:
-    """Whether instant schedules have this solver and K."""
-    solvers = {name for name, _ in load_policy().regressions} | {"drawn"}
-    return cell.solver in solvers and STEPS[0] <= cell.num_steps <= STEPS[1]
+    """Whether instant schedules and samplers have this solver and K."""
+    return cell.solver in (*SOLVERS, "drawn", SAMPLER) and STEPS[0] <= cell.num_steps <= STEPS[1]
 
 
-METHODS.add("instant", Method("probe", "ours: a regression from the probe to levels", _instant, fits=_is_trained))
+_SOURCE = "ours: networks from a probe to {}, and a correction"
+METHODS.add("instant", Method("probe", _SOURCE.format("levels"), _instant, fits=_is_trained))
+METHODS.add(
+    "instant_sampler",
+    Method("probe", _SOURCE.format("a sampler"), _instant_sampler, actions=SAMPLER, fits=_is_trained),
+)
 METHODS.add("art_of_probe", Method("probe", "ART's closed form from the same probe", _closed_form))

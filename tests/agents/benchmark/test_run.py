@@ -110,7 +110,7 @@ def test_an_estimate_learns_from_results(tmp_path: Path) -> None:
 
 
 def test_methods_by_class() -> None:
-    assert chosen(METHODS, ["probe", "edm"]) == ["art_of_probe", "instant", "edm"]
+    assert chosen(METHODS, ["probe", "edm"]) == ["art_of_probe", "instant", "instant_sampler", "edm"]
     assert chosen(METHODS, ["closed_form"]) == [name for name in METHODS if METHODS[name].kind == "closed form"]
     assert chosen(METHODS, []) == list(METHODS)
 
