@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from art_gym.agents.benchmark import results, submitted
 from art_gym.agents.learn import pipelines
+from art_gym.agents.learn.unfinished import Unfinished
 from art_gym.agents.runs.folder import Run
 from art_gym.agents.studies.study import Study
 from art_gym.agents.training import networks
@@ -45,6 +47,9 @@ READERS: dict[str, Callable[[Path], object]] = {
     "best policy": lambda file: load_policy(file.parent, 2),
     "evaluator": lambda file: load_evaluator(Run(file.parent)),
     "records": lambda file: Study(file.parent.name, file.parent.parent).records(),
+    "results": lambda file: results.read([file]),
+    "submission": lambda file: submitted.check(file, 0),
+    "unfinished": lambda file: Unfinished.load(file, "x"),
     "model": lambda file: from_diffusers(file.parent),
     "folder": lambda file: load_folder(file.parent),
     "prompts": pipelines.read_prompts,
@@ -54,7 +59,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 DATA = (  # they give data, or make it anew
     *("bytes", "text", "json", "yaml", "endpoints", "candidates", "records"),
-    *("prompts", "pipeline arguments"),
+    *("prompts", "pipeline arguments", "results"),
 )
 NAMES = {  # under which the readers of folders look for what they read
     "history": "history.json",
