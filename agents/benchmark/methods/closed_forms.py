@@ -31,6 +31,7 @@ FORMS = {
     "score_optimal": _Form("Williams et al. 2024, arXiv:2412.07877, the corrector's cost", "speed σ"),
     "gits": _Form("Chen et al. 2024, arXiv:2405.11326; their code, not the paper's text", "factor 1.15, fine path"),
     "gits_l2": _Form("the same with the plain distance", "fine path"),
+    "elbo": _Form("Watson et al. 2021, arXiv:2106.03802: L(t, s) of the ELBO; for ancestral sampling", "fine grid"),
     "optimal_steps": _Form("Pei et al. 2025, arXiv:2503.21774; their code", "fine path, latents"),
 }
 

@@ -71,6 +71,10 @@ class Diffused:
         """(B, *visible shape) D(x, σ)."""
         return np.asarray(visible(self.denoise(x, np.full(len(x), sigma, x.dtype)), self.denoiser))
 
+    def mmse(self, sigma: float) -> float:
+        """E‖x₀ − D(x_σ, σ)‖², the training loss, as a mean over the elements."""
+        return float(((self.clean - self.estimate(self.at(sigma), sigma)).astype(np.float64) ** 2).mean())
+
 
 def equal_parts(nodes: np.ndarray, lengths: np.ndarray, num_steps: int) -> np.ndarray:
     """Return (K+1,) levels: the (M−1,) lengths between (M,) nodes in K equal parts, and σ_min replaced by 0.
