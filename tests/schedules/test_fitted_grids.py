@@ -14,7 +14,9 @@ from art_gym.denoisers import FunctionDenoiser
 from art_gym.denoisers.base import Counted
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.schedules import make_grid
-from art_gym.schedules.fitted import FITTED, fitted_grid, optimal_steps
+from art_gym.schedules.fine import reference_grid
+from art_gym.schedules.fitted import FITTED, elbo, fitted_grid, optimal_steps
+from art_gym.schedules.fitted.base import Diffused
 from art_gym.schedules.fitted.gits import TEACHER, _off_line, cheapest_path
 from art_gym.solvers.loop import integrate as integrate_flow
 from art_gym.tasks.registry import get_task
@@ -83,6 +85,50 @@ def test_score_optimal_steps_on_the_gaussian() -> None:
     np.testing.assert_allclose(levels[1:-1], quantiles(lambda s: s**3 / (1 + s**2) ** 1.5, 6, 0.002), rtol=0.05)
 
 
+def test_a_step_of_the_elbo_costs_the_divergence_of_two_posteriors() -> None:
+    nodes, mmse = np.array([2.0, 0.5, 0.1]), np.array([0.7, 0.2, 0.01])
+
+    def divergence(sigma: float, later: float, error: float) -> float:
+        """KL of two Gaussians that differ in their means, by quadrature. The error is all in one sample."""
+        keep = later**2 / sigma**2
+        spread = later * np.sqrt(1 - keep)  # of q(x_s | x_σ, x₀), whose mean is keep · x_σ + (1 − keep) x₀
+        shift = (1 - keep) * np.sqrt(error)
+
+        def density(x: float) -> float:
+            return np.exp(-(x**2) / (2 * spread**2)) / (np.sqrt(2 * np.pi) * spread)
+
+        def integrand(x: float) -> float:
+            return density(x) * ((x - shift) ** 2 - x**2) / (2 * spread**2)
+
+        return integrate.quad(integrand, -9 * spread, 9 * spread)[0]
+
+    costs = elbo.step_costs(nodes, mmse)
+    for i, j in [(0, 1), (0, 2), (1, 2)]:
+        assert costs[i, j] == pytest.approx(divergence(nodes[i], nodes[j], mmse[i]))
+    assert np.isinf(costs[np.tril_indices(3)]).all()
+
+
+@pytest.mark.parametrize("num_steps", [2, 3, 4])
+def test_the_elbo_is_that_of_the_best_of_all_grids(num_steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elbo, "NODES", 14)
+    denoiser, start = get_task("ring_2d"), noises("ring_2d")
+    nodes, diffused = reference_grid(denoiser, 14)[:-1], Diffused(denoiser, start)
+
+    def cost(inner: tuple[float, ...]) -> float:
+        grid = (nodes[0], *inner, nodes[-1])
+        return sum((1 / later**2 - 1 / sigma**2) * diffused.mmse(sigma) for sigma, later in pairwise(grid))
+
+    best = min(combinations(nodes[1:-1], num_steps - 1), key=cost)
+    np.testing.assert_array_equal(fitted_grid("elbo", num_steps, denoiser, start), [nodes[0], *best, 0.0])
+
+
+def test_the_best_elbo_on_the_gaussian() -> None:
+    # mmse = 1/(λ + 1) with λ = 1/σ², so the sum of (λ' − λ)/(λ + 1) is least where λ + 1 grows by one factor
+    levels = fitted_grid("elbo", 6, get_task("gaussian_1d"), noises("gaussian_1d", 4096))
+    precisions = np.geomspace(1 + HIGH**-2, 1 + 0.002**-2, 7)[1:-1] - 1
+    np.testing.assert_allclose(levels[1:-1], precisions**-0.5, rtol=0.1)  # the fine grid's levels are 9 % apart
+
+
 @pytest.mark.parametrize(("num_steps", "error"), [(5, 0.0846), (10, 0.0275)])
 def test_known_errors_of_rescaled_entropic_time(num_steps: int, error: float) -> None:
     """Those of an independent implementation on Digits with 2M."""
@@ -143,7 +189,8 @@ def test_known_errors_of_dynamic_programming(name: str, error: float, tolerance:
 
 
 @pytest.mark.parametrize(
-    ("name", "cost"), [("constant_rate", 128), ("entropic", 128), ("score_optimal", 190), ("gits", 61)]
+    ("name", "cost"),
+    [("constant_rate", 128), ("entropic", 128), ("score_optimal", 190), ("gits", 61), ("elbo", 320)],
 )
 def test_what_a_fit_costs(name: str, cost: int) -> None:
     denoiser = Counted(get_task("ring_2d"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from art_gym.search.base import SEARCHES, Sought
 from art_gym.search.defect import defect
 from art_gym.search.sampler_defect import GRID_SHARE, sampler_defect
 
+from ...studies.ld3 import ld3
 from ...studies.peers import MULTISTEP, ROUNDS, Learning, best_grid_of, bns, s4s
 from ..method import METHODS, Found, Kind, Method, Problem, with_budget
 from ..suite import SAMPLER
@@ -60,6 +62,13 @@ def _s4s(rounds: int, problem: Problem) -> Found:
     return Found(s4s(problem.denoiser, begun.levels, begun.learning(problem), rounds))
 
 
+def _ld3(problem: Problem) -> Found:
+    begun = _Begun.of(problem)
+    how = begun.learning(problem)
+    twice = replace(how, updates=max(how.updates // 2, 1))  # an update samples a batch twice
+    return Found(ld3(problem.denoiser, begun.levels, twice))
+
+
 def _newton(freedom: Freedom, problem: Problem) -> Found:
     begun, memory = _Begun.of(problem), min(freedom.memory, problem.num_steps)
     within = Freedom(memory, freedom.told)
@@ -91,3 +100,5 @@ _add("bns", "gradient", "Shaul et al. 2024, arXiv:2403.01329; exact for a consta
 _add("bns_told", "gradient", "the same with told levels", partial(_bns, True))
 _add("s4s", "gradient", "Frankel et al. 2025, arXiv:2502.17423, weights of 3 calls", partial(_s4s, 0))
 _add("s4s_alt", "gradient", "the same, weights and levels in turns", partial(_s4s, ROUNDS))
+_LD3 = "Tong et al. 2025, arXiv:2405.15506, on 2M; soft teacher and told levels as in their code"
+METHODS.add("ld3", Method("gradient", _LD3, _ld3, "budget, radius, window, rates", SAMPLER, with_budget))

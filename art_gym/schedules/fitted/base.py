@@ -61,15 +61,24 @@ class Diffused:
         self.clean = visible(self.whole, denoiser)
         self.noise = np.roll(visible(start, denoiser), 1, axis=0) / np.float32(denoiser.sigma_max)
 
-    def at(self, sigma: float) -> np.ndarray:
-        """(B, *shape) x_σ. What the latents carry stays."""
+    def at(self, sigma: float | np.ndarray) -> np.ndarray:
+        """(B, *shape) x_σ, with one level for all or (B,) levels. What the latents carry stays."""
         x: np.ndarray = self.whole.copy()
-        visible(x, self.denoiser)[:] += np.float32(sigma) * self.noise
+        visible(x, self.denoiser)[:] += over_batch(sigma, self.noise) * self.noise
         return x
 
-    def estimate(self, x: np.ndarray, sigma: float) -> np.ndarray:
+    def estimate(self, x: np.ndarray, sigma: float | np.ndarray) -> np.ndarray:
         """(B, *visible shape) D(x, σ)."""
         return np.asarray(visible(self.denoise(x, np.full(len(x), sigma, x.dtype)), self.denoiser))
+
+    def mmse(self, sigma: float) -> float:
+        """E‖x₀ − D(x_σ, σ)‖², the training loss, as a mean over the elements."""
+        return float(((self.clean - self.estimate(self.at(sigma), sigma)).astype(np.float64) ** 2).mean())
+
+
+def over_batch(values: float | np.ndarray, like: np.ndarray) -> np.ndarray:
+    """(B, 1, …) or (1, 1, …) float32 values, to multiply a batch."""
+    return np.float32(values).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def equal_parts(nodes: np.ndarray, lengths: np.ndarray, num_steps: int) -> np.ndarray:

@@ -34,8 +34,4 @@ def entropic_rescaled(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> 
 def _mmse(denoiser: Denoiser, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(M,) levels from σ_max to σ_min, and (M,) E‖x₀ − D(x_σ, σ)‖² there, as a mean over the elements."""
     nodes, diffused = reference_grid(denoiser, NODES)[:-1], Diffused(denoiser, start)
-    errors = [
-        float(((diffused.clean - diffused.estimate(diffused.at(sigma), sigma)).astype(np.float64) ** 2).mean())
-        for sigma in nodes
-    ]
-    return nodes, np.array(errors)
+    return nodes, np.array([diffused.mmse(sigma) for sigma in nodes])
