@@ -7,7 +7,6 @@ size, so its samplers are a start that an agent does not find by playing in the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import cast
 
@@ -31,6 +30,7 @@ from .warm_start import joined, quiet
 Fittable = PPO | A2C | TRPO | SAC | TD3 | TQC | CrossQ  # their policies have a mean to fit
 
 NEARBY, NEAR = 8, 0.003  # episodes near each sampler, for the policy's fit, and the deviation of their actions
+SEEN = 64  # episodes of both kinds if the policy sees the latents: their sampler is the same, which takes many to learn
 ROUGH = 1e-3  # their weight: on its own path the policy must be exact, and near it can be rough
 LATENTS = 512  # for the improvement of a sampler that lies outside of the actions' range
 FIT_STEPS, FIT_RATE = 10_000, 1e-2  # of Adam, whose rate falls to 0
@@ -63,6 +63,7 @@ def sampler_start(
     wanted: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     mean_square = float(np.mean(np.square(budgets)))
+    sees = bool(set(core.observation.names(core.max_steps)) & set(STATISTICS))
     for num_steps in tqdm(budgets, desc="Gauss-Newton", unit="K", disable=not progress):
         freedom, most_weight = core.action_map.freedom, core.action_map.most_weight
         share = evaluations * num_steps**2 / mean_square
@@ -71,17 +72,14 @@ def sampler_start(
         made = _in_reach(core, made, share)
         spent = denoiser.evaluations
         rng = np.random.default_rng([seed, num_steps])
-        for lanes, spread, weight in ((1, 0.0, 1.0), (NEARBY, NEAR, ROUGH)):
+        for lanes, spread, weight in ((SEEN if sees else 1, 0.0, 1.0), (SEEN if sees else NEARBY, NEAR, ROUGH)):
             for observed, actions in _played(core, made, lanes, spread, rng):
                 seen.append(observed)
                 wanted.append(actions)
                 weights.append(np.full(lanes, weight, np.float32))
         denoiser.evaluations = spent  # showing is no searching
     targets = np.concatenate(wanted).astype(np.float32)
-    names = core.observation.names(core.max_steps)
-    statistics = [column for column, name in enumerate(names) if name in STATISTICS]
-    with _unseen(model, statistics):
-        fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, weights=np.concatenate(weights))
+    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, weights=np.concatenate(weights))
     model.num_timesteps = min((denoiser.evaluations - before) // core.population, most_steps - 1)
 
 
@@ -160,25 +158,6 @@ def _played(
         yield core.observe(state), actions
         moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])
-
-
-@contextmanager
-def _unseen(model: Fittable, columns: list[int]) -> Iterator[None]:
-    """The mean does not depend on these observations, and learns nothing of them within this context.
-
-    A sampler is the same for all latents. A fit that saw them would follow chance.
-    """
-    if not columns:
-        yield
-        return
-    first = next(part for part in model.policy.modules() if isinstance(part, torch.nn.Linear))  # of the mean
-    mask = torch.ones(first.in_features)
-    mask[columns] = 0.0
-    with torch.no_grad():
-        first.weight *= mask
-    hook = first.weight.register_hook(lambda gradient: gradient * mask)  # type: ignore[no-untyped-call]
-    yield
-    hook.remove()
 
 
 def fit_policy(

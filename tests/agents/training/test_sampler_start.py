@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from art_gym.agents.runs import Run, TrainConfig
-from art_gym.agents.training import sampler_start as sampler_start_module
 from art_gym.agents.training.agents import train_agent
 from art_gym.agents.training.hyperparams import load_hyperparams
 from art_gym.agents.training.policies import evaluator
@@ -104,14 +103,13 @@ def test_a_sampler_that_actions_cannot_choose_is_improved_from_their_edge() -> N
     assert all(np.allclose(*pair, atol=1e-3) for pair in zip(same, made, strict=True))
 
 
-@pytest.mark.parametrize("algo", ["ppo", "sac", "crossq"])
-def test_a_policy_that_sees_the_latents_begins_blind(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampler_start_module, "FIT_STEPS", 30)
-    setup = setup_of(algo, num_steps=3, observation=["time", "latents"])
-    model = setup.make_model()
-    sampler_start(model, range(3, 4), 2000, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
-    space = model.observation_space
-    one, other = (np.tile(space.low if low else space.high, (1, 1)) for low in (True, False))
-    other[:, :3] = one[:, :3]  # the time
-    actions = [model.predict(seen, deterministic=True)[0] for seen in (one, other)]
-    np.testing.assert_array_equal(*actions)
+def test_a_policy_that_sees_the_latents_begins_with_the_sampler_too() -> None:
+    setup = setup_of("ppo", num_steps=3, observation=["time", "latents"])
+    model, core = setup.make_model(), setup.env_config.make_core()
+    sampler_start(model, range(3, 4), 100_000, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
+    freedom, bank = setup.target.freedom, core.problem.bank
+    assert freedom is not None
+    noises = (bank.start, bank.endpoints)
+    found = sampler_defect(core.problem.denoise, 3, freedom, *noises, 0, 100_000, most_weight=8.0)
+    expected = evaluate_plan(setup.target, Sampler.made(_in_reach(core, found, 100_000), "x"), distances=False).error
+    assert evaluator(setup, model)(3, distances=False).error < 1.1 * expected
