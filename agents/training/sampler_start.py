@@ -63,16 +63,16 @@ def sampler_start(
     wanted: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     mean_square = float(np.mean(np.square(budgets)))
-    sees = bool(set(core.observation.names(core.max_steps)) & set(STATISTICS))
+    sees = not set(STATISTICS).isdisjoint(core.observation.names(core.max_steps))
+    on_path, nearby = (SEEN, SEEN) if sees else (1, NEARBY)
+    freedom, most_weight, noises = core.action_map.freedom, core.action_map.most_weight, (bank.start, bank.endpoints)
     for num_steps in tqdm(budgets, desc="Gauss-Newton", unit="K", disable=not progress):
-        freedom, most_weight = core.action_map.freedom, core.action_map.most_weight
         share = evaluations * num_steps**2 / mean_square
-        noises = bank.start, bank.endpoints
         made = sampler_defect(denoiser, num_steps, freedom, *noises, seed, share, most_weight=most_weight)
         made = _in_reach(core, made, share)
         spent = denoiser.evaluations
         rng = np.random.default_rng([seed, num_steps])
-        for lanes, spread, weight in ((SEEN if sees else 1, 0.0, 1.0), (SEEN if sees else NEARBY, NEAR, ROUGH)):
+        for lanes, spread, weight in ((on_path, 0.0, 1.0), (nearby, NEAR, ROUGH)):
             for observed, actions in _played(core, made, lanes, spread, rng):
                 seen.append(observed)
                 wanted.append(actions)
