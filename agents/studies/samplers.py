@@ -37,6 +37,7 @@ from .sampler_methods import (
     good_grid,
     methods,
 )
+from .sampler_noises import noises_needed
 from .study import Record, Study, markdown
 
 STEPS = (5, 7, 10)
@@ -72,6 +73,7 @@ def samplers(out: Path, seeds: tuple[int, ...], quick: bool) -> str:
         texts.append(_text(one, rows, steps, seeds))
         if task in PICTURED:
             _draw(one, steps, seeds[0])
+    texts.append(noises_needed(study, seeds[0], quick))
     method_errors(study.folder / "errors.png", errors, highlight=[*OURS, KNOWN], compare=GRID)
     return study.finish("Samplers", "\n\n".join(texts))
 

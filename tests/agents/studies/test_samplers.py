@@ -17,6 +17,8 @@ from art_gym.agents.studies.network_measures import GROUPS
 from art_gym.agents.studies.peers import MULTISTEP, Learning, Part, best_grid_of, bns, s4s
 from art_gym.agents.studies.sampler_measures import MEASURES, as_document, left_out, worse
 from art_gym.agents.studies.sampler_methods import BNS, EDM, GRID, KNOWN, RATES, SAMPLER, methods
+from art_gym.agents.studies.sampler_noises import GRID as GRID_OF_NOISES
+from art_gym.agents.studies.sampler_noises import QUICK_COUNTS
 from art_gym.denoisers.base import Counted
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.measures.errors import endpoint_error
@@ -202,3 +204,16 @@ def test_the_aim_is_read_from_the_records(study: tuple[Path, str]) -> None:
     record = of_methods(folder)[SAMPLER]
     share = 100 * (1 - 5 / record["edm_steps"])
     assert f"K = 5: {share:.0f} % ({'yes' if share >= 50 else 'no'})" in table
+
+
+def test_more_numbers_fit_the_training_noises_better(study: tuple[Path, str]) -> None:
+    folder, table = study
+    found = {
+        (record["noises"], record["chosen"]): record["training_error"]
+        for record in records(folder)
+        if "chosen" in record and "noises" in record
+    }
+    for count in QUICK_COUNTS:
+        errors = [found[count, name] for name in (GRID_OF_NOISES, "w", "w, c, v")]
+        assert errors == sorted(errors, reverse=True)
+        assert f"({errors[-1]:.4f})" in table
