@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted
+from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.denoisers.threads import one_thread
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.measures.errors import endpoint_error
@@ -19,6 +20,7 @@ from art_gym.schedules.instant import load_policy
 from art_gym.schedules.probe import probe
 from art_gym.search.gauss_newton import GaussNewton
 from art_gym.search.instant import SECOND, find
+from art_gym.search.least_squares import by_error
 from art_gym.search.tuned import tuned
 from art_gym.solvers.base import get_solver
 from art_gym.tasks.random_models import TEST_SEEDS, random_model
@@ -26,7 +28,7 @@ from art_gym.tasks.references import find_reference
 from art_gym.tasks.target import Target
 
 from ..reports.method_pictures import method_errors
-from ..training.instant_examples import Example
+from ..training.instant_examples import noises_of
 from .instant_tables import tables
 from .study import Record, Study
 
@@ -41,6 +43,7 @@ TASKS = {  # with how many noises are held out
 SOLVERS, STEPS = (SECOND, "euler"), (5, 7, 10)
 TEST_MODELS, JACOBIANS = 50, 10
 WITH_BEST = 20  # of the test models, the ones whose best grids are searched
+FITTED, MEASURED = 256, 512  # noises of a test model: for its best grid, and others for all errors
 PICTURED = SECOND  # the solver of the picture
 TUNED = {"EDM, tuned": "edm", "log-normal, tuned": "log_normal"}
 PROBED = ("closed form", "without correction")  # from a probe of 768 evaluations
@@ -61,7 +64,7 @@ TUNING, TUNING_SLOW = 64, {"photos_net": 16}  # training noises for tuned grids,
 
 def instant_schedules(out: Path, seeds: Sequence[int], quick: bool) -> str:
     """The study. It needs no seeds, because the probe and the noises are fixed."""
-    study, trained = Study("instant", out, revision=1), load_policy().facts["command"]
+    study, trained = Study("instant", out, revision=2), load_policy().facts["command"]
     tasks = [*TASKS][:2] if quick else [*TASKS]
     keys = [(solver, num_steps) for solver in SOLVERS for num_steps in STEPS[: 1 if quick else None]]
     models = TEST_SEEDS[: 5 if quick else TEST_MODELS]
@@ -130,17 +133,43 @@ def searched(target: Target, starts: Sequence[Plan]) -> np.ndarray:
     denoiser = Counted(target.denoiser)
     fit = GaussNewton(denoiser, target.solver, *target.noises("train", TRAINING))
     fits = [fit.improve(logits_from_levels(levels_of(start), denoiser), FEW) for start in starts]
-    levels: np.ndarray = levels_from_logits(min(fits, key=lambda found: found.error).numbers, denoiser)
+    levels: np.ndarray = levels_from_logits(min(fits, key=by_error).numbers, denoiser)
     return levels
+
+
+class Case(NamedTuple):
+    """A test model with noises and their precise endpoints.
+
+    Attributes:
+        denoiser: the model.
+        fitted: (FITTED, d) twice, for its best grid.
+        start, endpoints: (MEASURED, d) others, for all errors.
+    """
+
+    denoiser: Denoiser
+    fitted: tuple[np.ndarray, np.ndarray]
+    start: np.ndarray
+    endpoints: np.ndarray
+
+    @classmethod
+    def of(cls, seed: int) -> Case:
+        """The case of a random model."""
+        model = random_model(seed)
+        start, endpoints = noises_of(model, np.random.default_rng([seed, 8]), FITTED + MEASURED)
+        return cls(model, (start[:FITTED], endpoints[:FITTED]), start[FITTED:], endpoints[FITTED:])
+
+    def error(self, plan: Plan, solver: str) -> float:
+        """The mean endpoint error of a plan, in units of the model's data."""
+        samples = draw(self.denoiser, plan, self.start, solver)
+        return float(endpoint_error(samples, self.endpoints).mean()) / self.denoiser.data_std
 
 
 def on_probe(noises: int, levels: int, models: Sequence[int]) -> Record:
     """Errors on random models with another probe and no correction: K = 7, 2M, in units of the data."""
     policy, errors, evaluations = load_policy(), [], 0
-    for seed in models:
-        example = Example.of(seed, random_model(seed))
-        found = probe(example.denoiser, noises, levels)
-        errors.append(relative_error(example, policy.levels(found, 7, SECOND), SECOND))
+    for case in map(Case.of, models):
+        found = probe(case.denoiser, noises, levels)
+        errors.append(case.error(policy.levels(found, 7, SECOND), SECOND))
         evaluations = max(evaluations, found.evaluations)
     return {"errors": errors, "evaluations": evaluations}
 
@@ -148,10 +177,9 @@ def on_probe(noises: int, levels: int, models: Sequence[int]) -> Record:
 def on_budget(budget: int, models: Sequence[int]) -> Record:
     """Errors of instant schedules on random models with another budget: K = 7, 2M, in units of the data."""
     errors, evaluations = [], []
-    for seed in models:
-        example = Example.of(seed, random_model(seed))
-        found = find(example.denoiser, 7, SECOND, budget=budget)
-        errors.append(relative_error(example, found.plan, SECOND))
+    for case in map(Case.of, models):
+        found = find(case.denoiser, 7, SECOND, budget=budget)
+        errors.append(case.error(found.plan, SECOND))
         evaluations.append(found.evaluations)
     return {"errors": errors, "evaluations": max(evaluations)}
 
@@ -159,36 +187,26 @@ def on_budget(budget: int, models: Sequence[int]) -> Record:
 def on_models(models: Sequence[int], solver: str, num_steps: int) -> Record:
     """Errors on random models, in units of the data, and how many are unlike those of the training.
 
-    The best grids come from Gauss-Newton on the very noises that all are measured on, so their errors are a little low.
+    The best grids come from Gauss-Newton on other noises, from many starts, those that are compared among them.
     """
     errors: dict[str, list[float]] = {}
     known, policy = 0, load_policy()
-    for seed in models:
-        example = Example.of(seed, random_model(seed))
-        denoiser, found = Counted(example.denoiser), find(example.denoiser, num_steps, solver)
-        seen = probe(example.denoiser)
+    for case in map(Case.of, models):
+        denoiser = Counted(case.denoiser)
+        found, seen = find(case.denoiser, num_steps, solver), probe(case.denoiser)
         plans: dict[str, Plan] = {
             "EDM": make_grid("edm", num_steps, denoiser),
             "closed form": seen.closed_form(num_steps),
             "without correction": policy.levels(seen, num_steps, solver),
             "instant": found.plan,
         }
-        if solver == SECOND:
-            errors.setdefault(SAMPLER, []).append(
-                relative_error(example, find(example.denoiser, num_steps, sampler=True).plan, solver)
-            )
-        fit = GaussNewton(denoiser, get_solver(solver), example.start, example.endpoints)
+        fit = GaussNewton(denoiser, get_solver(solver), *case.fitted)
         starts = [*map(levels_of, plans.values()), *(make_grid(name, num_steps, denoiser) for name in STARTS)]
-        fits = [fit.improve(logits_from_levels(levels, denoiser), JACOBIANS).error for levels in starts]
-        of = {name: relative_error(example, plan, solver) for name, plan in plans.items()}
-        of["best grid"] = min(*(error / denoiser.data_std for error in fits), *of.values())
-        for name, error in of.items():
-            errors.setdefault(name, []).append(error)
+        fits = [fit.improve(logits_from_levels(levels, denoiser), JACOBIANS) for levels in starts]
+        plans["best grid"] = levels_from_logits(min(fits, key=by_error).numbers, denoiser)
+        if solver == SECOND:
+            plans[SAMPLER] = find(case.denoiser, num_steps, sampler=True).plan
+        for name, plan in plans.items():
+            errors.setdefault(name, []).append(case.error(plan, solver))
         known += found.known
     return {"errors": errors, "known": known}
-
-
-def relative_error(example: Example, plan: Plan, solver: str) -> float:
-    """The mean endpoint error of a plan on a random model, in units of its data."""
-    samples = draw(example.denoiser, plan, example.start, solver)
-    return float(endpoint_error(samples, example.endpoints).mean()) / example.denoiser.data_std

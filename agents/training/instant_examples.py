@@ -43,10 +43,14 @@ class Example:
         """The example of a random model. The probe is told a wrong deviation of its data."""
         count = LATENTS[0] if denoiser.shape[0] < TINY else LATENTS[1]
         rng = np.random.default_rng([seed, 7])
-        noise = rng.standard_normal((count, *denoiser.shape))
-        start = (noise * denoiser.sigma_max).astype(working_precision(noise))
-        endpoints = integrate(denoiser, reference_grid(denoiser, REFERENCE), start, "rk4")
-        return cls(denoiser, start, endpoints, misjudged(denoiser, rng, seed, *PROBES[0]))
+        return cls(denoiser, *noises_of(denoiser, rng, count), misjudged(denoiser, rng, seed, *PROBES[0]))
+
+
+def noises_of(denoiser: Denoiser, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(B, d) noises at σ_max, and their precise endpoints."""
+    noise = rng.standard_normal((count, *denoiser.shape))
+    start = (noise * denoiser.sigma_max).astype(working_precision(noise))
+    return start, integrate(denoiser, reference_grid(denoiser, REFERENCE), start, "rk4")
 
 
 def misjudged(denoiser: Denoiser, rng: np.random.Generator, seed: int, noises: int, levels: int) -> Probe:
