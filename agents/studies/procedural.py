@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from art_gym.denoisers.base import Denoiser
 from art_gym.denoisers.threads import one_thread
 from art_gym.evaluation.families import best_grids, error_of_grids
 from art_gym.evaluation.heldout import evaluate_plan
+from art_gym.samplers.plans import Plan
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.schedules.instant import load_policy
 from art_gym.schedules.probe import probe
 from art_gym.search.defect import defect
-from art_gym.search.instant import find
+from art_gym.search.instant import SECOND, find
 from art_gym.tasks.families.base import ROWS, Family
 from art_gym.tasks.target import Target
 
@@ -28,14 +30,33 @@ from ..training.agents import train_agent
 from ..training.policies import load_evaluator
 from .study import Record, Study, markdown, mean_and_range
 
-ENV, TEST = "ARTDiffusion-Procedural-v0", "procedural_test"
+ENV, SAMPLER_ENV = "ARTDiffusion-Procedural-v0", "ARTDiffusion-Procedural-Sampler-v0"
+TEST = "procedural_test"
 STEPS = (5, 7, 10)
 MODELS = (10, 100, 1000, 10_000)  # to train on
 STARTED = 1000  # models for agents that begin with instant schedules
 LENGTH, QUICK_LENGTH = 300_000, 3000
 SHARED_NOISES, SHARED_EVALUATIONS = 4096, 3e5  # for the one grid that is best for all training models of a solver
 
-ByModel = Callable[[Denoiser, str, int], np.ndarray]  # a model's (K+1,) levels for a solver and K
+ByModel = Callable[[Denoiser, str, int], Plan]  # a model's (K+1,) levels or sampler for a solver and K
+
+
+class Agent(NamedTuple):
+    """What is trained, on how many models, and whether it begins with what instant gives."""
+
+    models: int
+    started: bool = False
+    algo: str = "ppo"
+    sampler: bool = False  # its actions choose all of a step
+
+
+AGENTS = (
+    *map(Agent, MODELS),
+    Agent(STARTED, started=True),
+    Agent(STARTED, algo="sac"),
+    Agent(STARTED, started=True, algo="sac"),
+)
+SAMPLER_AGENTS = Agent(STARTED, sampler=True), Agent(STARTED, started=True, sampler=True)
 
 
 def procedural(out: Path, seeds: Sequence[int], quick: bool) -> str:
@@ -45,21 +66,31 @@ def procedural(out: Path, seeds: Sequence[int], quick: bool) -> str:
         fixed = {name: study.once({"method": name}, partial(_by_model, levels)) for name, levels in FIXED.items()}
         fixed["best grid of each model"] = study.once({"method": "best grids"}, _best)
         fixed["one grid for all models"] = study.once({"method": "shared"}, partial(_shared, quick))
-        agents: dict[str, list[Record]] = {}
-        for models, started in [(count, False) for count in MODELS[: 1 if quick else None]] + [(STARTED, True)]:
-            if started and quick:
-                continue
-            label = f"PPO, {models:,} models" + (", begun by instant" if started else "")
-            length = QUICK_LENGTH if quick else LENGTH
-            agents[label] = [
-                study.once(
-                    {"models": models, "started": started, "seed": seed, "steps": length},
-                    partial(_trained, models, started, seed, length),
-                )
-                for seed in seeds
-            ]
+        agents = {_label(agent): _runs(study, agent, seeds, quick) for agent in AGENTS[: 1 if quick else None]}
+        samplers = {name: study.once({"sampler": name}, partial(_in_2m, made)) for name, made in IN_2M.items()}
+        begun = SAMPLER_AGENTS[: 1 if quick else None]
+        sampler_agents = {_label(agent): _runs(study, agent, seeds, quick) for agent in begun}
     text = _tables(fixed, agents, study.folder)
-    return study.finish("One policy for any model", text)
+    return study.finish("One policy for any model", f"{text}\n\n{_sampler_table(samplers, sampler_agents)}")
+
+
+def _label(agent: Agent) -> str:
+    name = "samplers by " * agent.sampler + agent.algo.upper()
+    return f"{name}, {agent.models:,} models" + ", begun by instant" * agent.started
+
+
+def _runs(study: Study, agent: Agent, seeds: Sequence[int], quick: bool) -> list[Record]:
+    """The records of an agent, one for each seed."""
+    length = QUICK_LENGTH if quick else LENGTH
+    # PPO's records of grids have the plain key.
+    extra = {"algo": agent.algo} if agent.algo != "ppo" else {"actions": "sampler"} if agent.sampler else {}
+    return [
+        study.once(
+            {"models": agent.models, "started": agent.started, "seed": seed, "steps": length, **extra},
+            partial(_trained, agent, seed, length),
+        )
+        for seed in seeds
+    ]
 
 
 def _closed_form(model: Denoiser, solver: str, num_steps: int) -> np.ndarray:
@@ -81,21 +112,36 @@ FIXED: dict[str, ByModel] = {
 }
 
 
+def _edm(model: Denoiser, solver: str, num_steps: int) -> np.ndarray:
+    return edm_grid(num_steps, model)
+
+
+def _instant_sampler(model: Denoiser, solver: str, num_steps: int) -> Plan:
+    return find(model, num_steps, solver, sampler=True).plan
+
+
+IN_2M: dict[str, ByModel] = {"EDM's grid": _edm, "instant": _instant, "instant sampler": _instant_sampler}
+
+
 def _target() -> Target:
     return Target.of(TEST, "drawn")
 
 
-def _by_model(levels: ByModel) -> Record:
-    """The errors on the test models with levels of their own."""
-    target = _target()
+def _in_2m(made: ByModel) -> Record:
+    """The errors on the test models with DPM-Solver++(2M) for all of them."""
+    return _by_model(made, Target.of(TEST, SECOND))
+
+
+def _by_model(made: ByModel, target: Target | None = None) -> Record:
+    """The errors on the test models with levels or samplers of their own."""
+    target = target or _target()
     family = target.denoiser
     assert isinstance(family, Family)
-    solvers = family.solvers(np.arange(len(family.seeds)))
+    drawn = target.solver.name == "drawn"
+    solvers = family.solvers(np.arange(len(family.seeds))) if drawn else [target.solver.name] * len(family.seeds)
     models = [family.model(number) for number in range(len(family.seeds))]
-    grids = {
-        k: [levels(model, solver, k).tolist() for model, solver in zip(models, solvers, strict=True)] for k in STEPS
-    }
-    return {"errors": {str(k): error_of_grids(target, grids[k]) for k in STEPS}}
+    plans = {k: [made(model, solver, k) for model, solver in zip(models, solvers, strict=True)] for k in STEPS}
+    return {"errors": {str(k): error_of_grids(target, plans[k]) for k in STEPS}}
 
 
 def _best() -> Record:
@@ -123,18 +169,19 @@ def _shared(quick: bool) -> Record:
     return {"errors": errors}
 
 
-def _trained(models: int, started: bool, seed: int, steps: int) -> Record:
+def _trained(agent: Agent, seed: int, steps: int) -> Record:
     """An agent's errors on the test models, and its gain over EDM's grid there and on its training models."""
-    task = f"procedural?models={models}"
-    hyperparams = {} if started else {"warm_start": 0}
-    config = TrainConfig(ENV, "ppo", seed, {"task": task, "noises": ROWS * models}, hyperparams, steps)
+    task, solver = f"procedural?models={agent.models}", SECOND if agent.sampler else "drawn"
+    hyperparams = {} if agent.started else {"warm_start": 0}
+    env = {"task": task, "noises": ROWS * agent.models}
+    config = TrainConfig(SAMPLER_ENV if agent.sampler else ENV, agent.algo, seed, env, hyperparams, steps)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
         outcome = train_agent(config, run, progress=False)
         _, on_test = load_evaluator(run, TEST)
         errors = {str(k): on_test(k, distances=False).error for k in STEPS}
         _, on_training = load_evaluator(run)
-        known = Target.of(task, "drawn")
+        known = Target.of(task, solver)
         gains = [
             np.log(evaluate_plan(known, edm_grid(k, known.denoiser), distances=False).error)
             - np.log(on_training(k, distances=False).error)
@@ -179,6 +226,20 @@ def _tables(fixed: dict[str, Record], agents: dict[str, list[Record]], folder: P
             markdown(["agent", "on its training models, other noise", "on test models"], gaps),
         ]
     )
+
+
+def _sampler_table(fixed: dict[str, Record], agents: dict[str, list[Record]]) -> str:
+    """Errors with DPM-Solver++(2M) for all test models, and of samplers that begin with its steps."""
+    grids = fixed["instant"]["errors"]
+    rows = [[name, *_ratios([run], grids), "–"] for name, run in fixed.items()]
+    for name, runs in agents.items():
+        rows.append([name, *_ratios(runs, grids), f"{np.mean([run['evaluations'] for run in runs]) / 1e6:.1f} M"])
+    heads = [
+        "with 2M on all test models",
+        *(f"error over that of instant grids, K = {k}" for k in STEPS),
+        "evaluations",
+    ]
+    return markdown(heads, rows)
 
 
 def _ratios(runs: list[Record], best: dict[str, float]) -> list[str]:

@@ -1,7 +1,7 @@
-"""A start for an agent that meets many models: the schedules that `art_gym.instant` makes from their probes.
+"""A start for an agent that meets many models: what `art_gym.instant` makes from their probes, schedules or samplers.
 
-Rewards tell little about which of several hundred models an action suits. The regression behind instant schedules
-knows, so the policy begins with what it says for each model, solver and K, and the agent plays on from there.
+Rewards tell little about which of several hundred models an action suits. The networks behind instant schedules know,
+so the policy begins with what they say for each model, solver and K, and the agent plays on from there.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from art_gym.envs.actions.fraction import FractionMap
+from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.core import Core
 from art_gym.envs.observations import Observed
 from art_gym.envs.probing import model_numbers, probe_of_model, second_order
 from art_gym.envs.state import State
-from art_gym.schedules.instant import load_policy
+from art_gym.samplers.coefficients import Coefficients
+from art_gym.schedules.instant import SOLVERS, load_policy
+from art_gym.search.instant import begin
 from art_gym.tasks.noise_bank import Same
 
 from .sampler_start import Fittable, fit_policy
@@ -28,12 +31,12 @@ BATCH, FIT_STEPS, FIT_RATE = 2048, 6000, 3e-3
 
 
 def instant_start(model: Fittable, most_steps: int, seed: int, progress: bool) -> None:
-    """Fit the policy's mean to instant schedules of the training models.
+    """Fit the policy's mean to instant schedules of the training models, or to instant samplers.
 
     The steps played for that count as the model's, but the last step is left to it.
 
     Args:
-        model: untrained, on an `ARTDiffusionVecEnv` whose actions are those of a `FractionMap`.
+        model: untrained, on an `ARTDiffusionVecEnv` whose actions are those of a `FractionMap` or a `SamplerMap`.
         most_steps: environment steps of the whole run.
         seed: of the episodes.
         progress: show a progress bar.
@@ -56,29 +59,40 @@ def instant_start(model: Fittable, most_steps: int, seed: int, progress: bool) -
 
 
 def _played(core: Core, num_steps: int, rng: np.random.Generator) -> Iterator[tuple[Observed, np.ndarray]]:
-    """Episodes near instant schedules: (E, …) observations, and the (E, 1) actions that lead back to the schedules."""
+    """Episodes near what instant gives: (E, …) observations, and the (E, A) actions that lead back to it."""
     population = core.population
     first = population * rng.integers(core.problem.bank.size // population, size=LANES)
     state = core.start(first[:, None] + np.arange(population), np.full(LANES, num_steps))
-    state, levels = core.denoise(state), _levels(core, state, num_steps)
-    for k in range(num_steps - 1):  # the last action has no effect
-        actions = _actions(core, state, levels[:, k + 1])
+    state, plans = core.denoise(state), _plans(core, state, num_steps)
+    for k in range(num_steps - isinstance(core.action_map, FractionMap)):  # the last step has no size
+        actions = _actions(core, state, plans, k)
         yield core.observe(state), actions
         moved = np.clip(actions + NEAR * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])
 
 
-def _levels(core: Core, state: State, num_steps: int) -> np.ndarray:
-    """(E, K+1) instant schedules for the models of E environments."""
-    policy, numbers = load_policy(), model_numbers(state, core.problem)
-    solvers = np.where(second_order(state, core.problem), "dpmpp_2m", "euler").tolist()
-    probes = [probe_of_model(Same(core.problem.denoiser), number) for number in numbers]
-    return np.stack([policy.levels(found, num_steps, name) for found, name in zip(probes, solvers, strict=True)])
+def _plans(core: Core, state: State, num_steps: int) -> Coefficients:
+    """What instant gives for the models of E environments: (E, K+1) levels, (E, K) told levels, (E, K, 1) weights."""
+    policy, family, numbers = load_policy(), core.problem.denoiser, model_numbers(state, core.problem)
+    solvers = np.where(second_order(state, core.problem), *SOLVERS).tolist()
+    made = []
+    for number, solver in zip(numbers, solvers, strict=True):
+        found = probe_of_model(Same(family), number)
+        first, make = begin(policy, family, found, num_steps, solver, isinstance(core.action_map, SamplerMap))
+        made.append(make(first))
+    return Coefficients(*map(np.stack, zip(*made, strict=True)))
 
 
-def _actions(core: Core, state: State, sigma_next: np.ndarray) -> np.ndarray:
-    """(E, 1) actions of a `FractionMap` that lead to these levels, as near as their range allows."""
-    assert isinstance(core.action_map, FractionMap)
-    actions = core.action_map.action(sigma_next, state.sigma, state.step, state.num_steps, core.problem.denoiser)
+def _actions(core: Core, state: State, plans: Coefficients, k: int) -> np.ndarray:
+    """(E, A) actions that lead to these levels in step k, and choose its weights, as near as their range allows."""
+    action_map, denoiser, sigma_next = core.action_map, core.problem.denoiser, plans.sigmas[:, k + 1]
+    if isinstance(action_map, SamplerMap):
+        weights = np.zeros((len(sigma_next), action_map.memory - 1))
+        weights[:, :1] = plans.weights[:, k, : action_map.memory - 1]
+        told = plans.told[:, min(k + 1, plans.told.shape[1] - 1)]
+        asked = Steering(sigma_next, weights, told, plans.told[:, 0])
+        return action_map.action(asked, state, core.problem.solver, denoiser)
+    assert isinstance(action_map, FractionMap)
+    actions = action_map.action(sigma_next, state.sigma, state.step, state.num_steps, denoiser)
     kept: np.ndarray = np.clip(actions, -1, 1)[:, None]
     return kept

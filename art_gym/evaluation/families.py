@@ -15,9 +15,9 @@ from art_gym.common.reading import read_json
 from art_gym.denoisers.base import models_of, visible
 from art_gym.evaluation.heldout import HELDOUT, evaluate_plan
 from art_gym.measures.errors import endpoint_error, mean_error
+from art_gym.samplers.plans import Plan, draw
 from art_gym.schedules.grids.base import edm_grid
 from art_gym.search.defect import defect
-from art_gym.solvers.loop import integrate
 from art_gym.tasks.families.base import Family
 from art_gym.tasks.noise_bank import precise_endpoints
 from art_gym.tasks.references import Reference
@@ -58,12 +58,12 @@ def family_reference(target: Target, num_steps: int, seed: int = 0) -> Reference
     )
 
 
-def error_of_grids(target: Target, grids: Sequence[Sequence[float]], count: int = HELDOUT, first: int = 0) -> float:
-    """The mean error on held-out noises of a family whose models each have their own (K+1,) levels.
+def error_of_grids(target: Target, grids: Sequence[Plan], count: int = HELDOUT, first: int = 0) -> float:
+    """The mean error on held-out noises of a family whose models each have their own (K+1,) levels, or sampler.
 
     Args:
         target: the family.
-        grids: the levels of each model, by its number.
+        grids: the levels or the sampler of each model, by its number.
         count, first: how many held-out noises, from which row on.
     """
     start, endpoints = (array[first:] for array in target.noises("heldout", first + count))
@@ -72,7 +72,7 @@ def error_of_grids(target: Target, grids: Sequence[Sequence[float]], count: int 
     errors = np.zeros(len(start))
     for number in np.unique(models.numbers):
         rows = models.numbers == number
-        samples = integrate(target.denoiser, grids[number], start[rows], target.solver)
+        samples = draw(target.denoiser, grids[number], start[rows], target.solver)
         errors[rows] = endpoint_error(*(visible(x, target.denoiser) for x in (samples, endpoints[rows])))
     return mean_error(errors, models)[0]
 

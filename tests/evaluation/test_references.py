@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from art_gym.denoisers.function import FunctionDenoiser
-from art_gym.evaluation.families import best_grids, family_reference, searched_grid
+from art_gym.evaluation.families import best_grids, error_of_grids, family_reference, searched_grid
 from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.evaluation.references import better, compute_all, compute_reference
 from art_gym.measures.errors import endpoint_error
@@ -72,6 +72,14 @@ def test_a_family_s_reference_follows_from_the_grids_of_its_models() -> None:
         model = Target.of(target.denoiser.model(number), ("dpmpp_2m", "euler")[number % 2])  # type: ignore[attr-defined]
         errors = [evaluate_plan(model, np.array(grid), 256, distances=False).error for grid in (found, known)]
         assert errors[0] == pytest.approx(errors[1], rel=0.05)
+
+
+def test_the_models_of_a_family_may_have_samplers() -> None:
+    target = Target.of("procedural?models=3", "dpmpp_2m")
+    grids = [make_grid(name, 5, target.denoiser) for name in ("edm", "cosine", "arctan")]
+    samplers = [Sampler.of(grid, "dpmpp_2m") for grid in grids]
+    errors = [error_of_grids(target, plans, 96) for plans in (grids, samplers)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("gradients", [True, False])

@@ -12,13 +12,16 @@ from art_gym.agents.training import instant_start
 from art_gym.agents.training.agents import train_agent
 from art_gym.agents.training.policies import evaluator, load_evaluator
 from art_gym.agents.training.setup import Setup
+from art_gym.envs.probing import model_numbers
 from art_gym.evaluation.families import error_of_grids
+from art_gym.samplers.coefficients import follow
 from art_gym.schedules.instant import load_policy
 from art_gym.schedules.probe import probe
+from art_gym.search.instant import begin
 from art_gym.tasks.families.base import ROWS
 from art_gym.tasks.target import Target
 
-ID, MODELS = "ARTDiffusion-Procedural-v0", 4
+ID, SAMPLER_ID, MODELS = "ARTDiffusion-Procedural-v0", "ARTDiffusion-Procedural-Sampler-v0", 4
 ENV = {"task": f"procedural?models={MODELS}", "noises": MODELS * ROWS, "num_steps": (5, 6)}
 
 
@@ -42,6 +45,31 @@ def test_the_policy_begins_with_instant_schedules() -> None:
             grids.append(policy.levels(probe(target.denoiser.model(number)), num_steps, solver).tolist())  # type: ignore[attr-defined]
         expected = error_of_grids(target, grids)
         assert evaluator(setup, model)(num_steps, distances=False).error == pytest.approx(expected, rel=0.05)
+
+
+def test_the_shown_actions_sample_as_instant_samplers_do() -> None:
+    setup = Setup.resolve(TrainConfig(SAMPLER_ID, "ppo", 0, ENV))
+    core, num_steps, policy = setup.env_config.make_core(), 5, load_policy()
+    family, noise = core.problem.denoiser, np.arange(MODELS * ROWS).reshape(MODELS, -1)
+    begun = core.start(noise, np.full(MODELS, num_steps))
+    state = core.denoise(begun)
+    plans = instant_start._plans(core, state, num_steps)
+    for k in range(num_steps):
+        state = core.move(state, instant_start._actions(core, state, plans, k))[0]
+        if k + 1 < num_steps:
+            state = core.denoise(state)
+    for x, start, number in zip(state.x, begun.x, model_numbers(begun, core.problem), strict=True):
+        first, make = begin(policy, family, probe(family.model(number)), num_steps, "dpmpp_2m", True)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(x, follow(family, make(first), start), atol=2e-4)
+
+
+def test_the_policy_begins_with_instant_samplers() -> None:
+    setup = Setup.resolve(TrainConfig(SAMPLER_ID, "ppo", 0, ENV))
+    assert setup.begun_by == "instant schedules"
+    model = setup.make_model()
+    before = evaluator(setup, model)(5, distances=False).error
+    instant_start.instant_start(model, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
+    assert evaluator(setup, model)(5, distances=False).error < before / 3
 
 
 def test_a_run_can_be_evaluated_on_other_models_and_on_a_single_one(tmp_path: Path) -> None:
