@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from art_gym.common.messages import short
-from art_gym.denoisers.base import check_finite
+from art_gym.denoisers.base import check_finite, is_several
 from art_gym.envs.actions.base import ActionMap, Wide, bounded
 from art_gym.envs.actions.guidance import GuidanceMap
 from art_gym.envs.actions.sampler import SamplerMap, Steering
 from art_gym.envs.checks import all_finite, checked_pair, name_of
 from art_gym.envs.observations import Observation, Observed, scaled_log
+from art_gym.envs.probing import model_numbers
 from art_gym.envs.problem import Problem
 from art_gym.envs.rewards.base import Reward
 from art_gym.envs.state import Landing, State, Transition
@@ -97,7 +98,7 @@ class Core:
         after, landed = self.move(state, action)
         transition = Transition(state, after, landed, self._landing(after, landed))
         reward, components = checked_pair(self.reward(transition, self.problem), landed.shape, self.reward)
-        return after, Outcome(reward, landed, {**_info(transition), **components})
+        return after, Outcome(reward, landed, {**_info(transition), **self._met(transition), **components})
 
     def move(self, state: State, action: np.ndarray) -> tuple[State, np.ndarray]:
         """Like `advance`, without a reward. Returns the new state and (E,) landed.
@@ -253,6 +254,12 @@ class Core:
             return None
         ended = after if count == len(landed) else after.take(landed)
         return Landing(ended, self.problem.endpoint_errors(ended), self.problem.reference_errors(ended))
+
+    def _met(self, transition: Transition) -> dict[str, np.ndarray]:
+        """The number of the model that an ended episode met, where the task is many models."""
+        if transition.landing is None or not is_several(self.problem.denoiser):
+            return {}
+        return {"model": transition.on_landed(lambda ended: np.array(model_numbers(ended.state, self.problem)), np.nan)}
 
 
 def _info(transition: Transition) -> dict[str, np.ndarray]:

@@ -75,7 +75,8 @@ class ARTDiffusionEnv(gym.Env[Observed, np.ndarray]):
     ## Info
     `reset` gives `num_steps` (K) and `sigma`. `step` gives `sigma`, `sigma_next` and `delta_log_sigma` of the step, and
     the components of the reward by name. The last step lands on 0, so it has no `delta_log_sigma`. It adds `error` and
-    `error_reference`: the population's mean endpoint error and that of EDM's grid.
+    `error_reference`: the population's mean endpoint error and that of EDM's grid. Where each episode draws a model, it
+    also adds `model`, the number of the one that was drawn.
 
     ## Arguments
     `config`: name of a YAML file in `envs_configs`, or of a task. Any key of `art_gym.envs.config.EnvConfig` overrides

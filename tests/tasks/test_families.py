@@ -151,3 +151,14 @@ def test_what_is_for_one_model_refuses_many() -> None:
 def test_actions_that_choose_samplers_need_one_solver() -> None:
     with pytest.raises(ValueError, match="drawn is two: choose dpmpp_2m"):
         gym.make("ARTDiffusion-Procedural-v0", action="sampler")
+
+
+def test_an_ended_episode_names_its_model() -> None:
+    env = gym.make("ARTDiffusion-Procedural-v0", num_steps=3)
+    problem = env.unwrapped.core.problem  # type: ignore[attr-defined]
+    for first in (0, 5 * ROWS):
+        env.reset(seed=0, options={"noise": np.arange(first, first + ROWS)})
+        *_, ended = (env.step(np.zeros(1, np.float32)) for _ in range(3))
+        model = ended[-1]["model"]
+        (drawn,) = np.unique(problem.denoiser.condition(problem.bank.start[first : first + ROWS]))
+        assert model == drawn
