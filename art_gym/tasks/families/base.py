@@ -14,7 +14,7 @@ from art_gym.denoisers.base import SIGMA_MAX, SIGMA_MIN, Array
 from art_gym.denoisers.diagonal import DiagonalMixture
 
 ROWS = 16  # noises in a row that belong to one model
-REMEMBERED = 256  # stacks of parameters
+REMEMBERED = 16  # stacks of parameters; one of a thousand models has 10 MB
 
 
 class Parameters(NamedTuple):
@@ -95,7 +95,7 @@ class Family:
         xp = array_namespace(x)
         numbers, levels = self.condition(_values(x[:, -1:])), _values(sigma)
         run = _run(numbers, levels)
-        known = self._stacked(numbers[::run].tobytes())
+        known = self._stacked(numbers[::run].tobytes(), x.dtype == xp.float32)
         means, variances, log_weights = (xp.asarray(part, dtype=x.dtype, device=x.device) for part in known)
         noise = xp.reshape(sigma**2, (-1, run))[:, :1, None]  # (R, 1, 1)
         latents = xp.reshape(x[:, :-1], (-1, run, self.width))  # (R, N, d)
@@ -125,8 +125,8 @@ class Family:
         scale = SIGMA_MAX / model.sigma_max
         return DiagonalMixture(model.means * scale, model.variances * scale**2, model.weights)
 
-    def _stack(self, numbers: bytes) -> Parameters:
-        """The parameters of some models, given as the bytes of an array."""
+    def _stack(self, numbers: bytes, single: bool) -> Parameters:
+        """The parameters of some models, given as the bytes of an array, in single or double precision."""
         models = [self.model(number) for number in np.frombuffer(numbers, np.int64).tolist()]
         modes = max(len(model.weights) for model in models)
         size = (len(models), modes, self.width)
@@ -137,7 +137,7 @@ class Family:
             stacked.variances[r, :count, :dimension] = model.variances
             stacked.variances[r, :count, dimension:] = 1e-12  # D is 0 there
             stacked.log_weights[r, :count] = np.log(model.weights)
-        return stacked
+        return Parameters(*(part.astype(np.float32) for part in stacked)) if single else stacked
 
 
 def _values(array: Array) -> np.ndarray:
