@@ -36,10 +36,10 @@ from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS, random
 from .instant_examples import Batch, Example, Group, Seen, grouped
 from .instant_models import tree_model, wide_model
 
-MODELS = 1500
+MODELS = 4000
 WIDE_SHARE, TREE_SHARE = 0.2, 0.35  # how many wide spectra and trees come on top, as shares of the models
 NETWORKS, WIDTH = 2, 96  # the second one sees the profile around each level only, which carries over to more models
-STEPS = 2500
+STEPS = 10_000
 RATE, DECAY = 3e-3, 0.05  # of AdamW
 MODELS_IN_BATCH = 32
 SECOND = 0.65  # share of models with the solver of second order

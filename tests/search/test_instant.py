@@ -41,9 +41,9 @@ def test_it_counts_what_it_cost_and_keeps_to_its_budget(num_steps: int, sampler:
 
 
 def test_without_a_budget_there_is_no_correction() -> None:
-    found = find(get_task("digits"), 6, budget=0)
+    found = find(get_task("mixture_1d"), 5, budget=0)
     assert found.evaluations == found.probe.evaluations
-    assert found.plan.sigmas != find(get_task("digits"), 6).plan.sigmas
+    assert found.plan.sigmas != find(get_task("mixture_1d"), 5).plan.sigmas
 
 
 def test_a_sampler_has_less_error_than_the_schedule() -> None:

@@ -28,7 +28,7 @@ ENV = {"task": f"procedural?models={MODELS}", "noises": MODELS * ROWS, "num_step
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instant_start, "EPISODES", 640)
-    monkeypatch.setattr(instant_start, "FIT_STEPS", 1200)
+    monkeypatch.setattr(instant_start, "FIT_STEPS", 2000)
 
 
 def test_the_policy_begins_with_instant_schedules() -> None:
