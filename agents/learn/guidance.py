@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from art_gym.samplers.plans import Plan
 
+from .sharing import alone
 from .trial import Noises, Trial
 
 OTHER = 1.5  # factor on the guidance
@@ -25,7 +26,7 @@ def guidance_lines(trial: Trial, noises: Noises, plans: Mapping[str, Plan], show
     if loop is None or scale is None or scale <= 1:
         return
     start, other = noises.start[:FEW], OTHER * scale
-    with loop.guided(other):
+    with alone(trial.model), loop.guided(other):  # only this process's loop has the other guidance
         again = Noises(start, trial.solve(start))
         errors = {name: trial.error(plans[name], again) for name in shown}
     said = ", ".join(f"{name} {error:.4f}" for name, error in errors.items())

@@ -139,6 +139,26 @@ def test_from_a_folder_to_the_samples_that_were_measured(
     assert np.abs(samples.numpy() - expected).max() <= 2e-5 * np.abs(expected).max()
 
 
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(
+    tmp_path: Path, quick: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """With prompts, an image, and another guidance, which only this process knows."""
+    tiny("img2img").save_pretrained(tmp_path / "model")
+    command = ["learn", *options("img2img", tmp_path), "--steps", str(STEPS), "--budget", "600nfe", "--no-progress"]
+    said = []
+    for name, more in (("one", []), ("two", ["--jobs", "2", "--devices", "cpu", "cpu", "--max-memory", "1"])):
+        monkeypatch.setenv("ART_GYM_CACHE", str(tmp_path / f"{name}_cache"))  # endpoints found there cost nothing
+        assert main([*command, *more, "-o", str(tmp_path / f"{name}.json")]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said.append([line for line in lines if line.startswith("noises are: ")])  # the errors at another guidance
+    one, two = quick
+    assert one.errors.keys() == two.errors.keys()
+    for name, errors in one.errors.items():
+        np.testing.assert_allclose(errors, two.errors[name], rtol=1e-3, atol=1e-5)
+    assert said[0] == said[1] != []
+
+
 def test_what_depends_on_the_step_is_said(tmp_path: Path, quick: list[Any], capsys: pytest.CaptureFixture) -> None:
     """The ControlNet acts in the first step only, and single calls are all first steps."""
     tiny("controlnet").save_pretrained(tmp_path / "model")
