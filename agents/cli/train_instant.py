@@ -28,11 +28,11 @@ class TrainInstant:
         from art_gym.common.files import check_writable
         from art_gym.schedules.instant import save_policy
 
-        from ..training.instant import MODELS, train_instant
+        from ..training.instant import train_instant
 
         if self.out.exists():
             raise ValueError(f"{self.out} exists already: remove it, or name another with --out")
         check_writable(self.out)
-        policy = train_instant(self.models or MODELS, first=self.first, progress=self.progress)
+        policy = train_instant(self.models, first=self.first, progress=self.progress)
         save_policy(policy, self.out)
         print(f"written: {self.out}, after {policy.facts['seconds']} s")

@@ -55,7 +55,7 @@ def measured(target: Target, plan: Document, count: int) -> Record:
         "frechet": found.frechet,
         "energy": found.energy,
         "sliced": found.sliced,
-        "edm_steps": EdmCurve(target, count).steps_for(found.error),
+        "edm_steps": steps if np.isfinite(steps := EdmCurve(target, count).steps_for(found.error)) else None,
         **stored(plan),
     }
 

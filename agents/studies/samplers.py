@@ -221,15 +221,20 @@ def _error(records: list[Record]) -> str:
 
 def _saved_share(num_steps: int, records: list[Record]) -> str:
     """The share of EDM's calls that are saved. EDM's curve ends at 100 steps."""
-    needed = _mean(records, "edm_steps")
+    needed = _edm_steps(records)
     if not np.isfinite(needed):
         return f"> {100 * (1 - num_steps / LIMIT):.0f}"
     return f"{100 * (1 - num_steps / needed):z.0f}"
 
 
+def _edm_steps(records: list[Record]) -> float:
+    """The mean number of steps that EDM's grid needs, infinite if it is beyond its curve."""
+    return float(np.mean([np.inf if record["edm_steps"] is None else record["edm_steps"] for record in records]))
+
+
 def _saved(one: _Task, rows: Rows, steps: Iterable[int], seeds: tuple[int, ...]) -> list[str]:
     """The aim of saved calls, and the calls of the best grids for the same error."""
-    reached = {k: 1 - k / _mean(rows[k, SAMPLER], "edm_steps") >= AIM / 100 for k in steps}
+    reached = {k: 1 - k / _edm_steps(rows[k, SAMPLER]) >= AIM / 100 for k in steps}
     said = [f"K = {k}: {_saved_share(k, rows[k, SAMPLER])} % ({'yes' if reached[k] else 'no'})" for k in reached]
     lines = [f'Calls saved against EDM\'s grid by "{SAMPLER}", at least {AIM} %? {"; ".join(said)}.']
     if one.about["quick"]:

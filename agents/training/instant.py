@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,27 +37,36 @@ from art_gym.tasks.random_models import TRAINING_SEEDS, VALIDATION_SEEDS, random
 from .instant_examples import Batch, Example, Group, Seen, grouped
 from .instant_models import tree_model, wide_model
 
-MODELS = 4000
 WIDE_SHARE, TREE_SHARE = 0.2, 0.35  # how many wide spectra and trees come on top, as shares of the models
 NETWORKS, WIDTH = 2, 96  # the second one sees the profile around each level only, which carries over to more models
-STEPS = 10_000
 RATE, DECAY = 3e-3, 0.05  # of AdamW
 MODELS_IN_BATCH = 32
 SECOND = 0.65  # share of models with the solver of second order
 FLOOR = 0.01  # of the error, in units of the data's standard deviation: smaller errors hardly count
 BUDGETS = (range(3, 5), 0.12), (range(5, 11), 0.75), (range(11, 21), 0.13)  # numbers of steps, and how often
 SCALE = 0.05  # added to the inputs' standard deviations, so that constant ones do not blow up
+
+
+class Length(NamedTuple):
+    """How many models of `random_model`, and steps of the gradient for each network."""
+
+    models: int
+    steps: int
+
+
+# Longer training of samplers goes on helping random models, and makes networks of images worse.
+LENGTHS = {"grid": Length(4000, 10_000), "sampler": Length(1500, 2500)}
 QUANTILE = 0.99  # of the validation models' distances, which is the threshold for unlike models
 
 
 def train_instant(
-    models: int = MODELS, steps: int = STEPS, networks: int = NETWORKS, first: int = 0, progress: bool = True
+    models: int | None = None, steps: int | None = None, networks: int = NETWORKS, first: int = 0, progress: bool = True
 ) -> InstantPolicy:
     """Train the networks for schedules and for samplers, on random models alone.
 
     Args:
-        models: how many of `random_model`. Wide spectra and trees come on top.
-        steps: of the gradient, for each network.
+        models: how many of `random_model`, instead of those of `LENGTHS`. Wide spectra and trees come on top.
+        steps: of the gradient, for each network, instead of those of `LENGTHS`.
         networks: in each ensemble.
         first: number of the first training model, so that policies of disjoint models can be compared.
         progress: show a bar.
@@ -64,22 +74,25 @@ def train_instant(
     Raises:
         ValueError: for fewer than 2 models.
     """
-    if models < 2:
+    if models is not None and models < 2:
         raise ValueError(f"need at least 2 models, got {models}: raise them")
+    lengths = {head: Length(models or known.models, steps or known.steps) for head, known in LENGTHS.items()}
     torch.set_num_threads(1)  # the products are small
     began = time.perf_counter()
     with one_thread():
-        examples = _examples(models, first, progress)
-        groups = grouped(examples)
-        grid, sampler = (
-            joined([fit(groups, head, number, steps, progress) for number in range(networks)]) for head in HEADS
-        )
-        mean, precision = _spread(example.probe for example in examples)
-        policy = InstantPolicy(grid, sampler, mean, precision, np.inf, {})
+        seen = {of.models: _examples(of.models, first, progress) for of in lengths.values()}
+        heads = {}
+        for head, of in lengths.items():
+            groups = grouped(seen[of.models])
+            heads[head] = joined([fit(groups, head, number, of.steps, progress) for number in range(networks)])
+        most = max(seen)
+        mean, precision = _spread(example.probe for example in seen[most])
+        policy = InstantPolicy(**heads, mean=mean, precision=precision, threshold=np.inf, facts={})
         distances = [policy.distance(probe(random_model(seed))) for seed in VALIDATION_SEEDS]
+    chosen = "" if models is None else f" --models {models}"
     facts = {
-        "command": f"art-gym train-instant --models {models} --first {first}",
-        "seeds": f"{TRAINING_SEEDS[first]} to {TRAINING_SEEDS[first + models - 1]}",
+        "command": f"art-gym train-instant --first {first}{chosen}",
+        "seeds": f"{TRAINING_SEEDS[first]} to {TRAINING_SEEDS[first + most - 1]}",
         "version": art_gym.__version__,
         "seconds": f"{time.perf_counter() - began:.0f}",
     }

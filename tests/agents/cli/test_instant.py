@@ -81,5 +81,5 @@ def test_training_writes_a_policy_with_its_command(tmp_path: Path, monkeypatch: 
     assert main(["train-instant", "--out", str(out), "--models", "2", "--no-progress"]) == 0
     policy = load_policy(out)
     assert len(policy.grid.first) == len(policy.sampler.first) == 1
-    assert policy.facts["command"] == "art-gym train-instant --models 2 --first 0"
+    assert policy.facts["command"] == "art-gym train-instant --first 0 --models 2"
     assert float(policy.facts["seconds"]) >= 0
