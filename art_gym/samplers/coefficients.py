@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
@@ -42,10 +41,16 @@ def follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
     Returns:
         (B, *shape) samples at level 0. Where D has a ``device``, latents of numpy are sampled on it.
     """
-    return run_there(partial(_follow, denoise, coefficients), x, denoise)
+
+    def run(x: Array) -> Array:
+        *_, last = latents(denoise, coefficients, x)
+        return last
+
+    return run_there(run, x, denoise)
 
 
-def _follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
+def latents(denoise: Denoise, coefficients: Coefficients, x: Array) -> Iterator[Array]:
+    """As `follow`, but yield the latents after each of the K steps. The last are at level 0."""
     sigmas, told, weights = coefficients.like(x)
     xp, count = array_namespace(x), x.shape[0]
     memory: list[Array] = []  # denoised estimates, the latest first
@@ -55,7 +60,7 @@ def _follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
         mixed = mix(memory, [_per_sample(weight, x) for weight in weights[k]])
         ratio = _per_sample(sigmas[k + 1] / sigmas[k], x)
         x = ratio * x + (1 - ratio) * mixed
-    return x
+        yield x
 
 
 def mix(memory: Sequence[Array], weights: Iterable[Any]) -> Array:

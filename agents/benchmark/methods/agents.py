@@ -1,4 +1,4 @@
-"""Agents by the shipped recipes. Their length is the recipe's, and not the suite's budget."""
+"""Agents by the shipped recipes, whose length is the recipe's and not the suite's budget, and TPDM with that budget."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from art_gym.tasks.registry import BUILT_IN
 from ...runs.config import SAMPLER as SAMPLER_ENV
 from ...runs.config import TrainConfig
 from ...runs.folder import Run, plain
+from ...studies.tpdm import GRIDS, NOISES, tpdm
 from ...training.policies import load_evaluator
 from ...training.run import train
 from ...training.setup import Setup
-from ..method import GRID, METHODS, Found, Method, Problem, endpoint_cost
+from ..method import GRID, METHODS, Found, Method, Problem, endpoint_cost, with_budget
 from ..suite import SAMPLER, Cell, Group
 
 AGENTS = {
@@ -63,6 +64,13 @@ def _train(algo: str, search: bool, problem: Problem) -> Found:
     return Found(plan, error, steps, spent)
 
 
+def _tpdm(problem: Problem) -> Found:
+    noises, played = problem.affordable(), GRIDS * NOISES * problem.solver.evaluations(problem.num_steps)
+    updates = max(problem.left // played, 1)
+    levels = tpdm(problem.denoiser, problem.solver, problem.num_steps, *noises, updates, problem.seed)
+    return Found(levels, steps=updates * GRIDS * problem.num_steps)
+
+
 def _is_exact(cell: Cell) -> bool:
     return cell.task in BUILT_IN
 
@@ -87,3 +95,7 @@ for _algo, _source in AGENTS.items():
 _add("ppo_alone", "ppo", f"{AGENTS['ppo'].partition(';')[0]}, without a search", False, False)
 for _algo in SAMPLER_AGENTS:
     _add(f"sampler_{_algo}", _algo, f"{AGENTS[_algo].partition(';')[0]}; begins with Gauss-Newton", True, True)
+_TPDM = (
+    "TPDM's recipe, Ye et al. 2025, arXiv:2412.01243, on one grid for all noises; K is fixed, so its decay drops out"
+)
+METHODS.add("tpdm", Method("RL", _TPDM, _tpdm, "budget, network, rates", GRID, with_budget, _is_exact))

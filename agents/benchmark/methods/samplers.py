@@ -15,6 +15,7 @@ from art_gym.search.sampler_defect import GRID_SHARE, sampler_defect
 
 from ...studies.ld3 import ld3
 from ...studies.peers import MULTISTEP, ROUNDS, Learning, best_grid_of, bns, s4s
+from ...studies.solver_search import fine_paths, solver_search
 from ..method import METHODS, Found, Kind, Method, Problem, with_budget
 from ..suite import SAMPLER
 from .searches import EVALUATED
@@ -69,6 +70,13 @@ def _ld3(problem: Problem) -> Found:
     return Found(ld3(problem.denoiser, begun.levels, twice))
 
 
+def _solver_search(problem: Problem) -> Found:
+    begun = _Begun.of(problem)
+    # Not counted: these paths lead to the endpoints, which are paid for.
+    paths = fine_paths(problem.denoiser.denoiser, begun.noises[0])
+    return Found(solver_search(problem.denoiser, begun.levels, begun.learning(problem), paths))
+
+
 def _newton(freedom: Freedom, problem: Problem) -> Found:
     begun, memory = _Begun.of(problem), min(freedom.memory, problem.num_steps)
     within = Freedom(memory, freedom.told)
@@ -102,3 +110,5 @@ _add("s4s", "gradient", "Frankel et al. 2025, arXiv:2502.17423, weights of 3 cal
 _add("s4s_alt", "gradient", "the same, weights and levels in turns", partial(_s4s, ROUNDS))
 _LD3 = "Tong et al. 2025, arXiv:2405.15506, on 2M; soft teacher and told levels as in their code"
 METHODS.add("ld3", Method("gradient", _LD3, _ld3, "budget, radius, window, rates", SAMPLER, with_budget))
+_SEARCHED = "Wang et al. 2025, arXiv:2505.21114; the samplers of BNS, with the error along the path as in their code"
+METHODS.add("solver_search", Method("gradient", _SEARCHED, _solver_search, "budget", SAMPLER, with_budget))

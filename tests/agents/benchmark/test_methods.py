@@ -81,6 +81,15 @@ def test_floors(name: str) -> None:
     assert line.error > 0
 
 
+def test_tpdm_has_a_plan_and_the_budget_of_searches() -> None:
+    line = run_job(Job("v1", "tpdm", Cell("ring_2d", "heun", 3), 1), "abc")
+    assert line.sigmas is not None
+    assert len(line.sigmas) == 4
+    assert BUDGET / 2 < line.calls < OVERSPENT * BUDGET
+    endpoints = BUDGET // 2 // endpoint_cost(get_task("ring_2d")) * endpoint_cost(get_task("ring_2d"))
+    assert (line.calls - endpoints) * 3 == line.steps * 64 * 5  # Heun takes 5 calls in 3 steps
+
+
 @pytest.mark.slow
 def test_a_family_gets_a_grid_for_each_model() -> None:
     cell = Cell("procedural_test", "drawn", 5)
