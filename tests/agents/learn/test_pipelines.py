@@ -17,11 +17,15 @@ from art_gym.agents.cli.main import main
 from art_gym.agents.learn import cost, learner, noises, report
 from art_gym.agents.learn.budget import Budget, Metered
 from art_gym.agents.learn.guidance import guidance_lines
-from art_gym.agents.learn.trial import Noises, Trial
+from art_gym.agents.learn.trial import Noises, Trial, own_path
 from art_gym.denoisers import from_pipeline
 from art_gym.denoisers.base import visible
 from art_gym.export import ARTScheduler
+from art_gym.measures.errors import endpoint_error
+from art_gym.samplers.methods import dpmpp_3m
 from art_gym.samplers.plans import load
+from art_gym.samplers.sampler import Sampler
+from art_gym.samplers.traced import traced
 from art_gym.schedules import closed_forms
 from art_gym.solvers.base import get_solver
 from art_gym.tasks.registry import get_task
@@ -41,6 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     write = report.write_report
     for module in (noises, cost):
         monkeypatch.setattr(module, "CHUNK", CHUNK)
+    monkeypatch.setattr(noises, "KEPT_FROM", np.inf)  # endpoints from disk would leave budget for more, by the clock
     monkeypatch.setattr(closed_forms, "ART_NODES", 12)
     monkeypatch.setattr(Trial.solve, "__defaults__", (6,))
     monkeypatch.setattr(report, "MORE_STEPS", (1.0, 2.0))
@@ -77,7 +82,9 @@ def options(kind: str, folder: Path) -> list[str]:
     return said
 
 
-def sampled(kind: str, pipe: Any, index: list[int], noise: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Any:
+def sampled(
+    kind: str, pipe: Any, index: list[int], noise: torch.Tensor, monkeypatch: pytest.MonkeyPatch, steps: int = STEPS
+) -> Any:
     """What a user's pipeline gives for latents of variance 1, and for those that its scheduler does not scale."""
     arguments = dict(ARGUMENTS[kind])
     for name in ("prompt", "class_labels"):
@@ -106,7 +113,7 @@ def sampled(kind: str, pipe: Any, index: list[int], noise: torch.Tensor, monkeyp
         return found
 
     monkeypatch.setattr(pipe.scheduler, "step", noted)
-    pipe(**arguments, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(0))
+    pipe(**arguments, num_inference_steps=steps, generator=torch.Generator().manual_seed(0))
     return last[-1][: len(index)]
 
 
@@ -139,15 +146,71 @@ def test_from_a_folder_to_the_samples_that_were_measured(
     assert np.abs(samples.numpy() - expected).max() <= 2e-5 * np.abs(expected).max()
 
 
-def test_what_depends_on_the_step_is_said(tmp_path: Path, quick: list[Any], capsys: pytest.CaptureFixture) -> None:
-    """The ControlNet acts in the first step only, and single calls are all first steps."""
+@pytest.fixture
+def ending(tmp_path: Path) -> list[str]:
+    """The command for a ControlNet that acts in the first half of the steps."""
     tiny("controlnet").save_pretrained(tmp_path / "model")
-    said = options("controlnet", tmp_path)
+    said = ["learn", *options("controlnet", tmp_path), "-o", str(tmp_path / "s.json"), "--no-progress"]
     with (tmp_path / "args.yaml").open("a") as file:
         file.write("control_guidance_end: 0.5\n")
-    out = str(tmp_path / "s.json")
-    assert main(["learn", *said, "--steps", str(STEPS), "--budget", "500nfe", "-o", out, "--no-progress"]) == 0
-    assert "**Plugged into the pipeline it gives other samples, by" in capsys.readouterr().out
+    return [*said, "--steps", str(STEPS), "--budget", "900nfe"]
+
+
+def test_errors_are_those_of_a_pipeline_that_depends_on_the_step(
+    ending: list[str], tmp_path: Path, quick: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Samples and endpoints of the user's pipeline have the error that the report says."""
+    assert main(ending) == 0
+    text, proof = capsys.readouterr().out, quick[0]
+    assert "The pipeline depends on the number of the step, so each sample here is a whole run of it." in text
+    assert "precise endpoints are its own schedule with 13 steps" in text
+    assert "Plugged into the pipeline by ARTScheduler it gives the samples measured here" in text
+    model, start, found = proof.trial.model, proof.noises.start, load(tmp_path / "s.json")
+    monkeypatch.setitem(ARGUMENTS, "controlnet", {**ARGUMENTS["controlnet"], "control_guidance_end": 0.5})
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "model")
+    pipe.set_progress_bar_config(disable=True)
+    own, noise = pipe.scheduler, torch.from_numpy(visible(start, model) / np.float32(model.sigma_max))
+    precise = Sampler.made(traced(dpmpp_3m, own_path(model, 21)), "precise")  # as many calls as 6 steps of RK4 make
+    ends = []
+    for plan in (found, precise):
+        pipe.scheduler = ARTScheduler.from_sampler(plan, own)
+        count = len(plan.sigmas) - 1
+        samples = sampled("controlnet", pipe, model.condition(start).tolist(), noise, monkeypatch, count)
+        ends.append(samples.numpy())
+    assert endpoint_error(*ends).mean() == pytest.approx(proof.error, rel=1e-4)
+    assert found.heldout_error == proof.error
+
+
+def test_single_calls_of_what_depends_on_the_step(
+    ending: list[str], tmp_path: Path, quick: list[Any], capsys: pytest.CaptureFixture
+) -> None:
+    """Where whole runs are switched off, the report says that the pipeline samples otherwise."""
+    with (tmp_path / "args.yaml").open("a") as file:
+        file.write("whole: false\n")
+    assert main(ending) == 0
+    text = capsys.readouterr().out
+    assert "**Plugged into the pipeline it gives other samples, by" in text
+    assert "It may depend on the number of the step: learn with --whole." in text
+
+
+def test_whole_runs_can_be_asked_for(tmp_path: Path, quick: list[Any], capsys: pytest.CaptureFixture) -> None:
+    tiny("ddim").save_pretrained(tmp_path / "model")
+    said = ["--model", str(tmp_path / "model"), "--whole", "--steps", str(STEPS), "-o", str(tmp_path / "s.json")]
+    assert main(["learn", *said, "--budget", "500nfe", "--no-progress"]) == 0
+    assert "each sample here is a whole run of it" in capsys.readouterr().out
+    assert quick[0].trial.model.whole
+
+
+def test_what_cannot_learn_from_whole_runs(ending: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for more, message in (
+        (["--solver", "heun"], "this model depends on the number of the step, and heun makes 2 calls a step: choose"),
+        (["--agent", "ppo"], "leave --agent 'ppo' out: an agent makes single calls"),
+    ):
+        assert main([*ending, *more]) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    instant = [word for word in ending[1:] if word != "--no-progress"][:-2]  # without a budget
+    assert main(["instant", *instant]) == 0
+    assert "takes each call of a probe for a first step" in capsys.readouterr().out
 
 
 def test_some_prompts_are_held_out() -> None:
@@ -273,4 +336,4 @@ def test_metrics_of_ones_own(
         ("scoring", "a metric is module:function, a function of images and prompts, or lpips, got 'scoring'"),
     ):
         assert main([*said, "--metric", metric, "-o", str(tmp_path / f"{metric.replace(':', '_')}.json")]) == 2
-        assert message in capsys.readouterr().err
+        assert message in capsys.readouterr().err.splitlines()[-1]
