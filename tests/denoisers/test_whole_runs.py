@@ -51,6 +51,7 @@ BY_STEP: dict[str, tuple[str, dict[str, Any]]] = {
     "a callback beside an image": ("img2img", {"callback_on_step_end": shrunk}),
     "a ControlNet that ends": ("controlnet", {"control_guidance_end": 0.5}),
     "a ControlNet that begins late": ("controlnet", {"control_guidance_start": 0.3}),
+    "guidance that skips layers": ("sd3", {"skip_guidance_layers": [0], "skip_layer_guidance_stop": 0.7}),
     "inpainting between steps": ("inpaint", {}),
 }
 

@@ -27,6 +27,7 @@ from art_gym.samplers.plans import load
 from art_gym.samplers.sampler import Sampler
 from art_gym.samplers.traced import traced
 from art_gym.schedules import closed_forms
+from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.base import get_solver
 from art_gym.tasks.registry import get_task
 from helpers.pipelines import ARGUMENTS, KINDS, diffusers, tiny
@@ -179,6 +180,20 @@ def test_errors_are_those_of_a_pipeline_that_depends_on_the_step(
         ends.append(samples.numpy())
     assert endpoint_error(*ends).mean() == pytest.approx(proof.error, rel=1e-4)
     assert found.heldout_error == proof.error
+
+
+def test_the_path_of_precise_endpoints_is_the_pipelines_own_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of its steps end where half of the pipeline's do, also where the pipeline begins below σ_max."""
+    for kind in ("sd1", "flux", "img2img"):
+        model = from_pipeline(tiny(kind), **ARGUMENTS[kind])
+        (own,) = model.own_levels(50).values()
+        path = own_path(model, 189)
+        assert len(path) == 190
+        assert (path[0], path[-1]) == (model.sigma_max, 0.0)
+        assert (np.diff(path) < 0).all()
+        assert own[26] < path[94] < own[23]
+    monkeypatch.setattr(model, "own_levels", lambda _: {})  # as of a scheduler that cannot take 50 steps
+    np.testing.assert_array_equal(own_path(model, 189), reference_grid(model, 189))
 
 
 def test_single_calls_of_what_depends_on_the_step(
