@@ -57,7 +57,10 @@ TORCH_AT_THE_TOP = {
         for name in ("memory", "torch_denoiser", "networks", "model_calls", "edm", "predictions")
     ),
     *(f"art_gym.denoisers.diffusers_{name}" for name in ("models", "folders")),
-    *(f"art_gym.denoisers.{name}" for name in ("pipelines", "pipeline_loop", "pipeline_schedulers")),
+    *(
+        f"art_gym.denoisers.{name}"
+        for name in ("pipelines", "pipeline_arguments", "pipeline_loop", "pipeline_schedulers")
+    ),
     "art_gym.export.scheduler",
     "art_gym.measures.features",
     "art_gym.tasks.conditions",

@@ -43,6 +43,9 @@ class Instant(OfModel):
         request = self.steps, self.solver, self.sampler, self.out
         found, denoiser = make_instant(self.model, task, *request, self.model_options())
         print(found.summary())
+        if getattr(denoiser, "whole", False):
+            print("The pipeline depends on the number of the step, and takes each call of a probe for a first step.")
+            print("art-gym learn measures whole runs of it.")
         print(f"written: {self.out}")
         if self.compare:
             print(compared(found, denoiser, self.noises))

@@ -18,6 +18,8 @@ class OfPipeline:
         height, width: of the images or the video, in pixels.
         num_frames: of the video.
         class_labels: classes, for class-conditional pipelines. A quarter of them is held out for the report.
+        whole: measure whole runs of the pipeline only, because it depends on the number of the step. This is the
+            default where it is seen to do so.
         pipeline_args: YAML file with the pipeline's other arguments, such as guidance_rescale: 0.7 or image: photo.png.
     """
 
@@ -28,6 +30,7 @@ class OfPipeline:
     width: int | None = None
     num_frames: int | None = None
     class_labels: tuple[int, ...] = ()
+    whole: bool = False
     pipeline_args: Path | None = None
 
     def pipeline_arguments(self) -> dict[str, Any]:
@@ -40,7 +43,7 @@ class OfPipeline:
 
         given = {field.name: getattr(self, field.name) for field in fields(OfPipeline)}
         prompts, others = given.pop("prompts"), given.pop("pipeline_args")
-        found = {name: value for name, value in given.items() if value not in (None, ())}
+        found = {name: value for name, value in given.items() if not (value is None or value is False or value == ())}
         if prompts is not None:
             found["prompt"] = read_prompts(prompts)
         if "class_labels" in found:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from art_gym.common.messages import short
-from art_gym.denoisers.base import Array, Counted, Denoiser, check_finite
+from art_gym.denoisers.base import Array, Checked, Denoiser
 
 PATIENCE = 1.0  # seconds that any call may take
 MOST = 1e15
@@ -41,7 +41,7 @@ class Budget:
         return cls(evaluations=amount) if match[2] == "nfe" else cls(seconds=amount * UNITS[match[2]])
 
 
-class Metered(Counted):
+class Metered(Checked):
     """A denoiser that counts and times its calls against a budget.
 
     Args:
@@ -90,11 +90,16 @@ class Metered(Counted):
         by_time = share * self.budget.seconds * self.evaluations / max(self.seconds, 1e-9)
         return min(by_time, share * self.budget.evaluations)
 
-    def __call__(self, x: Array, sigma: Array) -> Array:
+    def asked(self, rows: int) -> None:
+        """Count a call, if the budget allows it."""
         if self.enforced and self.share >= 1:
             raise BudgetSpent
         self._called_at = time.perf_counter()
-        result = check_finite(super().__call__(x, sigma), sigma, self.denoiser)
+        super().asked(rows)
+
+    def answered(self, denoised: Array, sigma: Array) -> Array:
+        """Return what a call gave, if it is finite."""
+        result = super().answered(denoised, sigma)
         self._longest = max(self._longest, time.perf_counter() - self._called_at)
         self.called()
         return result

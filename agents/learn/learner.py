@@ -32,7 +32,7 @@ from .first_calls import first_calls
 from .metrics import Metric
 from .noises import REFERENCE_SHARE, Draws, solved
 from .report import LEARNED, SAMPLER, Proof, write_report
-from .request import check_request, sampler_file
+from .request import check_model, check_request, sampler_file
 from .samplers import fitted_samplers
 from .searches import (
     ART,
@@ -88,6 +88,7 @@ class Learner:
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         check_request(num_steps, solver, seed, out, agent)
+        check_model(denoiser, solver, agent)
         self.num_steps, self.seed, self.agent, self.metrics = num_steps, seed, agent, metrics or {}
         self.meter = Metered(denoiser, budget, self._advance)
         self.trial = Trial(denoiser, self.meter, get_solver(solver))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from art_gym.denoisers.base import visible
 from art_gym.samplers.plans import Plan, draw
 from art_gym.samplers.sampler import Sampler
 
+from .budget import Metered
 from .trial import Trial
 
 CHECKED = 2  # noises
@@ -19,6 +21,8 @@ SAME = 1e-2  # relative differences that rounding explains, of half precision to
 
 def difference(trial: Trial, plan: Plan, start: np.ndarray) -> float:
     """Run the model's pipeline with `ARTScheduler`, and our loop from the same latents. Returns the largest difference.
+
+    Our loop makes single calls, unless the model depends on the number of the step.
 
     Args:
         trial: of a `PipelineDenoiser`.
@@ -41,6 +45,7 @@ def difference(trial: Trial, plan: Plan, start: np.ndarray) -> float:
     begun, image = start.copy(), torch.as_tensor(model.image).cpu().numpy()  # type: ignore[attr-defined]
     begun[:, : noise.shape[1]] = first.float().cpu().numpy() * (made.sigmas[0] / float(scheduler.init_noise_sigma))
     begun[:, : noise.shape[1]] -= image
-    samples = draw(trial.denoiser, made, begun, trial.solver)
+    denoise = trial.denoiser if trial.denoiser.whole else partial(Metered.__call__, trial.denoiser)
+    samples = draw(denoise, made, begun, trial.solver)
     found = last.float().cpu().numpy() - image
     return float(np.abs(visible(samples, model) - found).max() / np.abs(found).max())

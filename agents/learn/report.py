@@ -17,6 +17,7 @@ from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.plans import Plan, is_sampler, levels_of
 from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.grids.base import edm_grid
+from art_gym.solvers.base import get_solver
 
 from ..reports import pictures
 from ..reports.comparison import label, tuned_label
@@ -165,13 +166,20 @@ class Proof:
         yield from guidance_lines(self.trial, self.noises, self.plans, shown)
         if not hasattr(self.trial.model, "loop") or self.trial.solver.calls_per_step > 1:
             return
+        whole = self.trial.denoiser.whole
+        if whole:
+            calls = get_solver("rk4").evaluations(REFERENCE_STEPS)
+            yield "The pipeline depends on the number of the step, so each sample here is a whole run of it. The"
+            yield f"precise endpoints are its own schedule with {calls} steps. The closed forms and the instant"
+            yield "schedule come from single calls, each of which the pipeline takes for a first step."
+            yield ""
         plan = self.plans[SAMPLER if self.gains else LEARNED]
         off = difference(self.trial, plan, self.noises.start[:PLUGGED])
         if off < SAME:
             yield f"Plugged into the pipeline by ARTScheduler it gives the samples measured here, to {off:.0e} of them."
         else:
-            yield f"**Plugged into the pipeline it gives other samples, by {off:.0e} of them.** The pipeline does what"
-            yield "single calls do not show, such as guidance that depends on the number of the step: switch that off."
+            yield f"**Plugged into the pipeline it gives other samples, by {off:.0e} of them.** The errors above are"
+            yield f"not its errors.{'' if whole else ' It may depend on the number of the step: learn with --whole.'}"
         yield ""
 
     def _steps_saved(self) -> Iterator[str]:

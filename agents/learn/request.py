@@ -7,6 +7,8 @@ from pathlib import Path
 from art_gym.common.files import check_writable
 from art_gym.common.limits import MAX_STEPS
 from art_gym.common.messages import short
+from art_gym.denoisers.base import Denoiser
+from art_gym.samplers.plans import check_whole
 from art_gym.search.base import SEARCHES
 from art_gym.solvers.base import get_solver
 
@@ -24,6 +26,16 @@ def check_request(num_steps: int, solver: str, seed: int, out: Path, agent: str 
     get_solver(solver)
     check_new(out)
     check_agent(agent)
+
+
+def check_model(model: Denoiser, solver: str, agent: str | None) -> None:
+    """Raise a ValueError for a solver or an agent that a model which depends on the number of the step cannot have."""
+    check_whole(model, solver)
+    if agent is not None and getattr(model, "whole", False):
+        raise ValueError(
+            f"leave --agent {short(agent)} out: an agent makes single calls, and this model depends on the number of "
+            f"the step"
+        )
 
 
 def check_new(out: Path) -> None:

@@ -68,7 +68,7 @@ def _disturbed(quest: Quest, freedom: Freedom, best: Coefficients, until: float)
 def _fit(quest: Quest, freedom: Freedom, share: float) -> SamplerNewton:
     """Gauss-Newton on as many latents as a share of the budget pays for."""
     trial, fitted = quest.trial, quest.fitted
-    per_latent = STEPS * jacobian_cost(freedom, quest.num_steps)
+    per_latent = STEPS * jacobian_cost(freedom, quest.num_steps) * (1 + trial.denoiser.whole)
     count = int(np.clip(trial.denoiser.affordable(share) / per_latent, FEWEST_FITTED, len(fitted.start)))
     problem = SamplerProblem(trial.denoiser, quest.num_steps, freedom, fitted.start[:count], fitted.endpoints[:count])
     return problem.newton(freedom)

@@ -162,6 +162,6 @@ def evolution(quest: Quest) -> Iterator[Tried]:
 def _fit(quest: Quest, share: float, most: int, budget: float = np.inf) -> GaussNewton:
     """Gauss-Newton from one start, on as many latents as a share of the budget pays for. Jacobians are expensive."""
     trial, fitted = quest.trial, quest.fitted
-    per_latent = STEPS * jacobian_cost(trial.solver, quest.num_steps)
+    per_latent = STEPS * jacobian_cost(trial.solver, quest.num_steps) * (1 + trial.denoiser.whole)
     count = int(np.clip(trial.denoiser.affordable(share) / per_latent, FEWEST_FITTED, most))
     return GaussNewton(trial.denoiser, trial.solver, fitted.start[:count], fitted.endpoints[:count], budget)

@@ -40,6 +40,7 @@ class Shared:
     """
 
     device = None
+    whole_run = None  # it would be of this process alone
 
     def __init__(self, model: Denoiser, workers: Workers) -> None:
         self.model, self.workers, self._alone = model, workers, False
@@ -97,14 +98,16 @@ def shared(loads: Sequence[Load], backend: Backend = "loky", gpu: bool = False) 
         gpu: whether Ray must give each worker a GPU.
 
     Raises:
-        ValueError: for a function that cannot be sent, Ray where it is not installed, or a worker whose model is not
-            the one of this process.
+        ValueError: for a function that cannot be sent, a model that needs whole runs, Ray where it is not installed, or
+            a worker whose model is not the one of this process.
     """
     if len(loads) == 1:
         yield loads[0]()
         return
     _check_sendable(loads)
     model = loads[0]()
+    if getattr(model, "whole", False):
+        raise ValueError("the model depends on the number of the step, so processes cannot share it: leave out --jobs")
     check_call_once(model)  # here, so that a worker is no part of its errors
     with TemporaryDirectory(prefix="art_gym_") as folder:
         order = Order(tuple(loads[1:]), look(model), None if backend == "ray" else Path(folder))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 Array = Any  # a numpy array or a torch tensor: the array-API functions below work on either
+
+Walk = Generator[tuple[Array, Array], tuple[Array, Array], Array]
+"""Sampling with one call of D a step. Yields (B, *shape) latents and the (B,) levels that D is told. Takes the latents
+at which D was called, which its loop may have changed, and D there. Returns (B, *shape) samples."""
 
 SIGMA_MIN = 0.002  # EDM's noise range (Karras et al. 2022, table 1), the default
 SIGMA_MAX = 80.0
@@ -52,6 +56,9 @@ class Denoiser(Protocol):
       Training then lowers its cost, and not the error.
     - ``contexts`` is how many models there are, and ``model(number)`` gives one of them.
     - ``flow`` is True for a flow model. Its schedules are marked, because samplers of flow models take s = σ/(1 + σ).
+    - ``whole_run(walk, levels, told, x)`` makes all calls of a run in one go, as loops of pipelines do. ``walk(x)``
+      begins a `Walk` from rows of the (B, *shape) tensor x, through (K+1,) levels, with D told (K,) levels.
+    - ``whole`` is True if D depends on the number of the step in its run, so that samples must be whole runs.
     - ``from_image`` is True if sampling begins at an image with noise, and not at plain noise.
     """
 
@@ -143,11 +150,6 @@ def check_finite(denoised: Array, sigma: Array, denoiser: Denoiser) -> Array:
     return denoised
 
 
-def checked(denoiser: Denoiser) -> Callable[[Array, Array], Array]:
-    """Return D with `check_finite` applied to every output."""
-    return lambda x, sigma: check_finite(denoiser(x, sigma), sigma, denoiser)
-
-
 def check_levels(levels: np.ndarray, sigma_min: float, sigma_max: float, whose: str) -> None:
     """Raise a ValueError if one of (K+1,) levels, except the last, is outside a noise range by more than rounding."""
     for level in levels[:-1]:
@@ -171,10 +173,41 @@ class Counted:
         self.carried_channels = getattr(denoiser, "carried_channels", 0)
         self.device = getattr(denoiser, "device", None)  # where runs take place (`art_gym.denoisers.devices`)
         self.flow, self.from_image = getattr(denoiser, "flow", False), getattr(denoiser, "from_image", False)
+        self.whole = getattr(denoiser, "whole", False)
+        self.whole_run = None if getattr(denoiser, "whole_run", None) is None else self._whole_run
         self.calls = 0
         self.evaluations = 0
 
     def __call__(self, x: Array, sigma: Array) -> Array:
+        self.asked(len(x))
+        return self.answered(self.denoiser(x, sigma), sigma)
+
+    def asked(self, rows: int) -> None:
+        """Count a call of this many samples, before it is made."""
         self.calls += 1
-        self.evaluations += x.shape[0]
-        return self.denoiser(x, sigma)
+        self.evaluations += rows
+
+    def answered(self, denoised: Array, sigma: Array) -> Array:
+        """Return what a call gave."""
+        return denoised
+
+    def _whole_run(self, walk: Callable[[Array], Walk], levels: np.ndarray, told: np.ndarray, x: Array) -> Array:
+        return self.denoiser.whole_run(lambda part: self._watched(walk(part)), levels, told, x)  # type: ignore[attr-defined]
+
+    def _watched(self, walk: Walk) -> Walk:
+        asked = next(walk)
+        while True:
+            self.asked(len(asked[0]))
+            x, denoised = yield asked
+            try:
+                asked = walk.send((x, self.answered(denoised, asked[1])))
+            except StopIteration as end:
+                return end.value
+
+
+class Checked(Counted):
+    """A denoiser whose every output is checked by `check_finite`."""
+
+    def answered(self, denoised: Array, sigma: Array) -> Array:
+        """Return what a call gave, if it is finite."""
+        return check_finite(denoised, sigma, self.denoiser)

@@ -1,4 +1,4 @@
-"""A pipeline's own loop as a function of latents and timesteps, for one call of its network at a time.
+"""A pipeline's own loop as a function of latents and timesteps, for one call of its network or a whole run.
 
 This module does not import diffusers.
 """
@@ -8,19 +8,28 @@ from __future__ import annotations
 import inspect
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from art_gym.denoisers.model_calls import check_compiled
-from art_gym.denoisers.pipeline_schedulers import STEPS, Ending, Given, OneCall, Reached, Stand, Whole
+from art_gym.denoisers.pipeline_arguments import BATCHES, check_arguments, split_conditions
+from art_gym.denoisers.pipeline_schedulers import (
+    STEPS,
+    Calls,
+    Ending,
+    Given,
+    OneCall,
+    Raised,
+    Reached,
+    Run,
+    Stand,
+    Whole,
+)
 from art_gym.denoisers.torch_denoiser import first_line
 
-BATCHES = ("batch_size", "num_images_per_prompt", "num_videos_per_prompt", "num_waveforms_per_prompt")
-EACH = ("prompt", "negative_prompt", "pooled_prompt", "negative_pooled_prompt", "class_labels")  # how their names begin
-OURS = ("num_inference_steps", "timesteps", "sigmas", "latents", "output_type", "return_dict", *BATCHES)
 KEPT = 8  # encodings of prompts that are kept
 LOOKED = 50  # steps of the pipeline's own scheduler, to see where image-to-image begins
 
@@ -49,6 +58,7 @@ class Loop:
             self.generator = self.same.pop("generator", None) or torch.Generator().manual_seed(0)
             self.state = self.generator.get_state()
         self.takes_latents = "latents" in self.takes
+        self.late = False  # whether it takes our latents only after a first step
         self.strength = float(self.same.get("strength", 1.0))
 
     def __call__(self, latents: torch.Tensor, timestep: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
@@ -63,7 +73,7 @@ class Loop:
         for time in torch.unique(timestep).tolist():
             rows = torch.nonzero(timestep == time)[:, 0]
             rows = rows[torch.argsort(condition[rows], stable=True)]  # encodings of prompts are kept by their order
-            stand = OneCall(self.source, time, latents[rows])
+            stand = OneCall(self.source, [time] * STEPS, latents[rows])
             found = self._reached(stand, condition[rows].tolist(), latents[rows]).output
             output[rows] = found[: len(rows), : latents.shape[1]].to(output)  # no repetitions, no predicted variance
         return output
@@ -84,11 +94,29 @@ class Loop:
             given = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1)).to(latents)
             try:
                 self.takes_latents = torch.equal(
-                    self._reached(Given(self.source, 1.0, given), [0], given).sample, given
+                    self._reached(Given(self.source, [1.0] * STEPS, given), [0], given).sample, given
                 )
             except ValueError:  # the pipeline wants them in another form
                 self.takes_latents = False
+        # Others than those that the loop would draw by itself.
+        self.late = self._reached(OneCall(self.source, [1.0] * STEPS, latents + 1), [0], latents + 1).late
         return latents, stand
+
+    def run(
+        self,
+        calls: Calls,
+        timesteps: Sequence[float],
+        condition: list[int],
+        noised: Callable[[torch.Tensor, int], torch.Tensor],
+    ) -> Any:
+        """Make a whole run, as `Run` says. Returns the result of the calls.
+
+        Args:
+            calls, timesteps, noised: as there.
+            condition: B indices of the prompts or classes.
+        """
+        stand = Run(self.source, timesteps, calls, self.late, noised)
+        return self._reached(stand, condition, stand.latents, stand.num_inference_steps).output
 
     def set_own(self, num_steps: int) -> None:
         """Have the pipeline set its own scheduler to as many steps as leave this number to take.
@@ -116,7 +144,9 @@ class Loop:
 
     def ended(self, latents: torch.Tensor) -> Any:
         """Return what the pipeline makes of (B, *shape) clean latents, such as images."""
-        return self._run(Ending(self.source, 1.0, latents), [0] * len(latents), latents, STEPS, output_type="pt")
+        return self._run(
+            Ending(self.source, [1.0] * STEPS, latents), [0] * len(latents), latents, STEPS, output_type="pt"
+        )
 
     def whole(self, scheduler: Any, condition: list[int], noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the pipeline with another scheduler, whose every step it makes.
@@ -138,6 +168,8 @@ class Loop:
             self._run(stand, condition, latents, steps)
         except Reached as reached:
             return reached
+        except Raised as raised:
+            raise raised.__cause__ or raised from None
         except torch.cuda.OutOfMemoryError:  # TorchDenoiser tries a smaller batch
             raise
         except Exception as error:  # the pipeline's code can raise anything
@@ -218,30 +250,3 @@ class Loop:
             return self.encoded[key]
 
         return encoded
-
-
-def check_arguments(name: str, takes: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-    """Raise a ValueError for an argument that a pipeline does not take, or that is ours to choose."""
-    for given in arguments:
-        if given in OURS:
-            raise ValueError(f"leave out {given}: how many noises are sampled at which levels is ours to choose")
-        if given not in takes:
-            known = ", ".join(other for other in takes if other not in ("self", *OURS))
-            raise ValueError(f"{name} takes no {given!r}: choose among {known}")
-
-
-def split_conditions(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Return what each condition has of its own as lists or tensors, what all share, and the number of conditions.
-
-    Raises:
-        ValueError: for lists of different lengths, or an empty one.
-    """
-    each = {name: value for name, value in arguments.items() if name.startswith(EACH) and value is not None}
-    same = {name: value for name, value in arguments.items() if name not in each}
-    several = {name: value for name, value in each.items() if isinstance(value, list | tuple | torch.Tensor)}
-    counts = {name: len(value) for name, value in several.items()}
-    count = max(counts.values(), default=1)
-    if wrong := [name for name, found in counts.items() if found != count or not found]:
-        shown = ", ".join(f"{name} {found}" for name, found in counts.items())
-        raise ValueError(f"one condition needs one of each, but {wrong[0]} has another number than others ({shown})")
-    return {name: value if name in several else [value] * count for name, value in each.items()}, same, count

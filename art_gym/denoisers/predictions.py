@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,20 +77,67 @@ class Prediction:
 
     def function(self, network: Function, rounding: bool = False) -> Function:
         """Return D(x, σ) of a network, which maps latents in its own scaling and (B,) timesteps to what it predicts."""
+
+        def denoised(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            return self.estimate(x, sigma, network(*self.call(x, sigma, rounding)))
+
+        return denoised
+
+    def call(self, x: torch.Tensor, sigma: torch.Tensor, rounding: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the network is called with: (B, *shape) latents in its own scaling, and (B,) timesteps.
+
+        Args:
+            x: (B, *shape) latents at (B,) levels sigma.
+            sigma: these levels.
+            rounding: round timesteps, as samplers with whole timesteps do.
+        """
         if self.flow:
-            return _flow(network, self.steps, rounding)
-        if self.edm is not None:
-            return _edm(network, self.edm, 1 if self.kind == "v_prediction" else -1)
-        tables = {torch.device("cpu"): torch.from_numpy(np.log(self.table))}  # by device, copied there once
+            time = sigma / (1 + sigma)  # s, of z = (1 − s) x₀ + s ε
+            timestep = time * self.steps
+            if rounding:  # down, but not from a whole timestep that float32 made slightly too small
+                timestep = (timestep + 1e-3).floor()
+            return (1 - per_sample(time, x)) * x, timestep
+        scaled = x / self._total(per_sample(sigma, x))
+        timestep = self._time(_log(sigma)).to(torch.float32).to(sigma.device)
+        return scaled, timestep.round().long() if rounding and self.edm is None else timestep
 
-        def time(logs: torch.Tensor) -> torch.Tensor:
-            if self.all_levels:
-                return logs / 4
-            if logs.device not in tables:
-                tables[logs.device] = tables[torch.device("cpu")].to(logs.device)
-            return _interpolated(logs, tables[logs.device])
+    def estimate(self, x: torch.Tensor, sigma: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Return (B, *shape) D of latents x at (B,) levels sigma, from what the network predicts there."""
+        wide = per_sample(sigma, x)
+        if self.flow:
+            time = per_sample(sigma / (1 + sigma), x)
+            return (1 - time) * x - time * output  # the velocity is ε − x₀
+        total = self._total(wide)
+        if self.edm is not None:  # v has the other sign than F
+            sign = 1 if self.kind == "v_prediction" else -1
+            return self.edm * (self.edm * x / total - sign * wide * output) / total
+        if self.kind == "epsilon":
+            return x - wide * output
+        if self.kind == "v_prediction":
+            return x / total**2 - wide / total * output
+        return output
 
-        return _variance_preserving(network, self.kind, time, rounding)
+    def latents(self, scaled: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """Return (B, *shape) latents x from those in the network's scaling at (B,) levels sigma, as `call` gives."""
+        wide = per_sample(sigma, scaled)
+        return scaled * (1 + wide if self.flow else self._total(wide))
+
+    def _total(self, wide: torch.Tensor) -> torch.Tensor:
+        """The standard deviation of latents at a level."""
+        return ((1 if self.edm is None else self.edm**2) + wide**2).sqrt()
+
+    def _time(self, logs: torch.Tensor) -> torch.Tensor:
+        """(B,) timesteps of log σ, for other networks than flow models."""
+        if self.all_levels or self.edm is not None:
+            return logs / 4
+        if logs.device not in self._tables:
+            self._tables[logs.device] = self._tables[torch.device("cpu")].to(logs.device)
+        return _interpolated(logs, self._tables[logs.device])
+
+    @cached_property
+    def _tables(self) -> dict[torch.device, torch.Tensor]:
+        """The table of log σ by device, copied there once."""
+        return {torch.device("cpu"): torch.from_numpy(np.log(self.table))}
 
     def level(self, timestep: float) -> float:
         """Return the level σ of a timestep. Levels of flow models end where their noise range ends."""
@@ -119,48 +166,9 @@ def scheduler_name(scheduler: Any) -> str:
     return type(scheduler).__name__.removesuffix("Scheduler")
 
 
-def _variance_preserving(
-    network: Function, prediction: str, time: Callable[[torch.Tensor], torch.Tensor], rounding: bool
-) -> Function:
-    """Return D of a model that takes x/√(1 + σ²) and the timestep ``time(log σ)``, (B,)."""
-
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        timestep = time(_log(sigma)).to(torch.float32).to(sigma.device)
-        wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
-        total = (1 + wide**2).sqrt()
-        output = network(x / total, timestep.round().long() if rounding else timestep)
-        if prediction == "epsilon":
-            return x - wide * output
-        if prediction == "v_prediction":
-            return x / total**2 - wide / total * output
-        return output
-
-    return function
-
-
-def _edm(network: Function, data: float, sign: int) -> Function:
-    """Return D of a network that is preconditioned for data of this standard deviation. v has the other sign than F."""
-
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        wide = sigma.reshape(-1, *[1] * (x.ndim - 1))
-        total = (data**2 + wide**2).sqrt()
-        output = network(x / total, (_log(sigma) / 4).to(torch.float32).to(sigma.device))
-        return data * (data * x / total - sign * wide * output) / total
-
-    return function
-
-
-def _flow(network: Function, steps: int, rounding: bool) -> Function:
-    def function(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        time = sigma / (1 + sigma)  # s, of z = (1 − s) x₀ + s ε
-        wide = time.reshape(-1, *[1] * (x.ndim - 1))
-        z = (1 - wide) * x
-        timestep = time * steps
-        if rounding:  # down, but not from a whole timestep that float32 made slightly too small
-            timestep = (timestep + 1e-3).floor()
-        return z - wide * network(z, timestep)  # the velocity is ε − x₀
-
-    return function
+def per_sample(sigma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Reshape (B,) to (B, 1, …, 1), to multiply x of shape (B, *shape)."""
+    return sigma.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _log(sigma: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, check_levels, checked
+from art_gym.denoisers.base import Checked, Denoiser, check_levels
 from art_gym.denoisers.checks import check_call_once
 from art_gym.denoisers.devices import run_there
 from art_gym.evaluation.policies import AdaptivePolicy, follow
@@ -56,7 +56,7 @@ def sample(
         if isinstance(schedule, Sampler):
             check_told(schedule, denoiser, name)
         start = np.float32(levels[0]) * noise
-        samples = run_there(lambda x: draw(checked(denoiser), schedule, x, solver), start, denoiser)
+        samples = run_there(lambda x: draw(Checked(denoiser), schedule, x, solver), start, denoiser)
         return Sampled(samples, np.broadcast_to(levels, (len(noise), len(levels))))
     population = schedule.config.population
     if len(noise) % population:

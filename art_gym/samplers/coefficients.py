@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace
 
-from art_gym.denoisers.base import Array
+from art_gym.denoisers.base import Array, Walk
 from art_gym.denoisers.devices import run_there
 from art_gym.solvers.base import Denoise, per_sample
 
@@ -34,33 +36,61 @@ def follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
     """Sample with one denoiser call a step (`art_gym.samplers.sampler.Sampler` has the formula).
 
     Args:
-        denoise: D(x, σ).
+        denoise: D(x, σ). One with a ``whole_run`` makes all calls in one go.
         coefficients: numbers of the sampler.
         x: (B, *shape) latents at the first level.
 
     Returns:
         (B, *shape) samples at level 0. Where D has a ``device``, latents of numpy are sampled on it.
+
+    Raises:
+        ValueError: for numbers of each sample, if D depends on the number of the step.
     """
-
-    def run(x: Array) -> Array:
-        *_, last = latents(denoise, coefficients, x)
-        return last
-
+    shared = all(array.ndim == axes for array, axes in zip(coefficients, (1, 1, 2), strict=True))
+    if getattr(denoise, "whole", False) and not shared:
+        raise ValueError("a whole run has one sampler for all of its samples: make a run for each sampler")
+    run = partial(_follow, denoise, coefficients)
+    if shared and runs_whole(denoise):
+        sigmas, told = (np.asarray(array, np.float64) for array in coefficients[:2])
+        run = partial(denoise.whole_run, partial(walk, coefficients), sigmas, told * sigmas[:-1])  # type: ignore[attr-defined]
     return run_there(run, x, denoise)
 
 
+def runs_whole(denoise: Denoise) -> bool:
+    """Whether D can make all calls of a run in one go."""
+    return getattr(denoise, "whole_run", None) is not None
+
+
 def latents(denoise: Denoise, coefficients: Coefficients, x: Array) -> Iterator[Array]:
-    """As `follow`, but yield the latents after each of the K steps. The last are at level 0."""
+    """As `follow`, with one call of D after the other, but yield the latents after each of the K steps."""
+    steps = walk(coefficients, x)
+    asked = next(steps)
+    while True:
+        try:
+            asked = steps.send((asked[0], denoise(*asked)))
+        except StopIteration as end:
+            yield end.value
+            return
+        yield asked[0]
+
+
+def _follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
+    *_, last = latents(denoise, coefficients, x)
+    return last
+
+
+def walk(coefficients: Coefficients, x: Array) -> Walk:
+    """Sample from (B, *shape) latents at the first level, where the caller calls D."""
     sigmas, told, weights = coefficients.like(x)
     xp, count = array_namespace(x), x.shape[0]
     memory: list[Array] = []  # denoised estimates, the latest first
     for k in range(told.shape[0]):
-        level = xp.broadcast_to(told[k] * sigmas[k], (count,))
-        memory = [denoise(x, level), *memory][: weights.shape[1] + 1]
+        x, denoised = yield x, xp.broadcast_to(told[k] * sigmas[k], (count,))
+        memory = [denoised, *memory][: weights.shape[1] + 1]
         mixed = mix(memory, [_per_sample(weight, x) for weight in weights[k]])
         ratio = _per_sample(sigmas[k + 1] / sigmas[k], x)
         x = ratio * x + (1 - ratio) * mixed
-        yield x
+    return x
 
 
 def mix(memory: Sequence[Array], weights: Iterable[Any]) -> Array:

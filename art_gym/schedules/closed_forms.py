@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from art_gym.denoisers.base import Array, Denoiser, checked
+from art_gym.denoisers.base import Array, Checked, Denoiser
 from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.base import SOLVERS, Previous
 from art_gym.solvers.loop import integrate
@@ -106,7 +106,7 @@ def trajectory(
     denoiser: Denoiser, nodes: np.ndarray, start: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield x, D and dD/d log σ at each node. The slope is the difference to the next node, repeated at the last."""
-    x, batch, denoise = start, len(start), checked(denoiser)
+    x, batch, denoise = start, len(start), Checked(denoiser)
     levels = [np.full(batch, node, start.dtype) for node in nodes]
     previous = Previous(np.zeros_like(x), np.full(batch, np.inf, start.dtype))
     denoised = denoise(x, levels[0])

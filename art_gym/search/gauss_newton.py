@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Counted
 from art_gym.denoisers.devices import without_gradients
+from art_gym.samplers.plans import draw_levels
 from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.search.least_squares import Latents, LeastSquares, Point, impossible
 from art_gym.solvers.base import Previous, Solver, land
@@ -54,6 +55,8 @@ class GaussNewton(LeastSquares):
     def _go_on(self, levels: np.ndarray, x: Latents, denoised: Latents) -> tuple[Latents, Latents, np.ndarray]:
         """Finish a run from the known x at its first levels, and the known D at all of these or all but the last."""
         first, x, denoised = x[0], list(x), list(denoised)
+        if self.denoiser.whole:
+            return [first], [], self._defect(draw_levels(self.denoiser, levels, first, self.solver))
         xp = array_namespace(first)
         wide = xp.asarray(levels, dtype=first.dtype, device=first.device)[:, None]
         grid = xp.broadcast_to(wide, (len(levels), len(self.start)))  # (K+1, B)

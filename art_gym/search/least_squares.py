@@ -54,7 +54,8 @@ class LeastSquares(ABC):
     The weights w_i = 1/err_i make it minimise the mean of err_i (reweighted squares).
 
     Args:
-        denoiser: what is sampled.
+        denoiser: what is sampled. If it depends on the number of the step, each run begins anew, which costs twice as
+            much.
         start, endpoints: (B, *shape) training noises at σ_max and their precise endpoints.
         budget: evaluations of the denoiser after which no new Jacobian begins.
     """

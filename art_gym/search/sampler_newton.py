@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 
 from art_gym.denoisers.base import Counted, Denoiser
 from art_gym.denoisers.devices import without_gradients
-from art_gym.samplers.coefficients import Coefficients, mix
+from art_gym.samplers.coefficients import Coefficients, follow, mix
 from art_gym.samplers.freedom import Freedom, places, within_limits
 from art_gym.search.gauss_newton import CLOSEST
 from art_gym.search.least_squares import Latents, LeastSquares, Point, impossible
@@ -65,6 +65,8 @@ class SamplerNewton(LeastSquares):
     def _go_on(self, made: Coefficients, x: Latents, denoised: Latents) -> tuple[Latents, Latents, np.ndarray]:
         """Finish a run from the known x at its first levels, and the known D at all of these or all but the last."""
         first, x, denoised, kind = x[0], list(x), list(denoised), self.start.dtype.type
+        if self.denoiser.whole:
+            return [first], [], self._defect(follow(self.denoiser, made, first))
         xp = array_namespace(first)
         with without_gradients(first):
             while True:

@@ -9,8 +9,9 @@ import numpy as np
 from array_api_compat import is_torch_array
 
 from art_gym.denoisers.base import Array, Denoiser
-from art_gym.samplers.coefficients import Coefficients, follow
+from art_gym.samplers.coefficients import Coefficients, follow, runs_whole
 from art_gym.samplers.freedom import Freedom, within_limits
+from art_gym.samplers.plans import draw_levels
 from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.fractions import LIMIT, levels_from_logits
 from art_gym.solvers.base import Solver
@@ -78,7 +79,10 @@ class Grids:
 
     def samples(self, numbers: Array, x: Array) -> Array:
         """See `Space`."""
-        return integrate(self.denoiser, levels_from_logits(_clipped(numbers), self.denoiser), x, self.solver)
+        if numbers.ndim > 1 and runs_whole(self.denoiser):
+            return _one_by_one(self, numbers, x)
+        levels = levels_from_logits(_clipped(numbers), self.denoiser)
+        return (integrate if is_torch_array(levels) else draw_levels)(self.denoiser, levels, x, self.solver)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,19 @@ class Samplers:
 
     def samples(self, numbers: Array, x: Array) -> Array:
         """See `Space`."""
+        if numbers.ndim > 1 and runs_whole(self.denoiser):
+            return _one_by_one(self, numbers, x)
         return follow(self.denoiser, self.plan(numbers), x)
+
+
+def _one_by_one(space: Space[Found], numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Samples by (P, B) numbers of each sample, with a run for each candidate."""
+    samples = np.empty_like(x)
+    candidates, places = np.unique(numbers, axis=1, return_inverse=True)
+    for number, candidate in enumerate(candidates.T):
+        rows = places == number
+        samples[rows] = space.samples(candidate, x[rows])
+    return samples
 
 
 def _clipped(logits: Array) -> Array:

@@ -7,9 +7,9 @@ from scipy import optimize
 
 from art_gym.denoisers.base import Denoiser
 from art_gym.measures.errors import endpoint_error
+from art_gym.samplers.plans import draw_levels
 from art_gym.schedules.grids.base import get_grid, make_grid
 from art_gym.solvers.base import Solver
-from art_gym.solvers.loop import integrate
 
 EVALUATIONS = 80  # evaluations of the error, for both starts together
 
@@ -48,7 +48,7 @@ def tuned(
             return 1e3  # these parameters give no grid
         if levels[-2] < denoiser.sigma_min * (1 - 1e-9):  # the logarithm may cost a digit
             return 1e3
-        return float(np.log(endpoint_error(integrate(denoiser, levels, start, solver), endpoints).mean()))
+        return float(np.log(endpoint_error(draw_levels(denoiser, levels, start, solver), endpoints).mean()))
 
     # The published last level is often far from the best one. The second start has it at a tenth of the data's scale.
     firsts = [np.log([reaches, 1.0]), np.log([0.1 * denoiser.data_std, 1.0])]

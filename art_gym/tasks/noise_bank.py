@@ -20,7 +20,7 @@ import platformdirs
 from art_gym.common.files import replacing
 from art_gym.common.messages import short
 from art_gym.common.reading import MOST_WEIGHTS, check_regular
-from art_gym.denoisers.base import LARGE, Array, Denoiser, checked, visible
+from art_gym.denoisers.base import LARGE, Array, Checked, Denoiser, visible
 from art_gym.denoisers.checks import check_call_once
 from art_gym.denoisers.devices import run_there
 from art_gym.measures.errors import endpoint_error, image_error
@@ -196,7 +196,7 @@ def precise_endpoints(denoiser: Denoiser, start: np.ndarray, tick: Callable[[], 
     """
 
     def run(x: Array) -> Array:
-        for after in path(checked(denoiser), reference_grid(denoiser), x, "rk4"):
+        for after in path(Checked(denoiser), reference_grid(denoiser), x, "rk4"):
             x = after
             tick()
         return x

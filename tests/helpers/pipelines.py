@@ -219,6 +219,11 @@ def inpaint() -> Any:
     return stable_diffusion("StableDiffusionInpaintPipeline", unet=unet(in_channels=9))
 
 
+def inpaint_between_steps() -> Any:
+    """Its network has 4 channels, and its loop puts the image back between the steps. It is none of `KINDS`."""
+    return stable_diffusion("StableDiffusionInpaintPipeline")
+
+
 @kind
 def controlnet() -> Any:
     net = unet()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from art_gym.common.registry import Registry
-from art_gym.denoisers.base import Denoiser, checked, models_of, visible
+from art_gym.denoisers.base import Checked, Denoiser, models_of, visible
 from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.loop import integrate
 
@@ -56,7 +56,7 @@ class Diffused:
     """
 
     def __init__(self, denoiser: Denoiser, start: np.ndarray) -> None:
-        self.denoiser, self.denoise = denoiser, checked(denoiser)
+        self.denoiser, self.denoise = denoiser, Checked(denoiser)
         self.whole = integrate(denoiser, reference_grid(denoiser, SAMPLING), start, "dpmpp_2m")
         self.clean = visible(self.whole, denoiser)
         self.noise = np.roll(visible(start, denoiser), 1, axis=0) / np.float32(denoiser.sigma_max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, checked, visible
+from art_gym.denoisers.base import Checked, Denoiser, visible
 from art_gym.schedules.fitted.base import fitted
 from art_gym.schedules.grids.base import make_grid
 
@@ -25,7 +25,7 @@ def optimal_steps(denoiser: Denoiser, num_steps: int, start: np.ndarray) -> np.n
     levels = make_grid("edm", max(TEACHER, num_steps), denoiser)  # (N+1,)
     start = start[:LATENTS]
     count, last = len(start), len(levels) - 1
-    denoise = checked(denoiser)
+    denoise = Checked(denoiser)
 
     def estimate(x: np.ndarray, i: int) -> np.ndarray:
         return np.asarray(denoise(x, np.full(count, levels[i], x.dtype)))
