@@ -191,10 +191,10 @@ def test_workers_end_with_a_command_that_is_killed_and_are_spared_by_ctrl_c(mine
     default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
     def begun(process: subprocess.Popen[str], ready: Callable[[], bool]) -> int:
-        while not ready():
+        while not (ready() and pid.exists() and (known := pid.read_text())):  # empty while the worker writes it
             assert process.poll() is None, "it ended before it could be stopped"
             time.sleep(0.02)
-        return int(pid.read_text())
+        return int(known)
 
     first = subprocess.Popen(command, preexec_fn=default, **options)  # type: ignore[call-overload]
     worker = begun(first, unfinished_file(out).exists)
@@ -204,7 +204,7 @@ def test_workers_end_with_a_command_that_is_killed_and_are_spared_by_ctrl_c(mine
         time.sleep(0.02)
     pid.unlink()
     second = subprocess.Popen(command, preexec_fn=default, **options)  # type: ignore[call-overload]
-    worker = begun(second, lambda: pid.exists() and bool(pid.read_text()))
+    worker = begun(second, lambda: True)
     line = second.stdout.readline()  # type: ignore[union-attr]
     assert "going on after" in line
     os.killpg(second.pid, signal.SIGINT)
