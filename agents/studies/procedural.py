@@ -82,11 +82,10 @@ def _label(agent: Agent) -> str:
 def _runs(study: Study, agent: Agent, seeds: Sequence[int], quick: bool) -> list[Record]:
     """The records of an agent, one for each seed."""
     length = QUICK_LENGTH if quick else LENGTH
-    # PPO's records of grids have the plain key.
-    extra = {"algo": agent.algo} if agent.algo != "ppo" else {"actions": "sampler"} if agent.sampler else {}
+    what = {"algo": agent.algo, "actions": "sampler" if agent.sampler else "grid"}
     return [
         study.once(
-            {"models": agent.models, "started": agent.started, "seed": seed, "steps": length, **extra},
+            {"models": agent.models, "started": agent.started, "seed": seed, "steps": length, **what},
             partial(_trained, agent, seed, length),
         )
         for seed in seeds
