@@ -63,15 +63,16 @@ def runs_whole(denoise: Denoise) -> bool:
 
 def latents(denoise: Denoise, coefficients: Coefficients, x: Array) -> Iterator[Array]:
     """As `follow`, with one call of D after the other, but yield the latents after each of the K steps."""
-    steps = walk(coefficients, x)
-    asked = next(steps)
+    steps, answer = walk(coefficients, x), None
     while True:
         try:
-            asked = steps.send((asked[0], denoise(*asked)))
+            asked = steps.send(answer)  # type: ignore[arg-type] # a generator begins with None
         except StopIteration as end:
             yield end.value
             return
-        yield asked[0]
+        if answer is not None:
+            yield asked[0]
+        answer = asked[0], denoise(*asked)
 
 
 def _follow(denoise: Denoise, coefficients: Coefficients, x: Array) -> Array:
