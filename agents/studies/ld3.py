@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, visible
+from art_gym.denoisers.base import Denoiser, per_sample, visible
 from art_gym.samplers.coefficients import Coefficients, follow
 from art_gym.samplers.freedom import Freedom, weights_2m
 from art_gym.schedules.fractions import logits_from_levels
@@ -93,5 +93,5 @@ def within_ball(moves: torch.Tensor, radius: float) -> torch.Tensor:
     """(B, *shape) moves, shortened to the radius where they are longer."""
     lengths = moves.flatten(1).norm(dim=1)
     factors = (radius / lengths.clamp(min=1e-30)).clamp(max=1.0)
-    shortened: torch.Tensor = moves * factors.reshape(-1, *[1] * (moves.ndim - 1))
+    shortened: torch.Tensor = moves * per_sample(factors, moves)
     return shortened

@@ -31,7 +31,7 @@ from ..training.policies import load_evaluator
 from .study import Record, Study, markdown, mean_and_range
 
 ENV, SAMPLER_ENV = "ARTDiffusion-Procedural-v0", "ARTDiffusion-Procedural-Sampler-v0"
-TEST = "procedural_test"
+TEST, DRAWN = "procedural_test", "drawn"
 STEPS = (5, 7, 10)
 MODELS = (10, 100, 1000, 10_000)  # to train on
 STARTED = 1000  # models for agents that begin with instant schedules
@@ -63,11 +63,15 @@ def procedural(out: Path, seeds: Sequence[int], quick: bool) -> str:
     """How much of each test model's best gain over EDM's grid is reached, and the gap to training models."""
     study = Study("procedural", out)
     with one_thread():
-        fixed = {name: study.once({"method": name}, partial(_by_model, levels)) for name, levels in FIXED.items()}
+        fixed = {
+            name: study.once({"method": name}, partial(_by_model, levels, DRAWN)) for name, levels in FIXED.items()
+        }
         fixed["best grid of each model"] = study.once({"method": "best grids"}, _best)
         fixed["one grid for all models"] = study.once({"method": "shared"}, partial(_shared, quick))
         agents = {_label(agent): _runs(study, agent, seeds, quick) for agent in AGENTS[: 1 if quick else None]}
-        samplers = {name: study.once({"sampler": name}, partial(_in_2m, made)) for name, made in IN_2M.items()}
+        samplers = {
+            name: study.once({"sampler": name}, partial(_by_model, made, SECOND)) for name, made in IN_2M.items()
+        }
         begun = SAMPLER_AGENTS[: 1 if quick else None]
         sampler_agents = {_label(agent): _runs(study, agent, seeds, quick) for agent in begun}
     text = _tables(fixed, agents, study.folder)
@@ -123,22 +127,17 @@ IN_2M: dict[str, ByModel] = {"EDM's grid": _edm, "instant": _instant, "instant s
 
 
 def _target() -> Target:
-    return Target.of(TEST, "drawn")
+    return Target.of(TEST, DRAWN)
 
 
-def _in_2m(made: ByModel) -> Record:
-    """The errors on the test models with DPM-Solver++(2M) for all of them."""
-    return _by_model(made, Target.of(TEST, SECOND))
-
-
-def _by_model(made: ByModel, target: Target | None = None) -> Record:
-    """The errors on the test models with levels or samplers of their own."""
-    target = target or _target()
+def _by_model(made: ByModel, solver: str) -> Record:
+    """The errors on the test models with levels or samplers of their own, for one solver or those that are drawn."""
+    target = Target.of(TEST, solver)
     family = target.denoiser
     assert isinstance(family, Family)
-    drawn = target.solver.name == "drawn"
-    solvers = family.solvers(np.arange(len(family.seeds))) if drawn else [target.solver.name] * len(family.seeds)
-    models = [family.model(number) for number in range(len(family.seeds))]
+    count = len(family.seeds)
+    solvers = family.solvers(np.arange(count)) if solver == DRAWN else [solver] * count
+    models = [family.model(number) for number in range(count)]
     plans = {k: [made(model, solver, k) for model, solver in zip(models, solvers, strict=True)] for k in STEPS}
     return {"errors": {str(k): error_of_grids(target, plans[k]) for k in STEPS}}
 
@@ -153,7 +152,7 @@ def _best() -> Record:
 
 def _shared(quick: bool) -> Record:
     """The errors on the test models with the one grid that fits the training models of their solver best."""
-    target, train = _target(), Target.of("procedural", "drawn")
+    target, train = _target(), Target.of("procedural", DRAWN)
     family = target.denoiser
     assert isinstance(family, Family)
     start, endpoints = train.noises("train", 256 if quick else SHARED_NOISES)
@@ -170,7 +169,7 @@ def _shared(quick: bool) -> Record:
 
 def _trained(agent: Agent, seed: int, steps: int) -> Record:
     """An agent's errors on the test models, and its gain over EDM's grid there and on its training models."""
-    task, solver = f"procedural?models={agent.models}", SECOND if agent.sampler else "drawn"
+    task, solver = f"procedural?models={agent.models}", SECOND if agent.sampler else DRAWN
     hyperparams = {} if agent.started else {"warm_start": 0}
     env = {"task": task, "noises": ROWS * agent.models}
     config = TrainConfig(SAMPLER_ENV if agent.sampler else ENV, agent.algo, seed, env, hyperparams, steps)
@@ -233,11 +232,8 @@ def _sampler_table(fixed: dict[str, Record], agents: dict[str, list[Record]]) ->
     rows = [[name, *_ratios([run], grids), "–"] for name, run in fixed.items()]
     for name, runs in agents.items():
         rows.append([name, *_ratios(runs, grids), f"{np.mean([run['evaluations'] for run in runs]) / 1e6:.1f} M"])
-    heads = [
-        "with 2M on all test models",
-        *(f"error over that of instant grids, K = {k}" for k in STEPS),
-        "evaluations",
-    ]
+    over = [f"error over that of instant grids, K = {k}" for k in STEPS]
+    heads = ["with 2M on all test models", *over, "evaluations"]
     return markdown(heads, rows)
 
 

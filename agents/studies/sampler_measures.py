@@ -13,7 +13,7 @@ from art_gym.measures.distances import energy_distance, mean_distance, random_di
 from art_gym.measures.errors import endpoint_error
 from art_gym.measures.frechet import frechet_distance
 from art_gym.samplers.coefficients import Coefficients
-from art_gym.samplers.plans import Document, document, draw
+from art_gym.samplers.plans import Document, Plan, document, draw
 from art_gym.samplers.sampler import Sampler
 from art_gym.schedules.schedule import Schedule
 from art_gym.tasks.target import Target
@@ -58,6 +58,13 @@ def measured(target: Target, plan: Document, count: int) -> Record:
         "edm_steps": steps if np.isfinite(steps := EdmCurve(target, count).steps_for(found.error)) else None,
         **stored(plan),
     }
+
+
+def error_on(target: Target, plan: Plan, noises: tuple[np.ndarray, np.ndarray]) -> float:
+    """The mean endpoint error on (B, *shape) noises at σ_max with these precise endpoints."""
+    start, endpoints = noises
+    pair = draw(target.denoiser, plan, start, target.solver), endpoints
+    return float(endpoint_error(*(visible(x, target.denoiser) for x in pair)).mean())
 
 
 def left_out(target: Target, plan: Document, count: int) -> Record:

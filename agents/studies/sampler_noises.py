@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from art_gym.denoisers.base import Counted
-from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.freedom import Freedom
-from art_gym.samplers.plans import Plan, draw
+from art_gym.samplers.plans import Plan
 from art_gym.search.base import exhaust
 from art_gym.search.defect import defect
 from art_gym.search.sampler_defect import SamplerProblem, screening
 from art_gym.tasks.target import Target
 
+from .sampler_measures import error_on
 from .study import Record, Study, markdown
 
 TASK, NUM_STEPS = "photos_net", 5
@@ -71,12 +71,8 @@ def _fitted(study: Study, target: Target, name: str, count: int, heldout: int, s
         problem = SamplerProblem(counted, NUM_STEPS, freedom, *training)
         plan = problem.made(exhaust(screening(problem, levels, seed, until=0))[0].numbers)
     return {
-        "error": _error(target, plan, *target.noises("heldout", heldout)),
-        "training_error": _error(target, plan, *training),
+        "error": error_on(target, plan, target.noises("heldout", heldout)),
+        "training_error": error_on(target, plan, training),
         "evaluations": counted.evaluations,
         **extra,
     }
-
-
-def _error(target: Target, plan: Plan, start: np.ndarray, endpoints: np.ndarray) -> float:
-    return float(endpoint_error(draw(target.denoiser, plan, start, target.solver), endpoints).mean())

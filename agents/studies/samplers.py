@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from art_gym.denoisers.base import Counted, visible
+from art_gym.denoisers.base import Counted
 from art_gym.evaluation.edm_curve import LIMIT, steps_reaching
-from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.freedom import Freedom
 from art_gym.samplers.plans import Document, draw
 from art_gym.samplers.sampler import Sampler
@@ -21,7 +20,7 @@ from art_gym.tasks.target import Target
 
 from ..reports.method_pictures import image_rows, method_errors
 from ..reports.sampler_pictures import sampler_picture
-from .sampler_measures import MEASURES, as_document, left_out, measured, of_endpoints, restored, stored, worse
+from .sampler_measures import MEASURES, as_document, error_on, left_out, measured, of_endpoints, restored, stored, worse
 from .sampler_methods import (
     BUDGETS,
     EDM,
@@ -125,12 +124,10 @@ class _Task:
 
     def _found(self, name: str, method: Method, problem: Problem) -> Record:
         """What a method finds, its own cost, and its measures."""
-        start, endpoints = problem.target.noises("train", self.budget.training)  # made outside the timing
+        noises = problem.target.noises("train", self.budget.training)  # made outside the timing
         found, cost = _timed(lambda counted: method.make(problem, counted), self.target)
         plan = as_document(found)
-        samples = draw(self.target.denoiser, plan, start, self.target.solver)
-        pair = (visible(x, self.target.denoiser) for x in (samples, endpoints))
-        return {**cost, "training_error": float(endpoint_error(*pair).mean()), **self.measures(name, plan)}
+        return {**cost, "training_error": error_on(self.target, plan, noises), **self.measures(name, plan)}
 
     def best_sampler(self, num_steps: int) -> Record | None:
         """The stored sampler oracle's measures, if there is one."""

@@ -80,13 +80,13 @@ def train_instant(
     torch.set_num_threads(1)  # the products are small
     began = time.perf_counter()
     with one_thread():
-        seen = {of.models: _examples(of.models, first, progress) for of in lengths.values()}
+        most = max(of.models for of in lengths.values())
+        kinds = _examples(most, first, progress)
         heads = {}
         for head, of in lengths.items():
-            groups = grouped(seen[of.models])
+            groups = grouped(_of_so_many(kinds, of.models))
             heads[head] = joined([fit(groups, head, number, of.steps, progress) for number in range(networks)])
-        most = max(seen)
-        mean, precision = _spread(example.probe for example in seen[most])
+        mean, precision = _spread(example.probe for example in _of_so_many(kinds, most))
         policy = InstantPolicy(**heads, mean=mean, precision=precision, threshold=np.inf, facts={})
         distances = [policy.distance(probe(random_model(seed))) for seed in VALIDATION_SEEDS]
     chosen = "" if models is None else f" --models {models}"
@@ -99,17 +99,25 @@ def train_instant(
     return replace(policy, threshold=float(np.quantile(distances, QUANTILE)), facts=facts)
 
 
-def _examples(models: int, first: int, progress: bool) -> list[Example]:
-    made = []
-    kinds: dict[str, tuple[Callable[[int], Denoiser], float]] = {
-        "random models": (random_model, 1.0),
-        "wide spectra": (wide_model, WIDE_SHARE),
-        "trees": (tree_model, TREE_SHARE),
-    }
-    for name, (make, share) in kinds.items():
+KINDS: dict[str, tuple[Callable[[int], Denoiser], float]] = {  # how each is made, and their share of the models
+    "random models": (random_model, 1.0),
+    "wide spectra": (wide_model, WIDE_SHARE),
+    "trees": (tree_model, TREE_SHARE),
+}
+
+
+def _examples(models: int, first: int, progress: bool) -> dict[str, list[Example]]:
+    """The examples of each kind."""
+    made = {}
+    for name, (make, share) in KINDS.items():
         seeds = TRAINING_SEEDS[first : first + round(share * models)]
-        made += [Example.of(seed, make(seed)) for seed in tqdm(seeds, desc=name, disable=not progress)]
+        made[name] = [Example.of(seed, make(seed)) for seed in tqdm(seeds, desc=name, disable=not progress)]
     return made
+
+
+def _of_so_many(kinds: dict[str, list[Example]], models: int) -> list[Example]:
+    """The first examples of each kind, as many as belong to this number of random models."""
+    return [example for name, (_, share) in KINDS.items() for example in kinds[name][: round(share * models)]]
 
 
 class Network(nn.Module):

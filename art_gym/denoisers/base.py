@@ -74,6 +74,11 @@ class Denoiser(Protocol):
     def __call__(self, x: Array, sigma: Array, /) -> Array: ...
 
 
+def per_sample(values: Array, x: Array) -> Array:
+    """Reshape (B,) to (B, 1, …, 1), to multiply x of shape (B, *shape)."""
+    return values[(...,) + (None,) * (x.ndim - 1)]
+
+
 def visible(x: Array, denoiser: Denoiser, batch_axes: int = 1) -> Array:
     """Drop the trailing channels that carry a condition, from (…batch, *shape) to (…batch, *visible shape)."""
     carried = getattr(denoiser, "carried_channels", 0)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from art_gym.common.messages import short
+from art_gym.denoisers.base import per_sample
 from art_gym.denoisers.torch_denoiser import Function
 from art_gym.denoisers.variance_preserving import edm_data, flow_sigmas, knows_all_levels, vp_sigmas
 
@@ -103,9 +104,9 @@ class Prediction:
 
     def estimate(self, x: torch.Tensor, sigma: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Return (B, *shape) D of latents x at (B,) levels sigma, from what the network predicts there."""
-        wide = per_sample(sigma, x)
+        wide: torch.Tensor = per_sample(sigma, x)
         if self.flow:
-            time = per_sample(sigma / (1 + sigma), x)
+            time: torch.Tensor = per_sample(sigma / (1 + sigma), x)
             return (1 - time) * x - time * output  # the velocity is ε − x₀
         total = self._total(wide)
         if self.edm is not None:  # v has the other sign than F
@@ -164,11 +165,6 @@ class Prediction:
 def scheduler_name(scheduler: Any) -> str:
     """Return a short name of a scheduler, such as EulerDiscrete."""
     return type(scheduler).__name__.removesuffix("Scheduler")
-
-
-def per_sample(sigma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Reshape (B,) to (B, 1, …, 1), to multiply x of shape (B, *shape)."""
-    return sigma.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _log(sigma: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from array_api_compat import array_namespace
 
 from art_gym.common.registry import Registry
 from art_gym.denoisers.base import Array
+from art_gym.denoisers.base import per_sample as per_sample  # for solvers, also those of plugins
 
 Denoise = Callable[[Array, Array], Array]
 
@@ -41,11 +42,6 @@ class Solver:
     def evaluations(self, num_steps: int) -> int:
         """Return the denoiser calls per sample for ``num_steps`` steps. The last step lands on 0 with one call."""
         return self.calls_per_step * (num_steps - 1) + 1
-
-
-def per_sample(sigma: Array, x: Array) -> Array:
-    """Reshape (B,) to (B, 1, …, 1), to multiply x of shape (B, *shape)."""
-    return sigma[(...,) + (None,) * (x.ndim - 1)]
 
 
 def log(values: Array) -> Array:

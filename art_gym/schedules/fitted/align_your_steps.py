@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from art_gym.denoisers.base import Denoiser, visible
+from art_gym.denoisers.base import Denoiser, per_sample, visible
 from art_gym.schedules.closed_forms import norms
-from art_gym.schedules.fitted.base import Diffused, fitted, over_batch
+from art_gym.schedules.fitted.base import Diffused, fitted
 from art_gym.schedules.grids.base import make_grid
 
 ROUNDS = 2  # over all levels; the search stops early, as published, because the minimum has nearly no coarse steps
@@ -66,7 +66,7 @@ class Bound:
         x = diffused.at(levels)
         noisier = x.copy()
         more = np.sqrt(upper**2 * growths * first * variances)  # √(u² − t²)
-        visible(noisier, diffused.denoiser)[:] += over_batch(more, x) * self.more_noise
+        visible(noisier, diffused.denoiser)[:] += per_sample(np.float32(more), x) * self.more_noise
         change = diffused.estimate(x, levels) - diffused.estimate(noisier, upper)
         squares = norms(change.astype(np.float64)) ** 2
         return float(mass * (squares * first * (1 + growths) / growths).mean())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from art_gym.common.registry import Registry
-from art_gym.denoisers.base import Checked, Denoiser, models_of, visible
+from art_gym.denoisers.base import Checked, Denoiser, models_of, per_sample, visible
 from art_gym.schedules.fine import reference_grid
 from art_gym.solvers.loop import integrate
 
@@ -64,7 +64,7 @@ class Diffused:
     def at(self, sigma: float | np.ndarray) -> np.ndarray:
         """(B, *shape) x_σ, with one level for all or (B,) levels. What the latents carry stays."""
         x: np.ndarray = self.whole.copy()
-        visible(x, self.denoiser)[:] += over_batch(sigma, self.noise) * self.noise
+        visible(x, self.denoiser)[:] += per_sample(np.float32(sigma), self.noise) * self.noise
         return x
 
     def estimate(self, x: np.ndarray, sigma: float | np.ndarray) -> np.ndarray:
@@ -74,11 +74,6 @@ class Diffused:
     def mmse(self, sigma: float) -> float:
         """E‖x₀ − D(x_σ, σ)‖², the training loss, as a mean over the elements."""
         return float(((self.clean - self.estimate(self.at(sigma), sigma)).astype(np.float64) ** 2).mean())
-
-
-def over_batch(values: float | np.ndarray, like: np.ndarray) -> np.ndarray:
-    """(B, 1, …) or (1, 1, …) float32 values, to multiply a batch."""
-    return np.float32(values).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def equal_parts(nodes: np.ndarray, lengths: np.ndarray, num_steps: int) -> np.ndarray:
