@@ -97,4 +97,5 @@ def _legend(axes: Axes, found: Sequence[Entry]) -> None:
     kinds = dict.fromkeys(entry.kind for entry in found)
     for kind in kinds:
         axes.plot([], [], "o", color=COLOURS.get(kind, "black"), label=kind)  # type: ignore[call-overload]
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    # Above the axes, because a point may lie anywhere in them.
+    axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds))

@@ -69,8 +69,8 @@ def _section(title: str, lines: Sequence[Line], suite: str, stem: Path) -> list[
     runs, scale = runs_of(lines), load_scale(suite)
     parts = [f"## {title.capitalize()}"]
     tables = {cells: entries(runs, cells, scale) for cells in coverages(runs)}
-    # Pictures show the cells in which most classes have a result.
-    shown = max(tables, key=lambda cells: (len({entry.kind for entry in tables[cells]}), len(cells)), default=None)
+    # Pictures show the cells of most tasks in which most methods have a result.
+    shown = max(tables, key=lambda cells: (len({cell.task for cell in cells}), len(tables[cells])), default=None)
     for cells, found in tables.items():
         parts += [f"On {described(cells)}:", table(found)]
         if cells == shown:
