@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,21 +26,24 @@ from ..reports import pictures
 from ..runs.config import TrainConfig
 from ..runs.folder import Run
 from ..training.agents import train_agent
+from ..training.checkpoint import load_model
+from ..training.policies import evaluator
+from ..training.setup import Setup
 from .study import Record, Study, markdown, mean_and_range
 
-TASKS = {"digits": 2048, "digits_net": 256, "photos_net": 48}  # with how many noises are held out
+TASKS = {"digits": 2048, "digits_net": 256, "photos_net": 96}  # with how many noises are held out
 LARGEST = {"photos_net": 30_000}  # evaluations, where a call is slow
 BUDGETS = (1_000, 3_000, 10_000, 30_000, 100_000, 200_000)
 SOLVER, STEPS = "dpmpp_2m", 7
 PROBED = ("ART closed form", "instant")
-FITTED = ("EDM, tuned", "log-normal, tuned", "cma", "defect", "PPO")
+BEGUN = "PPO, begun by instant"
+FITTED = ("EDM, tuned", "log-normal, tuned", "cma", "defect", "PPO", BEGUN)
 TUNED = {"EDM, tuned": "edm", "log-normal, tuned": "log_normal"}
 TRIALS = 100  # of Nelder-Mead for a tuned grid, about
 OVERSPENT = 1.5  # times its budget: a method that needs more for its first result has none for this budget
 X_LABEL = "denoiser evaluations in all, those for precise endpoints included"
 FEWEST = 2  # noises with precise endpoints
 EVALUATED = 64  # noises at once, by an agent and by CMA-ES
-TOO_SLOW = ("photos_net", "PPO")  # its report alone would take 800,000 evaluations
 
 
 def calls(out: Path, seeds: Sequence[int], quick: bool) -> str:
@@ -53,7 +57,7 @@ def calls(out: Path, seeds: Sequence[int], quick: bool) -> str:
             for name in PROBED:
                 record = study.once({"task": task, "method": name}, partial(probed, task, name))
                 runs[name] = {record["evaluations"]: [record]}
-            for name in [name for name in FITTED if (task, name) != TOO_SLOW]:
+            for name in FITTED:
                 for budget in budgets:
                     found = [
                         study.once(
@@ -79,16 +83,17 @@ def probed(task: str, name: str) -> Record:
 def fitted(task: str, name: str, budget: int, seed: int) -> Record:
     """A schedule that is fitted to noises, whose precise endpoints take about half of the budget.
 
-    The error is None if the budget is too small to begin. The evaluations are those spent in all.
+    The error is None if the budget is too small to begin. The evaluations are those spent in all. That an agent may
+    keep its best policy, by 512 noises more, is not among them.
     """
     target = Target.of(task, SOLVER)
     cost = endpoint_cost(target.denoiser)
     noises = budget // (cost + TRIALS * STEPS) if name in TUNED else budget // 2 // cost
     if noises < FEWEST:
         return {"error": None, "noises": noises, "evaluations": 0}
-    if name == "PPO":
-        error, spent = agent_error(task, noises, budget // 2, seed)
-        return {"error": error, "noises": noises, "evaluations": noises * cost + spent}
+    if name in ("PPO", BEGUN):
+        spent, errors = agent_errors(task, noises, budget // 2, seed, name == BEGUN)
+        return {**errors, "noises": noises, "evaluations": noises * cost + spent}
     start, endpoints = target.noises("train", noises)
     counted = Counted(target.denoiser)
     if name in TUNED:
@@ -100,15 +105,22 @@ def fitted(task: str, name: str, budget: int, seed: int) -> Record:
     return {"error": _error(task, plan), "noises": noises, "evaluations": noises * cost + counted.evaluations}
 
 
-def agent_error(task: str, noises: int, evaluations: int, seed: int) -> tuple[float, int]:
-    """The error of PPO's policy, and the evaluations that it took."""
+def agent_errors(task: str, noises: int, evaluations: int, seed: int, begun: bool) -> tuple[int, dict[str, float]]:
+    """What PPO took, and the error of its policy; if it began with the instant schedule, that of its start too."""
     steps = evaluations // EVALUATED
     env = {"num_steps": STEPS, "solver": SOLVER, "noises": noises}
-    config = TrainConfig(task, "ppo", seed, env, {"warm_start": 0}, max(steps, 1))
+    hyperparams: dict[str, Any] = {"warm_start.instant": True} if begun else {"warm_start": 0}
+    config = TrainConfig(task, "ppo", seed, env, hyperparams, max(steps, 1))
     with tempfile.TemporaryDirectory() as folder:
-        outcome = train_agent(config, Run(Path(folder) / "run"), progress=False)
-    assert outcome.as_policy is not None
-    return outcome.as_policy[STEPS].error, outcome.evaluations
+        run = Run(Path(folder) / "run")
+        outcome = train_agent(config, run, progress=False)
+        setup = Setup.resolve(config)
+        model = setup.make_model()
+        errors = {}
+        for name, file in {"error": "best.pt", **({"start_error": "start.pt"} if begun else {})}.items():
+            load_model(model, run.folder / file)
+            errors[name] = evaluator(setup, model)(STEPS, TASKS[task], distances=False).error
+    return outcome.evaluations, errors
 
 
 def endpoint_cost(denoiser: Denoiser) -> int:
@@ -145,4 +157,8 @@ def _section(study: Study, task: str, runs: dict[str, dict[int, list[Record]]]) 
 
 
 def _cell(records: list[Record] | None) -> str:
-    return "–" if records is None else mean_and_range([record["error"] for record in records], 4)
+    if records is None:
+        return "–"
+    began = [record["start_error"] for record in records if "start_error" in record]
+    start = f" (began with {mean_and_range(began, 4)})" if began else ""
+    return mean_and_range([record["error"] for record in records], 4) + start

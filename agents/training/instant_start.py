@@ -1,7 +1,8 @@
-"""A start for an agent that meets many models: what `art_gym.instant` makes from their probes, schedules or samplers.
+"""A start for an agent: what `art_gym.instant` makes from the probes of its models, schedules or samplers.
 
 Rewards tell little about which of several hundred models an action suits. The networks behind instant schedules know,
-so the policy begins with what they say for each model, solver and K, and the agent plays on from there.
+so the policy begins with what they say for each model, solver and K, and the agent plays on from there. A task that is
+a single model begins with its instant schedule, which has a correction too.
 """
 
 from __future__ import annotations
@@ -11,29 +12,51 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
+from art_gym.common.messages import short
+from art_gym.denoisers.base import is_several
+from art_gym.envs.actions.base import get_action
 from art_gym.envs.actions.fraction import FractionMap
 from art_gym.envs.actions.sampler import SamplerMap, Steering
+from art_gym.envs.config import EnvConfig
 from art_gym.envs.core import Core
 from art_gym.envs.observations import Observed
 from art_gym.envs.probing import model_numbers, probe_of_model, second_order
 from art_gym.envs.state import State
 from art_gym.samplers.coefficients import Coefficients
+from art_gym.samplers.sampler import as_sampler
 from art_gym.schedules.instant import SOLVERS, load_policy
-from art_gym.search.instant import begin
+from art_gym.search.instant import begin, check_request, find
+from art_gym.solvers.base import get_solver
 from art_gym.tasks.noise_bank import Same
 
 from .sampler_start import Fittable, fit_policy
 from .warm_start import joined
 
 EPISODES, LANES = 6400, 64
-NEAR = 0.05  # deviation of the actions, so that the policy learns to come back
+REMEDY = "leave the start out with warm_start 0"
+LANES_OF_ONE = 4  # episodes for each K of a single model, whose actions depend on the step alone
+NEAR = 0.05  # deviation of the actions where there are many models, so that the policy learns to come back
 BATCH, FIT_STEPS, FIT_RATE = 2048, 6000, 3e-3
+
+
+def check_start(config: EnvConfig) -> None:
+    """Raise a ValueError for an environment whose action, solver or K no instant schedule or sampler has."""
+    action, solver = get_action(config.action), get_solver(config.solver).name
+    if not isinstance(action, FractionMap | SamplerMap):
+        raise ValueError(f"instant schedules begin actions of fraction and sampler, got {short(action)}: {REMEDY}")
+    of_any = isinstance(action, SamplerMap) or solver == "drawn"
+    for num_steps in config.budgets:
+        try:
+            check_request(num_steps, SOLVERS[0] if of_any else solver)
+        except ValueError as error:
+            raise ValueError(f"{error}, or {REMEDY}") from None
 
 
 def instant_start(model: Fittable, most_steps: int, seed: int, progress: bool) -> None:
     """Fit the policy's mean to instant schedules of the training models, or to instant samplers.
 
-    The steps played for that count as the model's, but the last step is left to it.
+    The steps played for that count as the model's, but the last step is left to it. So do the evaluations for the
+    instant schedules of a single model. Where there are many, an agent needs their probes anyway.
 
     Args:
         model: untrained, on an `ARTDiffusionVecEnv` whose actions are those of a `FractionMap` or a `SamplerMap`.
@@ -44,35 +67,47 @@ def instant_start(model: Fittable, most_steps: int, seed: int, progress: bool) -
     env = model.get_env()
     assert env is not None
     core: Core = env.get_attr("core")[0]
-    budgets: tuple[int, int] = env.get_attr("config")[0].budgets
+    low, high = env.get_attr("config")[0].budgets
     rng = np.random.default_rng([seed, 33])
+    if several := is_several(core.problem.denoiser):
+        rounds = rng.integers(low, high + 1, EPISODES // LANES).tolist()
+    else:
+        rounds = [*range(low, high + 1)]
+    lanes, spread = (LANES, NEAR) if several else (LANES_OF_ONE, 0.0)
+    before = core.problem.denoise.evaluations
     seen: list[Observed] = []
     wanted: list[np.ndarray] = []
-    for _ in tqdm(range(EPISODES // LANES), desc="instant schedules", disable=not progress):
-        num_steps = int(rng.integers(budgets[0], budgets[1] + 1))
-        for observed, actions in _played(core, num_steps, rng):
+    for num_steps in tqdm(rounds, desc="instant schedules", disable=not progress):
+        for observed, actions in _played(core, num_steps, lanes, spread, rng):
             seen.append(observed)
             wanted.append(actions)
     targets = np.concatenate(wanted).astype(np.float32)
-    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, BATCH, progress=progress)
-    model.num_timesteps = min(len(targets), most_steps - 1)
+    fit_policy(model, joined(seen), targets, FIT_STEPS, FIT_RATE, BATCH if several else None, progress=progress)
+    spent = -(-(core.problem.denoise.evaluations - before) // core.population)
+    model.num_timesteps = min(spent, most_steps - 1)
 
 
-def _played(core: Core, num_steps: int, rng: np.random.Generator) -> Iterator[tuple[Observed, np.ndarray]]:
+def _played(
+    core: Core, num_steps: int, lanes: int, spread: float, rng: np.random.Generator
+) -> Iterator[tuple[Observed, np.ndarray]]:
     """Episodes near what instant gives: (E, …) observations, and the (E, A) actions that lead back to it."""
     population = core.population
-    first = population * rng.integers(core.problem.bank.size // population, size=LANES)
-    state = core.start(first[:, None] + np.arange(population), np.full(LANES, num_steps))
+    first = population * rng.integers(max(core.problem.bank.size // population, 1), size=lanes)
+    noise = (first[:, None] + np.arange(population)) % core.problem.bank.size
+    state = core.start(noise, np.full(lanes, num_steps))
     state, plans = core.denoise(state), _plans(core, state, num_steps)
     for k in range(num_steps - isinstance(core.action_map, FractionMap)):  # the last step has no size
         actions = _actions(core, state, plans, k)
         yield core.observe(state), actions
-        moved = np.clip(actions + NEAR * rng.standard_normal(actions.shape), -1, 1)
+        moved = np.clip(actions + spread * rng.standard_normal(actions.shape), -1, 1)
         state = core.denoise(core.move(state, moved)[0])
 
 
 def _plans(core: Core, state: State, num_steps: int) -> Coefficients:
     """What instant gives for the models of E environments: (E, K+1) levels, (E, K) told levels, (E, K, 1) weights."""
+    if not is_several(core.problem.denoiser):
+        one = _plan_of_one(core, num_steps)
+        return Coefficients(*(np.repeat(part[None], len(state.x), axis=0) for part in one))
     policy, family, numbers = load_policy(), core.problem.denoiser, model_numbers(state, core.problem)
     solvers = np.where(second_order(state, core.problem), *SOLVERS).tolist()
     made = []
@@ -81,6 +116,12 @@ def _plans(core: Core, state: State, num_steps: int) -> Coefficients:
         first, make = begin(policy, family, found, num_steps, solver, isinstance(core.action_map, SamplerMap))
         made.append(make(first))
     return Coefficients(*map(np.stack, zip(*made, strict=True)))
+
+
+def _plan_of_one(core: Core, num_steps: int) -> Coefficients:
+    solver, steers = core.problem.solver.name, isinstance(core.action_map, SamplerMap)
+    found = find(core.problem.denoise, num_steps, SOLVERS[0] if steers else solver, sampler=steers)
+    return as_sampler(found.plan, solver).coefficients()
 
 
 def _actions(core: Core, state: State, plans: Coefficients, k: int) -> np.ndarray:

@@ -31,6 +31,7 @@ from .hyperparams import (
     resolve_numbers,
     warm_start_of,
 )
+from .instant_start import check_start
 from .ranges import check_values
 from .sampler_start import Fittable
 from .warm_start import Startable, affordable_searches
@@ -80,12 +81,12 @@ class Setup:
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
         warm, steers = warm_start_of(wanted), freedom_of(get_action(config.env_config().action)) is not None
         searches, start_evaluations = 0, 0.0
-        if steers and largest > 1:
+        if steers and largest > 1 and not warm.instant:
             played = n_timesteps * config.env_config(wanted.get("env")).population
             start_evaluations = min(warm.evaluations, SEARCHED * played / (largest - smallest + 1))
         many = config.env_config(wanted.get("env")).population > 1
         narrow = not isinstance(get_action(config.env_config().action), Wide)
-        if warm.share and narrow and many and smallest == largest > 1:
+        if warm.share and not warm.instant and narrow and many and smallest == largest > 1:
             searches = affordable_searches(warm.share * n_timesteps / largest, largest, wanted["num_envs"])
         begun_by, begun = Startable if searches else Fittable, bool(searches or start_evaluations or warm.instant)
         if begun and not issubclass(kind, begun_by):
@@ -94,6 +95,8 @@ class Setup:
         values = overridden(overridden(values, warm.changes), changes) if begun else wanted
         overrides = {**values.pop("env", {}), **config.env}
         env_config = config.env_config(overrides)
+        if warm.instant and elsewhere is None:
+            check_start(env_config)
         if clock := values.pop("training_env", None):
             # ART-RL trains in another environment than its schedule is for: solver, budget and action are the clock's.
             overrides = {**clock, **overrides, **{key: clock[key] for key in ("solver", "num_steps", "action")}}

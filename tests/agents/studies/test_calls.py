@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from art_gym.agents.studies import calls
-from art_gym.agents.studies.calls import FITTED, endpoint_cost, fitted
+from art_gym.agents.studies.calls import BEGUN, FITTED, endpoint_cost, fitted
 from art_gym.denoisers.base import Counted
 from art_gym.tasks.noise_bank import precise_endpoints
 from art_gym.tasks.registry import get_task
@@ -30,6 +30,13 @@ def test_searches_cost_about_their_budget(monkeypatch: pytest.MonkeyPatch) -> No
         found = fitted("mixture_1d", name, 20_000, 0)
         assert found["evaluations"] <= 1.5 * 20_000
         assert found["error"] < 0.1
+
+
+def test_an_agent_is_shown_beside_the_schedule_that_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(calls.TASKS, "mixture_1d", 256)
+    found = fitted("mixture_1d", BEGUN, 10_000, 0)
+    assert found["start_error"] == pytest.approx(calls.probed("mixture_1d", "instant")["error"], rel=0.01)
+    assert calls._cell([found]).endswith(f"(began with {found['start_error']:.4f})")
 
 
 def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

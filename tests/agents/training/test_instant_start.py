@@ -14,10 +14,11 @@ from art_gym.agents.training.policies import evaluator, load_evaluator
 from art_gym.agents.training.setup import Setup
 from art_gym.envs.probing import model_numbers
 from art_gym.evaluation.families import error_of_grids
+from art_gym.evaluation.heldout import evaluate_plan
 from art_gym.samplers.coefficients import follow
 from art_gym.schedules.instant import load_policy
 from art_gym.schedules.probe import probe
-from art_gym.search.instant import begin
+from art_gym.search.instant import begin, find
 from art_gym.tasks.families.base import ROWS
 from art_gym.tasks.target import Target
 
@@ -70,6 +71,34 @@ def test_the_policy_begins_with_instant_samplers() -> None:
     before = evaluator(setup, model)(5, distances=False).error
     instant_start.instant_start(model, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
     assert evaluator(setup, model)(5, distances=False).error < before / 3
+
+
+@pytest.mark.parametrize("name", ["ring_2d", "ring_2d_sampler"])
+def test_a_single_model_begins_with_its_own_plan(name: str) -> None:
+    changes = {"warm_start.instant": True}
+    setup = Setup.resolve(TrainConfig(name, "ppo", 0, {"num_steps": (5, 6), "noises": 256}, changes, 4000))
+    assert setup.begun_by == "instant schedules"
+    model = setup.make_model()
+    instant_start.instant_start(model, setup.n_timesteps, 0, False)  # type: ignore[arg-type]
+    target = Target.of("ring_2d", "dpmpp_2m")
+    for num_steps in (5, 6):
+        found = find(target.denoiser, num_steps, sampler=name == "ring_2d_sampler")
+        expected = evaluate_plan(target, found.plan, distances=False).error
+        assert evaluator(setup, model)(num_steps, distances=False).error == pytest.approx(expected, rel=0.01)
+    assert model.num_timesteps * 64 > 2 * found.evaluations  # what it took counts
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"solver": "heun"}, "instant schedules are for dpmpp_2m, euler, got 'heun'"),
+        ({"num_steps": (2, 6)}, "instant schedules have 3 to 20 steps, got 2"),
+        ({"action": "deviation"}, "instant schedules begin actions of fraction and sampler, got DeviationMap"),
+    ],
+)
+def test_where_no_instant_schedule_fits_the_start_says_so(env: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=f"{said}.*leave the start out with warm_start 0"):
+        Setup.resolve(TrainConfig("ring_2d", "ppo", 0, env, {"warm_start.instant": True}, 4000))
 
 
 def test_a_run_can_be_evaluated_on_other_models_and_on_a_single_one(tmp_path: Path) -> None:
