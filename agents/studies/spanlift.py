@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MEMORY = 3  # estimates that the operator sees, the latest among them
 WIDTH, CHANNELS = 128, 32  # of both hidden layers, for vectors and for images
-RATE, CLIP = 5e-3, 1.0  # of Adam, and the largest norm of a gradient; twice the rate without a limit fails from K = 7 on
+RATE, CLIP = 5e-3, 1.0  # of Adam, and a gradient's largest norm; twice the rate without it fails on Digits at K = 7
 HELD, CHECKS = 1 / 8, 16  # share of the noises that choose the best weights, and how often
 
 
