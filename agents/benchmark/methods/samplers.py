@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from art_gym.measures.errors import endpoint_error
 from art_gym.samplers.freedom import MOST_MEMORY, Freedom
+from art_gym.samplers.sampler import Sampler
 from art_gym.search.base import SEARCHES, Sought
 from art_gym.search.defect import defect
 from art_gym.search.sampler_defect import GRID_SHARE, sampler_defect
@@ -16,7 +18,9 @@ from art_gym.search.sampler_defect import GRID_SHARE, sampler_defect
 from ...studies.ld3 import ld3
 from ...studies.peers import MULTISTEP, ROUNDS, Learning, best_grid_of, bns, s4s
 from ...studies.solver_search import fine_paths, solver_search
+from ...studies.spanlift import RATE, spanlift
 from ..method import METHODS, Found, Kind, Method, Problem, with_budget
+from ..scale import target_of
 from ..suite import SAMPLER
 from .searches import EVALUATED
 
@@ -77,6 +81,19 @@ def _solver_search(problem: Problem) -> Found:
     return Found(solver_search(problem.denoiser, begun.levels, begun.learning(problem), paths))
 
 
+def _spanlift(problem: Problem) -> Found:
+    begun = _Begun.of(problem)
+    base = Sampler.of(begun.levels, "dpmpp_2m").coefficients()
+    lifted = spanlift(problem.denoiser, base, replace(begun.learning(problem), rate=RATE))
+
+    def error(count: int, first: int) -> float:
+        target = target_of(problem.cell)
+        start, endpoints = (part[first:] for part in target.noises("heldout", first + count))
+        return float(endpoint_error(lifted.draw(target.denoiser, start), endpoints).mean())
+
+    return Found(None, error)
+
+
 def _newton(freedom: Freedom, problem: Problem) -> Found:
     begun, memory = _Begun.of(problem), min(freedom.memory, problem.num_steps)
     within = Freedom(memory, freedom.told)
@@ -112,3 +129,5 @@ _LD3 = "Tong et al. 2025, arXiv:2405.15506, on 2M; soft teacher and told levels 
 METHODS.add("ld3", Method("gradient", _LD3, _ld3, "budget, radius, window, rates", SAMPLER, with_budget))
 _SEARCHED = "Wang et al. 2025, arXiv:2505.21114; the samplers of BNS, with the error along the path as in their code"
 METHODS.add("solver_search", Method("gradient", _SEARCHED, _solver_search, "budget", SAMPLER, with_budget))
+_LIFTED = "Kim et al. 2026, arXiv:2606.08672, on 2M's best grid; the network and its training are ours"
+METHODS.add("spanlift", Method("gradient", _LIFTED, _spanlift, "budget, network, rate", SAMPLER, with_budget))

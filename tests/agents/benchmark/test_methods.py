@@ -10,15 +10,19 @@ import pytest
 from art_gym.agents.benchmark import measure
 from art_gym.agents.benchmark.measure import Job, hyperparameters, run_job
 from art_gym.agents.benchmark.method import METHODS, endpoint_cost
-from art_gym.agents.benchmark.methods import agents
+from art_gym.agents.benchmark.methods import agents, samplers
 from art_gym.agents.benchmark.suite import SAMPLER, Cell, load_suite
+from art_gym.agents.studies.peers import Learning
+from art_gym.agents.studies.spanlift import Lifted, new_operator
+from art_gym.denoisers.base import Denoiser
 from art_gym.evaluation.heldout import evaluate_plan
+from art_gym.samplers.coefficients import Coefficients
 from art_gym.tasks.registry import get_task
 from art_gym.tasks.target import Target
 
 BUDGET, NOISES = 30_000, 128
 OVERSPENT = 2.0  # a search ends what it began
-FIXED = [name for name in METHODS if METHODS[name].kind not in ("RL", "floor")]
+FIXED = [name for name in METHODS if METHODS[name].kind not in ("RL", "floor") and name != "spanlift"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +92,26 @@ def test_tpdm_has_a_plan_and_the_budget_of_searches() -> None:
     assert BUDGET / 2 < line.calls < OVERSPENT * BUDGET
     endpoints = BUDGET // 2 // endpoint_cost(get_task("ring_2d")) * endpoint_cost(get_task("ring_2d"))
     assert (line.calls - endpoints) * 3 == line.steps * 64 * 5  # Heun takes 5 calls in 3 steps
+
+
+def test_spanlift_has_no_plan_and_the_budget_of_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its residuals, its error is that of its solver on the noises of the seed."""
+    job, bases = Job("v1", "spanlift", Cell("ring_2d", SAMPLER, 3), 1), []
+
+    def unlifted(denoiser: Denoiser, base: Coefficients, how: Learning) -> Lifted:
+        bases.append(base)
+        return Lifted(base, new_operator(denoiser.shape, 3, 0))
+
+    line = run_job(job, "abc")
+    assert line.sigmas is None
+    assert line.steps == 0
+    assert BUDGET / 2 < line.calls < OVERSPENT * BUDGET
+    monkeypatch.setattr(samplers, "spanlift", unlifted)
+    without = run_job(job, "abc")
+    first = load_suite("v1").group(job.cell).firsts[1]
+    expected = evaluate_plan(Target.of("ring_2d"), bases[0].sigmas, NOISES, first, distances=False).error
+    assert without.error == pytest.approx(expected, rel=1e-4)
+    assert line.error < without.error
 
 
 @pytest.mark.slow
