@@ -37,11 +37,11 @@ from .sampler_pictures import sampler_picture
 
 SAMPLES = 36  # number of latents in the picture of samples, the first ones of the held-out bank
 FEATURES = "Fréchet distance, precision and recall compare samples with data in the features of the task's network."
-START = "search that the agent began with"
+START = "what the agent began with"
 
 
 def learned_rows(target: Target, outcome: Outcome) -> list[Row]:
-    """The outcome's plans, its policy if that depends on the latents, and the search that the agent began with."""
+    """The outcome's plans, its policy if that depends on the latents, and what the agent began with."""
     rows = []
     for num_steps, evaluation in outcome.as_grid.items():
         rows.append(scored(outcome.method, target, evaluation))

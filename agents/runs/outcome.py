@@ -27,7 +27,7 @@ class Outcome:
         evaluations: denoiser evaluations of training, one per sample and level. Evaluating progress and computing
             endpoints of noises do not count.
         seconds: wall time of training, without these two.
-        begun_by, begun_with: the search that the agent began with, and its size in words; without one None and "".
+        begun_by, begun_with: what the agent began with, and its size in words; without a start None and "".
         as_start: evaluation of the policy as the warm start left it; None without one.
     """
 
