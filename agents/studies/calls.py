@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ TRIALS = 100  # of Nelder-Mead for a tuned grid, about
 OVERSPENT = 1.5  # times its budget: a method that needs more for its first result has none for this budget
 X_LABEL = "denoiser evaluations in all, those for precise endpoints included"
 FEWEST = 2  # noises with precise endpoints
-EVALUATED = 64  # noises at once, by an agent and by CMA-ES
+EVALUATED = 64  # noises at once, by CMA-ES
 
 
 def calls(out: Path, seeds: Sequence[int], quick: bool) -> str:
@@ -111,10 +112,10 @@ def fitted(task: str, name: str, budget: int, seed: int) -> Record:
 
 def agent_errors(task: str, noises: int, evaluations: int, seed: int, begun: bool) -> tuple[int, dict[str, float]]:
     """What PPO took, and the error of its policy; if it began with the instant schedule, that of its start too."""
-    steps = evaluations // EVALUATED
     env = {"num_steps": STEPS, "solver": SOLVER, "noises": noises}
     hyperparams: dict[str, Any] = {"warm_start.instant": True} if begun else {"warm_start": 0}
-    config = TrainConfig(task, "ppo", seed, env, hyperparams, max(steps, 1))
+    config = TrainConfig(task, "ppo", seed, env, hyperparams)
+    config = replace(config, n_timesteps=max(evaluations // config.env_config().population, 1))
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
         outcome = train_agent(config, run, progress=False)

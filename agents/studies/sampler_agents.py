@@ -66,7 +66,7 @@ def _written(study: Study, ranges: list[list[str]], singles: list[list[str]], se
     heads = ["method", "score", "of that, the search alone", "without a search", "evaluations", "seconds"]
     parts = [
         f"Mean score against the best sampler, seeds {', '.join(map(str, seeds))} with their range. 0 is EDM's grid. "
-        f"Runs without a search, on Digits and with one K have seed {seeds[0]} alone.",
+        f"Runs on Digits and with one K have seed {seeds[0]} alone.",
         f"One policy for every K from {BOTH_ENDS[0]} to {BOTH_ENDS[1]}, the mean over K = 5, 7 and 10:",
         markdown(["task", *heads], ranges),
         "One policy for one K. Searches have as many evaluations as agents:",
@@ -80,7 +80,7 @@ def _cells(
 ) -> list[str]:
     """Scores of an agent with and without the search, and its cost with it."""
     begun = [_agent(study, agent, task, budget, True, seed, quick) for seed in seeds]
-    alone = [_agent(study, agent, task, budget, False, seeds[0], quick)]
+    alone = [_agent(study, agent, task, budget, False, seed, quick) for seed in seeds]
     scores = [_scores(begun, "errors", task), _scores(begun, "start_errors", task), _scores(alone, "errors", task)]
     return [*scores, *_costs(begun)]
 
