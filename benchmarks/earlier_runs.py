@@ -86,14 +86,16 @@ def for_all_k() -> Iterator[Line]:
             for k, error in record["errors"].items():
                 cell = Cell(record["task"], SAMPLER, int(k))
                 spent = NOISES * endpoint_cost(target_of(cell).denoiser)
-                yield line(name, cell, record, error, spent, {"steps": record["steps"]})
+                settings = {"steps": record["steps"], "version": record["version"]}
+                yield line(name, cell, record, error, spent, settings)
     for record in records("reproduce/procedural/results.jsonl"):
-        if record.get("seed") == 0 and "models" in record:
-            name = f"ppo_{record['models']}_models{'_begun_by_instant' if record['started'] else ''}"
+        if record.get("seed") == 0 and "models" in record and record["actions"] == "grid":
+            name = f"{record['algo']}_{record['models']}_models{'_begun_by_instant' if record['started'] else ''}"
             for k, error in record["errors"].items():
                 cell = Cell("procedural_test", "drawn", int(k))
                 spent = PROCEDURAL_POPULATION * record["models"] * endpoint_cost(target_of(cell).denoiser)
-                yield line(name, cell, record, error, spent, {"steps": record["steps"]})
+                settings = {"steps": record["steps"], "version": record["version"]}
+                yield line(name, cell, record, error, spent, settings)
 
 
 def main() -> None:
