@@ -82,7 +82,8 @@ def for_all_k() -> Iterator[Line]:
     """One policy for a range of K: samplers, and grids for models that training never saw."""
     for record in records("reproduce/sampler_agents/results.jsonl"):
         if record["seed"] == 0 and isinstance(record["num_steps"], list):
-            name = f"sampler_{record['agent']}{'' if record['search'] else '_alone'}_all_k"
+            begun = "begun_by_defect" if record["search"] else "alone"
+            name = f"sampler_{record['agent']}_{begun}_all_k"
             for k, error in record["errors"].items():
                 cell = Cell(record["task"], SAMPLER, int(k))
                 spent = NOISES * endpoint_cost(target_of(cell).denoiser)
