@@ -153,7 +153,7 @@ class WarmStart:
     Attributes:
         share: of the episodes, for a search for a schedule; 0 for none.
         evaluations: of the denoiser for each K on average, for a search for a sampler; 0 for none.
-        instant: begin with instant schedules.
+        instant: begin with instant schedules, and then with no search.
         changes: of the hyperparameters.
     """
 
@@ -185,7 +185,7 @@ def warm_start_of(values: Values) -> WarmStart:
     if not isinstance(instant, bool):
         raise ValueError(f"warm_start.instant must be true or false, got {instant!r}: warm_start 0 leaves it out")
     changes = {key: value for key, value in warm.items() if key not in ("share", "evaluations", "instant")}
-    return WarmStart(share, evaluations, instant, changes)
+    return WarmStart(0, 0, True, changes) if instant else WarmStart(share, evaluations, False, changes)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from art_gym.envs.state import State
 from art_gym.samplers.coefficients import Coefficients
 from art_gym.samplers.sampler import as_sampler
 from art_gym.schedules.instant import SOLVERS, load_policy
-from art_gym.search.instant import begin, check_request, find
+from art_gym.search.instant import SECOND, begin, check_request, find
 from art_gym.solvers.base import get_solver
 from art_gym.tasks.noise_bank import Same
 
@@ -47,7 +47,7 @@ def check_start(config: EnvConfig) -> None:
     of_any = isinstance(action, SamplerMap) or solver == "drawn"
     for num_steps in config.budgets:
         try:
-            check_request(num_steps, SOLVERS[0] if of_any else solver)
+            check_request(num_steps, SECOND if of_any else solver)
         except ValueError as error:
             raise ValueError(f"{error}, or {REMEDY}") from None
 
@@ -120,7 +120,7 @@ def _plans(core: Core, state: State, num_steps: int) -> Coefficients:
 
 def _plan_of_one(core: Core, num_steps: int) -> Coefficients:
     solver, steers = core.problem.solver.name, isinstance(core.action_map, SamplerMap)
-    found = find(core.problem.denoise, num_steps, SOLVERS[0] if steers else solver, sampler=steers)
+    found = find(core.problem.denoise, num_steps, SECOND if steers else solver, sampler=steers)
     return as_sampler(found.plan, solver).coefficients()
 
 

@@ -81,12 +81,12 @@ class Setup:
         n_timesteps = config.n_timesteps or wanted["n_timesteps"]
         warm, steers = warm_start_of(wanted), freedom_of(get_action(config.env_config().action)) is not None
         searches, start_evaluations = 0, 0.0
-        if steers and largest > 1 and not warm.instant:
+        if steers and largest > 1:
             played = n_timesteps * config.env_config(wanted.get("env")).population
             start_evaluations = min(warm.evaluations, SEARCHED * played / (largest - smallest + 1))
         many = config.env_config(wanted.get("env")).population > 1
         narrow = not isinstance(get_action(config.env_config().action), Wide)
-        if warm.share and not warm.instant and narrow and many and smallest == largest > 1:
+        if warm.share and narrow and many and smallest == largest > 1:
             searches = affordable_searches(warm.share * n_timesteps / largest, largest, wanted["num_envs"])
         begun_by, begun = Startable if searches else Fittable, bool(searches or start_evaluations or warm.instant)
         if begun and not issubclass(kind, begun_by):
